@@ -1,0 +1,1 @@
+"""Loading rule programs into the kernel."""

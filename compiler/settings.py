@@ -1,0 +1,73 @@
+"""What the compiler knows of the node that it compiles for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from svcc.grammar.address import Address, Family, Network
+
+Mode = Literal["iptables", "ipvs", "nftables"]
+
+
+@dataclass(frozen=True, slots=True)
+class PodDetection:
+    """How a pod's traffic is told from the rest (``detectLocalMode``).
+
+    Exactly one way: by source network of each family (ClusterCIDR and NodeCIDR both end
+    here), or by the interface that it comes in on. Both empty: pods cannot be told, and
+    nothing is masqueraded on their account.
+    """
+
+    networks: dict[Family, Network] = field(default_factory=dict)
+    in_interface: str | None = None
+    """As ``-i`` takes it: ``cbr0``, or ``veth+`` for a prefix."""
+
+
+@dataclass(frozen=True, slots=True)
+class NodeSettings:
+    """One node's settings after flags, environment, file and Node object were merged.
+
+    ``node_port_networks`` None: node ports on every local address; else on the local
+    addresses inside these networks (empty tuple: on none). ``primary`` has become the
+    node's own first address of each family as a host network.
+    ``known_node`` False: no Node object, so the node runs none of the endpoints.
+    """
+
+    node_name: str
+    known_node: bool = True
+    addresses: tuple[Address, ...] = ()
+    """The node's addresses, its primary one of each family first."""
+    zone: str | None = None
+    mode: Mode = "iptables"
+    pods: PodDetection = PodDetection()
+    masquerade_all: bool = False
+    masquerade_bit: int = 14
+    node_port_networks: tuple[Network, ...] | None = None
+    localhost_node_ports: bool = True
+    tcp_be_liberal: bool = False
+
+    def primary_address(self, family: Family) -> Address | None:
+        """The node's own address of a family, None if it has none."""
+        return next((a for a in self.addresses if a.family == family), None)
+
+    @property
+    def masquerade_mark(self) -> int:
+        """The packet mark that asks for masquerading, one bit."""
+        return 1 << self.masquerade_bit
+
+    def loopback_node_ports(self, family: Family) -> bool:
+        """Whether node ports answer on loopback (IPv4 only, as in kube-proxy)."""
+        if family is not Family.IPV4 or not self.localhost_node_ports:
+            return False
+        if self.node_port_networks is None:
+            return True
+        loopback = Network(Family.IPV4, 127 << 24, 8)
+        return any(
+            network.family is Family.IPV4
+            and (
+                Address(Family.IPV4, network.value) in loopback
+                or Address(Family.IPV4, loopback.value) in network
+            )
+            for network in self.node_port_networks
+        )

@@ -1,0 +1,1 @@
+"""The typed rule program and its text forms."""

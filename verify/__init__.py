@@ -1,0 +1,1 @@
+"""Proof that rule text does what the objects ask for."""
