@@ -63,11 +63,4 @@ class NodeSettings:
         if self.node_port_networks is None:
             return True
         loopback = Network(Family.IPV4, 127 << 24, 8)
-        return any(
-            network.family is Family.IPV4
-            and (
-                Address(Family.IPV4, network.value) in loopback
-                or Address(Family.IPV4, loopback.value) in network
-            )
-            for network in self.node_port_networks
-        )
+        return any(network.overlaps(loopback) for network in self.node_port_networks)

@@ -49,12 +49,14 @@ class Network(NamedTuple):
         """The netmask as an integer."""
         return prefix_mask(self.family, self.prefix_length)
 
-    def __contains__(self, address: object) -> bool:
-        return (
-            isinstance(address, Address)
-            and address.family == self.family
-            and address.value & self.mask == self.value
-        )
+    def holds(self, address: Address) -> bool:
+        """Whether an address of the same family lies inside."""
+        return address.family == self.family and address.value & self.mask == self.value
+
+    def overlaps(self, other: Network) -> bool:
+        """Whether the two share an address."""
+        mask = self.mask & other.mask
+        return self.family == other.family and self.value & mask == other.value & mask
 
     def __str__(self) -> str:
         return f"{format_address(self.family, self.value)}/{self.prefix_length}"
