@@ -1,0 +1,477 @@
+"""What each packet must see, read straight from the objects.
+
+This is the plain reading of the semantics in ``docs/semantics.md``. It knows nothing of
+chains, lowerings or the compiler's intermediate form: the verifier would otherwise repeat
+the compiler's mistakes. Source: kube-proxy 1.30 and later, iptables mode
+(pkg/proxy/topology.go, pkg/proxy/iptables/proxier.go).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import groupby
+
+from svcc.compiler.objects import Endpoint, EndpointSlice, Objects, Service, ServicePort
+from svcc.compiler.settings import NodeSettings
+from svcc.grammar.address import Address, Family, Network
+from svcc.verify.sender import (
+    ANYONE,
+    Atom,
+    Condition,
+    DestinationIn,
+    FromNode,
+    FromPod,
+    SourceIn,
+    negation,
+)
+
+PROTOCOL_NUMBER = {"TCP": 6, "UDP": 17, "SCTP": 132}
+
+PROXY_NAME_LABEL = "service.kubernetes.io/service-proxy-name"
+HEADLESS_LABEL = "service.kubernetes.io/headless"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Backend:
+    """Where a packet may be sent: an address (as an integer) and a port."""
+
+    address: int
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class Serve:
+    """Sent to one of ``backends``, each with the same probability.
+
+    ``masquerade`` says whether the source is rewritten; a backend that sent the packet
+    itself (hairpin) always sees a rewritten source.
+    """
+
+    backends: tuple[Backend, ...]
+    masquerade: bool
+    affinity_timeout: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Refuse:
+    """Answered with an error (REJECT)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Discard:
+    """Dropped without an answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Untouched:
+    """As if the service rules were not there."""
+
+
+Outcome = Serve | Refuse | Discard | Untouched
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """Packets that fulfil ``condition`` must see one of ``allowed``.
+
+    Where more than one outcome is allowed, the first is the strict reading and the others
+    are what kube-proxy does.
+    """
+
+    condition: Condition
+    allowed: tuple[Outcome, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Frontend:
+    """One place that clients connect to. ``address`` None: a node port."""
+
+    family: Family
+    address: int | None
+    protocol: int
+    port: int
+    service: str
+    """``namespace/name:port``, as kube-proxy writes it in comments."""
+    kind: str
+    """``cluster IP``, ``external IP``, ``loadbalancer IP`` or ``node port``."""
+
+    def __str__(self) -> str:
+        protocol = next(name for name, n in PROTOCOL_NUMBER.items() if n == self.protocol)
+        if self.address is None:
+            return f"node port {self.port}/{protocol} ({self.service})"
+        address = str(Address(self.family, self.address))
+        if self.family is Family.IPV6:
+            address = f"[{address}]"
+        return f"{address}:{self.port}/{protocol} ({self.service})"
+
+
+@dataclass(frozen=True, slots=True)
+class FrontendExpectation:
+    """A frontend and its cases: disjoint conditions that cover every packet."""
+
+    frontend: Frontend
+    cases: tuple[Case, ...]
+    may_be_local: bool
+    """Whether the frontend's address may be one of the node's own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Expectation:
+    """Everything that one family's packets must see on one node.
+
+    ``health_check_ports`` are TCP ports of local addresses that must stay open.
+    """
+
+    family: Family
+    settings: NodeSettings
+    frontends: tuple[FrontendExpectation, ...]
+    health_check_ports: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Choice:
+    """The endpoints of one service port that each policy may use."""
+
+    everywhere: tuple[Backend, ...]
+    here: tuple[Backend, ...]
+    any_usable: bool
+
+
+def expect(objects: Objects, settings: NodeSettings, family: Family) -> Expectation:
+    """Derive what packets of ``family`` must see on the node of ``settings``."""
+    slices = _slices_by_service(objects.slices)
+    frontends: list[FrontendExpectation] = []
+    health_checks: list[int] = []
+    for service in objects.services:
+        if not _is_proxied(service):
+            continue
+        of_service = slices.get((service.namespace, service.name), [])
+        for port in service.ports:
+            frontends.extend(_port_frontends(service, port, of_service, settings, family))
+        if service.health_check_node_port and service.external_traffic_policy == "Local":
+            health_checks.append(service.health_check_node_port)
+    return Expectation(
+        family,
+        settings,
+        _with_node_port_overlaps(frontends),
+        tuple(sorted(set(health_checks))),
+    )
+
+
+def _is_proxied(service: Service) -> bool:
+    return (
+        service.type != "ExternalName"
+        and not service.headless
+        and bool(service.cluster_ips)
+        and PROXY_NAME_LABEL not in service.labels
+        and HEADLESS_LABEL not in service.labels
+    )
+
+
+def _slices_by_service(
+    slices: Iterable[EndpointSlice],
+) -> dict[tuple[str, str], list[EndpointSlice]]:
+    usable = [
+        item
+        for item in slices
+        if PROXY_NAME_LABEL not in item.labels and HEADLESS_LABEL not in item.labels
+    ]
+    usable.sort(key=lambda item: (item.namespace, item.service, item.name))
+    grouped = {}
+    for key, group in groupby(usable, key=lambda item: (item.namespace, item.service)):
+        members = list(group)
+        real_slices = [item for item in members if not item.from_endpoints]
+        grouped[key] = real_slices or members
+    return grouped
+
+
+def _endpoints(
+    slices: Iterable[EndpointSlice], port: ServicePort, settings: NodeSettings, family: Family
+) -> list[tuple[Backend, Endpoint]]:
+    found: dict[Backend, Endpoint] = {}
+    for item in slices:
+        if item.family != family:
+            continue
+        for endpoint_port in item.ports:
+            if endpoint_port.name != port.name or endpoint_port.protocol != port.protocol:
+                continue
+            if not endpoint_port.port:
+                continue
+            for endpoint in item.endpoints:
+                backend = Backend(endpoint.address.value, endpoint_port.port)
+                if backend not in found or _is_local(endpoint, settings):
+                    found[backend] = endpoint
+    return sorted(found.items(), key=lambda pair: pair[0])
+
+
+def _is_local(endpoint: Endpoint, settings: NodeSettings) -> bool:
+    return settings.known_node and endpoint.node_name == settings.node_name
+
+
+def _hinted(ready: list[tuple[Backend, Endpoint]], settings: NodeSettings) -> list[Backend]:
+    endpoints = [endpoint for _, endpoint in ready]
+    node, zone = settings.node_name, settings.zone
+    if (
+        settings.known_node
+        and all(endpoint.node_hints for endpoint in endpoints)
+        and any(node in endpoint.node_hints for endpoint in endpoints)
+    ):
+        return [backend for backend, endpoint in ready if node in endpoint.node_hints]
+    if (
+        zone
+        and all(endpoint.zone_hints for endpoint in endpoints)
+        and any(zone in endpoint.zone_hints for endpoint in endpoints)
+    ):
+        return [backend for backend, endpoint in ready if zone in endpoint.zone_hints]
+    return [backend for backend, _ in ready]
+
+
+def _choose(
+    slices: Iterable[EndpointSlice], port: ServicePort, settings: NodeSettings, family: Family
+) -> _Choice:
+    endpoints = _endpoints(slices, port, settings, family)
+    ready = [pair for pair in endpoints if pair[1].ready]
+    leaving = [
+        pair for pair in endpoints if not pair[1].ready and pair[1].serving and pair[1].terminating
+    ]
+    everywhere = _hinted(ready, settings) if ready else [backend for backend, _ in leaving]
+    here = [backend for backend, endpoint in ready if _is_local(endpoint, settings)]
+    if not here:
+        here = [backend for backend, endpoint in leaving if _is_local(endpoint, settings)]
+    return _Choice(tuple(everywhere), tuple(here), bool(ready or leaving))
+
+
+def _port_frontends(
+    service: Service,
+    port: ServicePort,
+    slices: Iterable[EndpointSlice],
+    settings: NodeSettings,
+    family: Family,
+) -> list[FrontendExpectation]:
+    cluster_ip = next((a for a in service.cluster_ips if a.family == family), None)
+    if cluster_ip is None:
+        return []
+    choice = _choose(slices, port, settings, family)
+    name = f"{service.key}:{port.name}" if port.name else service.key
+    protocol = PROTOCOL_NUMBER[port.protocol]
+
+    def frontend(kind: str, address: int | None, number: int) -> Frontend:
+        return Frontend(family, address, protocol, number, name, kind)
+
+    found = [
+        FrontendExpectation(
+            frontend("cluster IP", cluster_ip.value, port.port),
+            _cluster_ip_cases(service, choice, settings, family),
+            may_be_local=False,
+        )
+    ]
+    external = _external_cases(service, choice, settings, family)
+    claimed = {cluster_ip.value}
+    for address in _of_family(service.external_ips, family):
+        if address not in claimed:
+            claimed.add(address)
+            found.append(
+                FrontendExpectation(frontend("external IP", address, port.port), external, True)
+            )
+    guarded = _guarded_cases(service, choice, external, settings, family)
+    for address in _of_family(service.ingress, family):
+        if address not in claimed:
+            claimed.add(address)
+            found.append(
+                FrontendExpectation(frontend("loadbalancer IP", address, port.port), guarded, True)
+            )
+    if port.node_port and service.type in ("NodePort", "LoadBalancer"):
+        found.append(
+            FrontendExpectation(
+                frontend("node port", None, port.node_port),
+                _node_port_cases(external, settings, family),
+                True,
+            )
+        )
+    return found
+
+
+def _of_family(addresses: Iterable[Address], family: Family) -> list[int]:
+    return [address.value for address in addresses if address.family == family]
+
+
+def _cluster_ip_cases(
+    service: Service, choice: _Choice, settings: NodeSettings, family: Family
+) -> tuple[Case, ...]:
+    if not choice.any_usable:
+        return (Case(ANYONE, (Refuse(),)),)
+    backends = choice.here if service.internal_traffic_policy == "Local" else choice.everywhere
+    if not backends:
+        return (Case(ANYONE, (Discard(),)),)
+    timeout = service.affinity_timeout
+    with_masquerade = Serve(backends, True, timeout)
+    without = Serve(backends, False, timeout)
+    if settings.masquerade_all:
+        return (Case(ANYONE, (with_masquerade,)),)
+    pod = pod_atom(settings, family)
+    if pod is None:
+        return (Case(ANYONE, (without,)),)
+    return (Case((pod,), (without,)), Case((negation(pod),), (with_masquerade,)))
+
+
+def pod_atom(settings: NodeSettings, family: Family) -> Atom | None:
+    """The condition that a pod sent the packet; None where pods cannot be told."""
+    if settings.pods.in_interface:
+        return FromPod(settings.pods.in_interface)
+    network = settings.pods.networks.get(family)
+    return SourceIn((network,)) if network else None
+
+
+def _external_cases(
+    service: Service, choice: _Choice, settings: NodeSettings, family: Family
+) -> tuple[Case, ...]:
+    """Cases of an external frontend, source ranges aside."""
+    node = FromNode()
+    if not choice.any_usable:
+        return (
+            Case((node,), (Refuse(), Untouched())),
+            Case((negation(node),), (Refuse(),)),
+        )
+    timeout = service.affinity_timeout
+    if service.external_traffic_policy == "Cluster":
+        return (Case(ANYONE, (Serve(choice.everywhere, True, timeout),)),)
+    outside: Outcome = Serve(choice.here, False, timeout) if choice.here else Discard()
+    pod = pod_atom(settings, family)
+    not_pod: Condition = ()
+    cases = []
+    if pod is not None:
+        cases.append(Case((pod,), (Serve(choice.everywhere, False, timeout),)))
+        not_pod = (negation(pod),)
+    cases.append(Case((*not_pod, node), (Serve(choice.everywhere, True, timeout),)))
+    cases.append(Case((*not_pod, negation(node)), (outside,)))
+    return tuple(cases)
+
+
+def _guarded_cases(
+    service: Service,
+    choice: _Choice,
+    external: tuple[Case, ...],
+    settings: NodeSettings,
+    family: Family,
+) -> tuple[Case, ...]:
+    """Cases of a balancer address: source ranges decide first."""
+    if not service.source_ranges:
+        return external
+    ranges = tuple(r for r in service.source_ranges if r.family == family)
+    if not choice.any_usable:
+        return tuple(Case(c.condition, (*c.allowed, Discard())) for c in external)
+    if not ranges:
+        return tuple(Case(c.condition, (*c.allowed, Discard())) for c in external)
+    node_address = settings.primary_address(family)
+    if node_address is not None and any(r.holds(node_address) for r in ranges):
+        own = tuple(
+            Network(family, value, family.bits) for value in _of_family(service.ingress, family)
+        )
+        ranges += own
+    inside = SourceIn(ranges)
+    return (
+        Case((negation(inside),), (Discard(),)),
+        *_under((inside,), external),
+    )
+
+
+def _under(condition: Condition, cases: Iterable[Case]) -> list[Case]:
+    return [Case((*condition, *case.condition), case.allowed) for case in cases]
+
+
+def _node_port_cases(
+    external: tuple[Case, ...], settings: NodeSettings, family: Family
+) -> tuple[Case, ...]:
+    """Cases of a node port, for any destination that is an address of the node."""
+    loopback = DestinationIn((_loopback(family),))
+    node = FromNode()
+    cases: list[Case] = []
+
+    def elsewhere(condition: Condition) -> None:
+        # kube-proxy's refusals of node ports ignore the address selection.
+        for case in external:
+            refusals = tuple(o for o in case.allowed if isinstance(o, Refuse | Discard))
+            cases.append(Case((*condition, *case.condition), (Untouched(), *refusals)))
+
+    if settings.loopback_node_ports(family):
+        own_source = SourceIn((_loopback(family),))
+        cases.extend(_under((loopback, node, own_source), external))
+        # kube-proxy's guard of 127/8 comes before its refusals.
+        for case in external:
+            served = any(isinstance(outcome, Serve) for outcome in case.allowed)
+            allowed = case.allowed if served else (*case.allowed, Discard())
+            cases.append(Case((loopback, node, negation(own_source), *case.condition), allowed))
+        for case in external:
+            cases.append(
+                Case(
+                    (loopback, negation(node), *case.condition),
+                    (Discard(), *case.allowed),
+                )
+            )
+    else:
+        elsewhere((loopback,))
+    not_loopback = negation(loopback)
+    networks = settings.node_port_networks
+    if networks is None:
+        cases.extend(_under((not_loopback,), external))
+        return tuple(cases)
+    selected = DestinationIn(tuple(n for n in networks if n.family == family))
+    known = DestinationIn(
+        tuple(
+            Network(family, value, family.bits) for value in _of_family(settings.addresses, family)
+        )
+    )
+    cases.extend(_under((not_loopback, selected, known), external))
+    for case in external:
+        # Rules that list the selected addresses one by one cannot name those that only
+        # the node itself knows of.
+        cases.append(
+            Case(
+                (not_loopback, selected, negation(known), *case.condition),
+                (*case.allowed, Untouched()),
+            )
+        )
+    elsewhere((not_loopback, negation(selected)))
+    return tuple(cases)
+
+
+def _loopback(family: Family) -> Network:
+    if family is Family.IPV4:
+        return Network(family, 127 << 24, 8)
+    return Network(family, 1, 128)
+
+
+def _with_node_port_overlaps(
+    frontends: list[FrontendExpectation],
+) -> tuple[FrontendExpectation, ...]:
+    """Where an address that refuses is the node's and its port a node port of another Service.
+
+    The address wins over the node port, but kube-proxy lets a packet that the address would
+    refuse fall through to the node port.
+    """
+    node_ports = {
+        (item.frontend.protocol, item.frontend.port): item
+        for item in frontends
+        if item.frontend.address is None
+    }
+    result = []
+    for item in frontends:
+        other = node_ports.get((item.frontend.protocol, item.frontend.port))
+        if item.frontend.address is None or not item.may_be_local or other is None:
+            result.append(item)
+            continue
+        cases: list[Case] = []
+        for case in item.cases:
+            if any(isinstance(outcome, Serve) for outcome in case.allowed):
+                cases.append(case)
+                continue
+            for below in other.cases:
+                cases.append(
+                    Case(
+                        (*case.condition, *below.condition),
+                        tuple(dict.fromkeys((*case.allowed, *below.allowed))),
+                    )
+                )
+        result.append(FrontendExpectation(item.frontend, tuple(cases), True))
+    return tuple(result)

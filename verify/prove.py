@@ -1,0 +1,197 @@
+"""Z3 decides each schema; a schema that does not hold for all numbers is decided for its own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import z3
+
+from svcc.verify.encode import Encoding, disjunction
+from svcc.verify.properties import (
+    CAPTURES,
+    FAIR,
+    MASQUERADES,
+    REACHES,
+    REFUSES,
+    captures_nothing_else,
+    fair,
+    masquerades_exactly,
+    never_reached,
+    reaches_exactly,
+    refuses_exactly,
+    returns,
+)
+from svcc.verify.schema import Numbering, Schema
+from svcc.verify.shares import SharesEncoding, SharesUndecidedError, tolerance
+
+SOLVER_TIMEOUT_MS = 60_000
+
+Values = dict[str, int | bool]
+
+
+@dataclass(frozen=True, slots=True)
+class Violated:
+    """A property fails: ``values`` are the solver's packet and world, by SMT name."""
+
+    values: Values
+    interfaces: dict[str, int] = field(default_factory=dict)
+    patterns: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Undecided:
+    """The solver gave up, or a rule outside the model decides."""
+
+    reason: Literal["solver", "unknown rule"]
+    values: Values = field(default_factory=dict)
+
+
+Answer = Violated | Undecided | None
+"""None: proved."""
+
+
+@dataclass(slots=True)
+class Statistics:
+    """What the proof took."""
+
+    regions: int = 0
+    schemas: int = 0
+    solver_calls: int = 0
+
+
+class Prover:
+    """Proves regions, remembering the schemas that hold for all numbers."""
+
+    def __init__(self) -> None:
+        self.statistics = Statistics()
+        self._proved: dict[Schema, bool] = {}
+
+    def region(
+        self, schema: Schema, numbering: Numbering, extra: list[str] | None = None
+    ) -> dict[str, Answer]:
+        """Every property's answer for one region.
+
+        ``extra`` are further SMT-LIB constraints on the packet (regions that leave others
+        out); with them nothing is remembered.
+        """
+        self.statistics.regions += 1
+        if extra is None:
+            known = self._proved.get(schema)
+            if known is None:
+                self.statistics.schemas += 1
+                known = all(answer is None for answer in self._decide(schema, None, []).values())
+                self._proved[schema] = known
+            if known:
+                return dict.fromkeys((REACHES, FAIR, MASQUERADES, REFUSES, CAPTURES))
+        return self._decide(schema, numbering, extra or [])
+
+    def _decide(
+        self, schema: Schema, numbering: Numbering | None, extra: list[str]
+    ) -> dict[str, Answer]:
+        encoding = Encoding(schema)
+        encoding.run()
+        terms = {
+            REACHES: reaches_exactly(encoding, schema),
+            FAIR: returns(encoding, schema),
+            MASQUERADES: masquerades_exactly(encoding, schema),
+            REFUSES: refuses_exactly(encoding, schema),
+            CAPTURES: captures_nothing_else(encoding, schema),
+        }
+        answers = self._answers(encoding, terms, schema, numbering, extra)
+        if not any(case[1][0][0] == "serve" for case in schema.cases):
+            return answers
+        try:
+            shares = SharesEncoding(schema)
+            shares.run()
+            share_terms = {
+                REACHES: never_reached(shares, schema),
+                FAIR: fair(shares, schema, tolerance(schema)),
+            }
+        except SharesUndecidedError:
+            answers[FAIR] = answers[FAIR] or Undecided("unknown rule")
+            return answers
+        for name, answer in self._answers(shares, share_terms, schema, numbering, extra).items():
+            answers[name] = answers[name] or answer
+        return answers
+
+    def _answers(
+        self,
+        encoding: Encoding,
+        terms: dict[str, list[str]],
+        schema: Schema,
+        numbering: Numbering | None,
+        extra: list[str],
+    ) -> dict[str, Answer]:
+        goals = {name: disjunction(parts) for name, parts in terms.items()}
+        answers: dict[str, Answer] = dict.fromkeys(goals)
+        open_goals = [name for name, goal in goals.items() if goal != "false"]
+        if not open_goals:
+            return answers
+        lines = list(encoding.lines)
+        flags = {name: f"violates_{name.replace('-', '_')}" for name in open_goals}
+        for name, flag in flags.items():
+            lines.append(f"(declare-const {flag} Bool)(assert (= {flag} {goals[name]}))")
+        for flag, term in (
+            (_ANY, disjunction(list(flags.values()))),
+            (_MODELLED, f"(not {disjunction(encoding.unknown_met)})"),
+        ):
+            lines.append(f"(declare-const {flag} Bool)(assert (= {flag} {term}))")
+        if numbering is not None:
+            lines += _literals(schema, numbering, encoding)
+        lines += extra
+        solver = z3.Solver()
+        solver.set("timeout", SOLVER_TIMEOUT_MS)
+        solver.from_string("\n".join(lines))
+        if self._check(solver, _ANY) == z3.unsat:
+            return answers
+        for name, flag in flags.items():
+            # A violation that no rule outside the model has a part in comes first.
+            found = self._check(solver, flag, _MODELLED)
+            if found == z3.sat:
+                answers[name] = Violated(
+                    _values(solver.model()),
+                    dict(encoding.interfaces),
+                    {name: pattern for (_, pattern), name in encoding.patterns.items()},
+                )
+            elif found == z3.unknown:
+                answers[name] = Undecided("solver")
+            elif self._check(solver, flag) != z3.unsat:
+                answers[name] = Undecided("unknown rule")
+        return answers
+
+    def _check(self, solver: z3.Solver, *flags: str) -> z3.CheckSatResult:
+        self.statistics.solver_calls += 1
+        return solver.check(*(z3.Bool(flag) for flag in flags))
+
+
+_ANY = "violates_any"
+_MODELLED = "inside_the_model"
+
+
+def _literals(schema: Schema, numbering: Numbering, encoding: Encoding) -> list[str]:
+    """The numbers put back in."""
+    lines = []
+    for value, number in numbering.hosts.items():
+        if f"H{number}" in encoding.declared:
+            lines.append(f"(assert (= H{number} {encoding.address(value)}))")
+        flag = f"backend_local{number}"
+        if flag in encoding.declared and any(
+            value & mask == address for address, mask in schema.node_networks
+        ):
+            lines.append(f"(assert {flag})")
+    for value, number in numbering.ports.items():
+        if f"P{number}" in encoding.declared:
+            lines.append(f"(assert (= P{number} (_ bv{value} 16)))")
+    return lines
+
+
+def _values(model: z3.ModelRef) -> Values:
+    values: Values = {}
+    for declaration in model.decls():
+        term = model[declaration]
+        if z3.is_bv_value(term) or z3.is_int_value(term):
+            values[declaration.name()] = term.as_long()
+        elif z3.is_true(term) or z3.is_false(term):
+            values[declaration.name()] = z3.is_true(term)
+    return values

@@ -1,0 +1,264 @@
+"""Rules as the symbolic model sees them: conditions and one action, indexed per chain.
+
+A condition is a tuple whose first member names its kind; equal conditions are equal tuples,
+which is what slices are compared by. A match outside the model becomes an ``unknown``
+condition: true or false, the proof has to hold both ways.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from svcc.grammar.ruleset import RuleSet
+
+from svcc.grammar.address import Family, prefix_mask
+from svcc.grammar.program import (
+    PROBABILITY_ONE,
+    AddressMatch,
+    AddrtypeMatch,
+    BpfMatch,
+    Comment,
+    ConntrackMatch,
+    Goto,
+    Jump,
+    MarkMatch,
+    Masquerade,
+    Match,
+    MultiportMatch,
+    NatTarget,
+    Notrack,
+    OtherTarget,
+    PortRange,
+    RandomMatch,
+    RecentMatch,
+    Reject,
+    Rule,
+    SetMark,
+    StateMatch,
+    Target,
+    TransportMatch,
+    Verdict,
+)
+from svcc.verify import bpf
+from svcc.verify.extensions import INERT_TARGETS, TCP_SYN, TRANSPORT_NUMBER
+
+Condition = tuple[Any, ...]
+Action = tuple[Any, ...]
+
+NEVER: Condition = ("never",)
+
+
+@dataclass(slots=True)
+class Record:
+    """One rule. ``service`` tells whether it counts as a rule of the service proxy."""
+
+    rule: Rule
+    table: str
+    conditions: tuple[Condition, ...]
+    action: Action
+    service: bool = True
+
+
+@dataclass(slots=True)
+class IndexedChain:
+    """A chain's records, and which of them can match a given destination address or port."""
+
+    name: str
+    policy: str | None
+    records: list[Record]
+    by_destination: dict[int, dict[int, list[int]]] = field(default_factory=dict)
+    """mask → masked address → positions of rules with that positive ``-d``."""
+    any_destination: list[int] = field(default_factory=list)
+    by_port: dict[int, list[int]] = field(default_factory=dict)
+    """port → positions of rules without ``-d`` … and with exactly that ``--dport``."""
+    any_port: list[int] = field(default_factory=list)
+
+    def index(self) -> None:
+        """Fill the indexes from the records."""
+        for position, record in enumerate(self.records):
+            destination = next((c for c in record.conditions if c[0] == "dst" and not c[3]), None)
+            if destination is None:
+                self.any_destination.append(position)
+            else:
+                masked = self.by_destination.setdefault(destination[2], {})
+                masked.setdefault(destination[1], []).append(position)
+            port = next(
+                (c for c in record.conditions if c[0] == "dport" and not c[3] and c[1] == c[2]),
+                None,
+            )
+            if port is None:
+                self.any_port.append(position)
+            else:
+                self.by_port.setdefault(port[1], []).append(position)
+
+
+@dataclass(slots=True)
+class IndexedRules:
+    """A rule set ready for slicing."""
+
+    family: Family
+    tables: dict[str, dict[str, IndexedChain]]
+    tracks_all: bool
+    """No rule exempts packets from connection tracking."""
+
+
+def index_rules(rules: RuleSet) -> IndexedRules:
+    """Translate every rule and build the indexes."""
+    tables: dict[str, dict[str, IndexedChain]] = {}
+    tracks_all = True
+    for table, chains in rules.tables.items():
+        indexed: dict[str, IndexedChain] = {}
+        for name, chain in chains.items():
+            records = [translate(rule, table, rules.family) for rule in chain.rules]
+            tracks_all &= all(record.action != ("notrack",) for record in records)
+            indexed[name] = IndexedChain(name, chain.policy, records)
+            indexed[name].index()
+        tables[table] = indexed
+    return IndexedRules(rules.family, tables, tracks_all)
+
+
+def translate(rule: Rule, table: str, family: Family) -> Record:
+    """One rule's conditions and action."""
+    conditions: list[Condition] = []
+    if rule.source is not None:
+        conditions.append(_address("src", rule.source))
+    if rule.destination is not None:
+        conditions.append(_address("dst", rule.destination))
+    if rule.in_interface is not None:
+        conditions.append(("iif", rule.in_interface.name, rule.in_interface.negated))
+    if rule.out_interface is not None:
+        conditions.append(("oif", rule.out_interface.name, rule.out_interface.negated))
+    if rule.protocol is not None and rule.protocol.number:
+        conditions.append(("proto", rule.protocol.number, rule.protocol.negated))
+    if rule.fragment:
+        conditions.append(NEVER)
+    for match in rule.matches:
+        _translate_match(match, family, conditions)
+    return Record(rule, table, tuple(conditions), _action(rule.target))
+
+
+def _address(kind: str, match: AddressMatch) -> Condition:
+    return (kind, match.address & match.mask, match.mask, match.negated)
+
+
+def _port_range(kind: str, ports: PortRange) -> Condition:
+    return (kind, ports.first, ports.last, ports.negated)
+
+
+def _translate_match(match: Match, family: Family, into: list[Condition]) -> None:
+    if isinstance(match, Comment):
+        return
+    if isinstance(match, TransportMatch):
+        protocol = ("proto", TRANSPORT_NUMBER[match.protocol], False)
+        if protocol not in into:
+            into.append(protocol)
+        if match.source_ports is not None:
+            into.append(_port_range("sport", match.source_ports))
+        if match.destination_ports is not None:
+            into.append(_port_range("dport", match.destination_ports))
+        flags = match.tcp_flags
+        if flags is not None and (TCP_SYN & flags.mask == flags.compare) == flags.negated:
+            into.append(NEVER)
+    elif isinstance(match, MultiportMatch):
+        ranges = tuple((r.first, r.last) for r in match.ranges)
+        if match.which == "dports" and len(ranges) == 1:
+            into.append(("dport", *ranges[0], match.negated))
+        else:
+            into.append((match.which, ranges, match.negated))
+    elif isinstance(match, MarkMatch):
+        into.append(("mark", match.value, match.mask, match.negated))
+    elif isinstance(match, StateMatch):
+        into.append(("state", tuple(sorted(match.states)), match.negated))
+    elif isinstance(match, ConntrackMatch):
+        _translate_conntrack(match, into)
+    elif isinstance(match, AddrtypeMatch):
+        _translate_addrtype(match, into)
+    elif isinstance(match, RandomMatch):
+        threshold = match.threshold
+        if threshold in (0, PROBABILITY_ONE):
+            if (threshold == 0) != match.negated:
+                into.append(NEVER)
+        else:
+            into.append(("random", PROBABILITY_ONE - threshold if match.negated else threshold))
+    elif isinstance(match, RecentMatch):
+        full = prefix_mask(family, family.bits)
+        plain = not (
+            match.hitcount is not None
+            or match.rttl
+            or match.by_destination
+            or match.mask not in (None, full)
+            or match.operation == "remove"
+        )
+        if plain:
+            into.append(("recent", match.operation, match.name, match.seconds, match.negated))
+        else:
+            into.append(("unknown", repr(match)))
+    elif isinstance(match, BpfMatch):
+        condition = bpf.condition(match.instructions, family)
+        if condition is None:
+            into.append(("unknown", "bpf"))
+        elif condition is False:
+            into.append(NEVER)
+        elif condition is not True:
+            into.append(("bpf", condition))
+    else:
+        into.append(("unknown", repr(match)))
+
+
+def _translate_conntrack(match: ConntrackMatch, into: list[Condition]) -> None:
+    if match.states is not None:
+        into.append(("state", tuple(sorted(match.states)), match.states_negated))
+    details = len(into)
+    if match.original_source is not None:
+        into.append(_address("src", match.original_source))
+    if match.original_destination is not None:
+        into.append(_address("odst", match.original_destination))
+    if match.original_destination_ports is not None:
+        into.append(_port_range("odport", match.original_destination_ports))
+    if match.direction == "REPLY":
+        into.append(NEVER)
+    if len(into) > details or match.direction is not None:
+        into.append(("state", ("UNTRACKED",), True))
+
+
+def _translate_addrtype(match: AddrtypeMatch, into: list[Condition]) -> None:
+    if match.limit_interface is not None:
+        into.append(("unknown", repr(match)))
+        return
+    for kind, negated, name in (
+        (match.source_type, match.source_negated, "srclocal"),
+        (match.destination_type, match.destination_negated, "dstlocal"),
+    ):
+        if kind == "LOCAL":
+            into.append((name, negated))
+        elif kind is not None:
+            into.append(("unknown", f"addrtype {name[:3]} {kind}", negated))
+
+
+def _action(target: Target | None) -> Action:
+    if target is None:
+        return ("nothing",)
+    if isinstance(target, Jump):
+        return ("jump", target.chain)
+    if isinstance(target, Goto):
+        return ("goto", target.chain)
+    if isinstance(target, Verdict):
+        return (target.name.lower(),)
+    if isinstance(target, Reject):
+        return ("reject",)
+    if isinstance(target, SetMark):
+        return ("mark", target.value, target.mask)
+    if isinstance(target, Notrack):
+        return ("notrack",)
+    if isinstance(target, Masquerade) or (isinstance(target, NatTarget) and target.name == "SNAT"):
+        return ("masquerade",)
+    if isinstance(target, NatTarget):
+        one_address = target.last_address in (None, target.first_address)
+        one_port = target.last_port in (None, target.first_port)
+        if target.first_address is None or not one_address or not one_port:
+            return ("unknown", target.name)
+        return ("dnat", target.first_address, target.first_port)
+    if isinstance(target, OtherTarget) and target.name in INERT_TARGETS:
+        return ("nothing",)
+    return ("unknown", target.name)

@@ -1,0 +1,122 @@
+"""From a solver's values to a packet, and its replay in the plain simulator."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from fractions import Fraction
+
+from svcc.grammar.ruleset import RuleSet
+
+from svcc.grammar.address import Family
+from svcc.verify.expectation import Outcome, Serve
+from svcc.verify.judge import Failure, allowed_outcomes, judge, judge_return
+from svcc.verify.packet import Packet, Result, World
+from svcc.verify.prove import Violated
+from svcc.verify.regions import Region, Regions
+from svcc.verify.schema import Numbering
+from svcc.verify.shares import FIVE_DIGITS, KERNEL_ROUNDING
+from svcc.verify.simulate import distribution
+
+_DEFAULT_SOURCE = {Family.IPV4: 0xC6336401, Family.IPV6: 0x20010DB8 << 96 | 1}
+"""198.51.100.1 and 2001:db8::1 (RFC 5737, RFC 3849)."""
+_DEFAULT_PROTOCOL, _DEFAULT_PORT = 6, 40000
+
+
+def packet_of(region: Region, family: Family, violated: Violated) -> Packet:
+    """The packet that the solver found; what it left open gets a documentation value."""
+    values = violated.values
+    box = region.box
+
+    def number(name: str, default: int) -> int:
+        return int(values.get(name, default))
+
+    fixed = region.frontend is not None and region.frontend.address is not None
+    default_destination = box.address if fixed else _DEFAULT_SOURCE[family] + 1
+    return Packet(
+        family,
+        region.from_node,
+        number("src", _DEFAULT_SOURCE[family]),
+        number("sport", _DEFAULT_PORT),
+        box.address if fixed else number("dst", default_destination),
+        number("dport", _DEFAULT_PORT) if region.frontend is None else box.first_port,
+        number("proto", _DEFAULT_PROTOCOL) if box.protocol is None else box.protocol,
+        "" if region.from_node else _interface(violated, "iif", "eth0"),
+        number("mark0", 0),
+    )
+
+
+def world_of(regions: Regions, numbering: Numbering, packet: Packet, violated: Violated) -> World:
+    """The world that the solver found."""
+    values = violated.values
+    chosen: dict[int, bool] = {}
+    for address, host in numbering.hosts.items():
+        flag = values.get(f"backend_local{host}")
+        if flag is not None:
+            chosen[address] = bool(flag)
+    if "local" in values:
+        chosen[packet.destination] = bool(values["local"])
+    if packet.from_node:
+        chosen[packet.source] = True
+    full = (1 << packet.family.bits) - 1
+
+    def is_local(address: int) -> bool:
+        if regions.always_local(address, full):
+            return True
+        return address not in regions.cluster_ips and chosen.get(address, False)
+
+    return World(is_local, _ages(numbering, values), _interface(violated, "oif1", "eth1"))
+
+
+def _ages(numbering: Numbering, values: Mapping[str, int | bool]) -> dict[str, int]:
+    ages: dict[str, int] = {}
+    for name, number in numbering.lists.items():
+        prefix = f"recent{number}_"
+        known = {key.removeprefix(prefix): bool(v) for key, v in values.items()
+                 if key.startswith(prefix)}  # fmt: skip
+        if any(known.values()):
+            absent = [int(key) for key, stands in known.items() if not stands and key != "any"]
+            ages[name] = max(absent, default=0)
+    return ages
+
+
+def _interface(violated: Violated, variable: str, default: str) -> str:
+    number = violated.values.get(variable)
+    names = {n: name for name, n in violated.interfaces.items()}
+    if number is not None and int(number) in names:
+        return names[int(number)]
+    for flag, pattern in violated.patterns.items():
+        if violated.values.get(flag):
+            return pattern[:-1] + "0"
+    return default
+
+
+def failures(
+    rules: RuleSet,
+    regions: Regions,
+    region: Region,
+    packet: Packet,
+    world: World,
+    mark: int,
+) -> tuple[list[Failure], list[tuple[Fraction, Result]]]:
+    """What the plain reading finds wrong with a packet of a region.
+
+    Raises:
+        UndecidableError: the packet meets a rule outside the model.
+    """
+    outcomes = distribution(rules, packet, world)
+    allowed = allowed_outcomes(region.cases, packet)
+    found: list[Failure] = []
+    for tolerance in (FIVE_DIGITS, KERNEL_ROUNDING):
+        found = found or judge(
+            allowed, packet, world, outcomes, masquerade_mark=mark, tolerance=tolerance
+        )
+    found += _affinity(rules, allowed, packet, world)
+    return found, outcomes
+
+
+def _affinity(
+    rules: RuleSet, allowed: tuple[Outcome, ...], packet: Packet, world: World
+) -> list[Failure]:
+    if len(allowed) != 1 or not isinstance(allowed[0], Serve):
+        return []
+    return judge_return(allowed[0], packet, world, lambda w: distribution(rules, packet, w))

@@ -1,0 +1,168 @@
+"""What a verification found, as text and as JSON."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from svcc.grammar.write import write_rule
+
+from svcc.grammar.address import Address, Family
+from svcc.verify.packet import PROTOCOL_NAME, Packet, Step
+from svcc.verify.properties import SENTENCES
+
+VerdictName = Literal["proved", "violated", "undecided"]
+
+MAX_SHOWN = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Counterexample:
+    """A packet that shows a violation, confirmed by the simulator."""
+
+    packet: Packet
+    trace: tuple[Step, ...]
+    expected: str
+    got: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One property of one frontend (or of the whole rule set)."""
+
+    property: str
+    frontend: str
+    family: Family
+    verdict: VerdictName
+    counterexample: Counterexample | None = None
+    reason: str = ""
+
+
+@dataclass(slots=True)
+class Report:
+    """All findings for one node. ``seconds`` is wall time."""
+
+    node: str
+    findings: list[Finding] = field(default_factory=list)
+    rules: int = 0
+    seconds: float = 0.0
+    regions: int = 0
+    schemas: int = 0
+    sources: dict[Family, str] = field(default_factory=dict)
+
+    @property
+    def verdict(self) -> VerdictName:
+        """``violated`` before ``undecided`` before ``proved``."""
+        verdicts = {finding.verdict for finding in self.findings}
+        if "violated" in verdicts:
+            return "violated"
+        return "undecided" if "undecided" in verdicts else "proved"
+
+    def to_json(self) -> dict[str, Any]:
+        """The result as the documented JSON object."""
+        return {
+            "verdict": self.verdict,
+            "node": self.node,
+            "properties": [self._finding_json(finding) for finding in self.findings],
+            "rules": self.rules,
+            "seconds": round(self.seconds, 3),
+        }
+
+    def _finding_json(self, finding: Finding) -> dict[str, Any]:
+        found: dict[str, Any] = {
+            "property": finding.property,
+            "frontend": finding.frontend,
+            "family": finding.family.label,
+            "verdict": finding.verdict,
+        }
+        if finding.reason:
+            found["reason"] = finding.reason
+        example = finding.counterexample
+        if example is not None:
+            found["counterexample"] = {
+                "packet": packet_json(example.packet),
+                "trace": [
+                    step_json(step, finding.family, self.sources.get(finding.family, ""))
+                    for step in example.trace
+                ],
+                "expected": example.expected,
+                "got": example.got,
+            }
+        return found
+
+    def to_text(self) -> str:
+        """The result for a person."""
+        lines = []
+        bad = [finding for finding in self.findings if finding.verdict != "proved"]
+        for finding in bad[:MAX_SHOWN]:
+            lines += self._finding_text(finding)
+        if len(bad) > MAX_SHOWN:
+            lines.append(f"… and {len(bad) - MAX_SHOWN} more (all of them with -o json)")
+        counts = Counter((f.property, f.verdict) for f in self.findings)
+        for name, sentence in SENTENCES.items():
+            proved = counts[name, "proved"]
+            others = [
+                f"{counts[name, verdict]} {verdict}"
+                for verdict in ("violated", "undecided")
+                if counts[name, verdict]
+            ]
+            if proved or others:
+                shown = ", ".join([f"{proved} proved", *others])
+                lines.append(f"{name:22} {shown:24} {sentence}")
+        lines.append(
+            f"{self.verdict}: {self.rules} rules on node {self.node}, "
+            f"{self.regions} regions, {self.schemas} schemas, {self.seconds:.1f} s"
+        )
+        return "\n".join(lines) + "\n"
+
+    def _finding_text(self, finding: Finding) -> list[str]:
+        lines = [f"{finding.verdict}: {finding.property}: {finding.frontend}"]
+        if finding.reason:
+            lines.append(f"  {finding.reason}")
+        example = finding.counterexample
+        if example is not None:
+            lines += [
+                f"  packet    {example.packet}",
+                f"  expected  {example.expected}",
+                f"  got       {example.got}",
+            ]
+            source = self.sources.get(finding.family, "")
+            for number, step in enumerate(example.trace):
+                label = "trace     " if number == 0 else "          "
+                lines.append(f"  {label}{step_text(step, finding.family, source)}")
+        return lines
+
+
+def packet_json(packet: Packet) -> dict[str, Any]:
+    """A packet as JSON: addresses as text."""
+    return {
+        "from": "node" if packet.from_node else packet.in_interface,
+        "protocol": PROTOCOL_NAME.get(packet.protocol, str(packet.protocol)),
+        "source": str(Address(packet.family, packet.source)),
+        "source_port": packet.source_port,
+        "destination": str(Address(packet.family, packet.destination)),
+        "destination_port": packet.destination_port,
+        "mark": packet.mark,
+    }
+
+
+def step_json(step: Step, family: Family, source: str) -> dict[str, Any]:
+    """One step of a trace as JSON."""
+    shown: dict[str, Any] = {
+        "table": step.table,
+        "chain": step.chain,
+        "rule": "" if step.rule is None else write_rule(step.rule, family),
+        "effect": step.effect,
+    }
+    if step.rule is not None and step.rule.line:
+        shown["file"], shown["line"] = source, step.rule.line
+    return shown
+
+
+def step_text(step: Step, family: Family, source: str) -> str:
+    """One step of a trace as a line."""
+    if step.rule is None:
+        return f"{step.table} {step.chain}: {step.effect}"
+    place = f"{source}:{step.rule.line}: " if step.rule.line else ""
+    return f"{place}{step.table} {write_rule(step.rule, family)}  [{step.effect}]"

@@ -1,0 +1,159 @@
+"""Schemas: what is left of a region's rules and expectation when the numbers are taken out.
+
+Addresses and ports of backends, the frontend's own address and the names of recent lists are
+numbered by first use. Regions with equal schemas need one proof, which holds for all values
+of the numbers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from svcc.grammar.address import Family
+from svcc.verify.expectation import Case, Discard, Outcome, Refuse, Serve
+from svcc.verify.records import Condition
+from svcc.verify.sender import Atom, DestinationIn, FromNode, FromPod, SourceIn
+from svcc.verify.slices import Item
+
+
+class SchemaItem(NamedTuple):
+    """An item of a slice with its numbers taken out."""
+
+    conditions: tuple[Condition, ...]
+    action: tuple[Any, ...]
+    body: tuple[SchemaItem, ...]
+
+
+class Hook(NamedTuple):
+    """One base chain: ``drops`` if its policy is DROP."""
+
+    table: str
+    chain: str
+    items: tuple[SchemaItem, ...]
+    drops: bool
+
+
+class SchemaCase(NamedTuple):
+    """A case of the expectation, its networks and backends numbered."""
+
+    condition: tuple[tuple[Any, ...], ...]
+    allowed: tuple[tuple[Any, ...], ...]
+
+
+class Schema(NamedTuple):
+    """A region as the solver sees it.
+
+    ``rewriting`` are the hooks up to nat, ``inward`` those of a packet that ends on the node,
+    ``onward`` those of one that leaves it (all of OUTPUT and POSTROUTING for the node's own
+    packets, which pass ``inward`` afterwards if they end on the node).
+    ``fixed_destination``: host 0 is the destination; else it is any. ``fixed_port``: port 0 is
+    the destination port; else it is any. ``protocol`` None: any.
+    ``local``: whether the destination is an address of the node, None if it may be.
+    """
+
+    family: Family
+    from_node: bool
+    rewriting: tuple[Hook, ...]
+    inward: tuple[Hook, ...]
+    onward: tuple[Hook, ...]
+    cases: tuple[SchemaCase, ...]
+    fixed_destination: bool
+    fixed_port: bool
+    protocol: int | None
+    local: bool | None
+    mark: int
+    node_networks: tuple[tuple[int, int], ...]
+    """(address, mask) of what is known to be local."""
+
+
+@dataclass(slots=True)
+class Numbering:
+    """The numbers that were taken out: value → number, in order of first use."""
+
+    full_mask: int
+    hosts: dict[int, int] = field(default_factory=dict)
+    ports: dict[int, int] = field(default_factory=dict)
+    lists: dict[str, int] = field(default_factory=dict)
+    destination: tuple[int, int] | None = None
+    """The region's one address and port, where it has just one."""
+    default_port: int | None = None
+    """The region's one port: what DNAT without a port leaves in place."""
+
+    def host(self, value: int) -> int:
+        """The number of an address."""
+        return self.hosts.setdefault(value, len(self.hosts))
+
+    def port(self, value: int) -> int:
+        """The number of a port."""
+        return self.ports.setdefault(value, len(self.ports))
+
+    def items(self, items: tuple[Item, ...]) -> tuple[SchemaItem, ...]:
+        """A slice with its numbers taken out."""
+        return tuple(
+            SchemaItem(
+                tuple(self._condition(c) for c in item.conditions),
+                self._action(item.action),
+                self.items(item.body) if item.body else (),
+            )
+            for item in items
+        )
+
+    def _condition(self, condition: Condition) -> Condition:
+        kind = condition[0]
+        if kind in ("src", "dst", "odst"):
+            _, address, mask, negated = condition
+            if mask == self.full_mask and address in self.hosts:
+                return (kind + "_host", self.hosts[address], negated)
+        elif kind in ("dport", "odport"):
+            _, first, last, negated = condition
+            if first == last and first in self.ports:
+                return (kind + "_number", self.ports[first], negated)
+        elif kind == "recent":
+            _, operation, name, seconds, negated = condition
+            number = self.lists.setdefault(name, len(self.lists))
+            return (kind, operation, number, seconds, negated)
+        return condition
+
+    def _action(self, action: tuple[Any, ...]) -> tuple[Any, ...]:
+        if action[0] != "dnat":
+            return action
+        _, address, port = action
+        port = self.default_port if port is None else port
+        same = self.destination == (address, port)
+        return ("dnat", self.host(address), None if port is None else self.port(port), same)
+
+    def cases(self, cases: tuple[Case, ...]) -> tuple[SchemaCase, ...]:
+        """An expectation with its numbers taken out."""
+        return tuple(
+            SchemaCase(
+                tuple(self._atom(atom) for atom in case.condition),
+                tuple(self._outcome(outcome) for outcome in case.allowed),
+            )
+            for case in cases
+        )
+
+    def _atom(self, atom: Atom) -> tuple[Any, ...]:
+        if isinstance(atom, FromNode):
+            return ("node", atom.negated)
+        if isinstance(atom, FromPod):
+            return ("iif", atom.interface, atom.negated)
+        kind = "src" if isinstance(atom, SourceIn) else "dst"
+        assert isinstance(atom, SourceIn | DestinationIn)
+        parts: list[tuple[Any, ...]] = []
+        for network in atom.networks:
+            if network.mask == self.full_mask and network.value in self.hosts:
+                parts.append((kind + "_host", self.hosts[network.value], False))
+            else:
+                parts.append((kind, network.value, network.mask, False))
+        return ("any", tuple(parts), atom.negated)
+
+    def _outcome(self, outcome: Outcome) -> tuple[Any, ...]:
+        if isinstance(outcome, Serve):
+            backends = tuple((self.host(b.address), self.port(b.port)) for b in outcome.backends)
+            return ("serve", backends, outcome.masquerade, outcome.affinity_timeout)
+        if isinstance(outcome, Refuse):
+            return ("refuse",)
+        if isinstance(outcome, Discard):
+            return ("discard",)
+        return ("untouched",)

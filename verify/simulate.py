@@ -1,0 +1,455 @@
+"""A plain interpreter of netfilter rules for one concrete packet.
+
+It follows the kernel step by step (net/ipv4/netfilter/ip_tables.c ipt_do_table, the hook
+order of include/uapi/linux/netfilter_ipv4.h, nf_nat_core.c for what NAT does to a new
+connection) and shares no code with the symbolic model: it confirms the counterexamples
+that the solver finds, and stands for the kernel in tests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from fractions import Fraction
+
+from svcc.grammar.ruleset import RuleSet
+
+from svcc.grammar.address import Address, Family, Network, prefix_mask
+from svcc.grammar.program import (
+    PROBABILITY_ONE,
+    AddressMatch,
+    AddrtypeMatch,
+    BpfMatch,
+    Comment,
+    ConntrackMatch,
+    Goto,
+    InterfaceMatch,
+    Jump,
+    MarkMatch,
+    Masquerade,
+    Match,
+    MultiportMatch,
+    NatTarget,
+    Notrack,
+    OtherTarget,
+    PortRange,
+    RandomMatch,
+    RecentMatch,
+    Reject,
+    Rule,
+    SetMark,
+    StateMatch,
+    TransportMatch,
+    Verdict,
+)
+from svcc.verify import bpf
+from svcc.verify.extensions import INERT_TARGETS, TCP_SYN, TRANSPORT_NUMBER
+from svcc.verify.packet import Packet, Result, Step, World
+
+MAX_STEPS = 200_000
+
+
+class UndecidableError(Exception):
+    """The packet met a match or target that the model does not know."""
+
+    def __init__(self, table: str, rule: Rule, what: str) -> None:
+        super().__init__(what)
+        self.table = table
+        self.rule = rule
+        self.what = what
+
+
+Decide = Callable[[RandomMatch], bool]
+
+
+@dataclass(slots=True)
+class _State:
+    """The packet on its way."""
+
+    packet: Packet
+    world: World
+    decide: Decide
+    destination: int
+    destination_port: int
+    mark: int
+    in_interface: str
+    out_interface: str = ""
+    translated: bool = False
+    masqueraded: bool = False
+    sent_out: bool = False
+    untracked: bool = False
+    recorded: set[str] = field(default_factory=set)
+    trace: list[Step] = field(default_factory=list)
+    steps: int = 0
+
+
+class _FinalError(Exception):
+    """The packet was dropped or rejected."""
+
+    def __init__(self, verdict: str) -> None:
+        super().__init__(verdict)
+        self.verdict = verdict
+
+
+def distribution(rules: RuleSet, packet: Packet, world: World) -> list[tuple[Fraction, Result]]:
+    """Every way that random choices can go, with its exact probability.
+
+    Raises:
+        UndecidableError: on some way the packet meets a rule outside the model.
+    """
+    outcomes: list[tuple[Fraction, Result]] = []
+    pending: list[list[bool]] = [[]]
+    while pending:
+        prefix = pending.pop()
+        taken: list[bool] = []
+        weight = Fraction(1)
+
+        def decide(match: RandomMatch, prefix: list[bool] = prefix) -> bool:
+            nonlocal weight
+            probability = Fraction(match.threshold, PROBABILITY_ONE)
+            if match.negated:
+                probability = 1 - probability
+            if probability in (0, 1):
+                return probability == 1
+            if len(taken) < len(prefix):
+                choice = prefix[len(taken)]
+            else:
+                choice = True
+                pending.append([*taken, False])
+            taken.append(choice)
+            weight *= probability if choice else 1 - probability
+            return choice
+
+        result = simulate(rules, packet, world, decide)
+        outcomes.append((weight, result))
+    return outcomes
+
+
+def simulate(rules: RuleSet, packet: Packet, world: World, decide: Decide) -> Result:
+    """Send one packet through every hook that it passes.
+
+    Raises:
+        UndecidableError: it meets a rule outside the model.
+    """
+    state = _State(
+        packet,
+        world,
+        decide,
+        packet.destination,
+        packet.destination_port,
+        packet.mark,
+        packet.in_interface,
+    )
+    verdict = "passed"
+    try:
+        for table, hook in _path(state):
+            _run_hook(rules, state, table, hook)
+    except _FinalError as final:
+        verdict = final.verdict
+    return Result(
+        "passed" if verdict == "passed" else "dropped" if verdict == "dropped" else "rejected",
+        state.destination,
+        state.destination_port,
+        state.translated,
+        state.masqueraded,
+        state.sent_out,
+        state.mark,
+        frozenset(state.recorded),
+        tuple(state.trace),
+    )
+
+
+def _path(state: _State) -> Iterator[tuple[str, str]]:
+    if not state.packet.from_node:
+        yield "raw", "PREROUTING"
+        yield "mangle", "PREROUTING"
+        yield "nat", "PREROUTING"
+        if state.world.is_local(state.destination):
+            yield from _input()
+            return
+        state.out_interface = state.world.out_interface
+        yield "mangle", "FORWARD"
+        yield "filter", "FORWARD"
+        yield from _postrouting(state)
+        return
+    local = state.world.is_local(state.destination)
+    state.out_interface = "lo" if local else state.world.out_interface
+    yield "raw", "OUTPUT"
+    yield "mangle", "OUTPUT"
+    yield "nat", "OUTPUT"
+    local = state.world.is_local(state.destination)
+    state.out_interface = "lo" if local else state.world.out_interface
+    yield "filter", "OUTPUT"
+    yield from _postrouting(state)
+    if local:
+        state.in_interface, state.out_interface = "lo", ""
+        yield "raw", "PREROUTING"
+        yield "mangle", "PREROUTING"
+        yield from _input()
+
+
+def _input() -> Iterator[tuple[str, str]]:
+    yield "mangle", "INPUT"
+    yield "filter", "INPUT"
+    yield "nat", "INPUT"
+
+
+def _postrouting(state: _State) -> Iterator[tuple[str, str]]:
+    yield "mangle", "POSTROUTING"
+    yield "nat", "POSTROUTING"
+    state.sent_out = True
+
+
+def _run_hook(rules: RuleSet, state: _State, table: str, hook: str) -> None:
+    chains = rules.tables.get(table)
+    if chains is None or hook not in chains:
+        return
+    if table == "nat" and state.untracked:
+        return
+    if _run_chain(rules, state, table, hook) == "end":
+        policy = chains[hook].policy or "ACCEPT"
+        if policy == "DROP":
+            state.trace.append(Step(table, hook, None, "policy DROP"))
+            raise _FinalError("dropped")
+
+
+def _run_chain(rules: RuleSet, state: _State, table: str, chain: str) -> str:
+    """``end`` when the packet runs off the chain, ``done`` when the hook is decided."""
+    for rule in rules.tables[table][chain].rules:
+        state.steps += 1
+        if state.steps > MAX_STEPS:
+            raise RuntimeError(f"packet did not end after {MAX_STEPS} rules: {state.packet}")
+        if not _matches(state, table, rule):
+            continue
+        target = rule.target
+        if isinstance(target, Jump | Goto):
+            state.trace.append(Step(table, chain, rule, f"to {target.chain}"))
+            ended = _run_chain(rules, state, table, target.chain)
+            if ended == "done":
+                return "done"
+            if isinstance(target, Goto):
+                return "end"
+            continue
+        if isinstance(target, Verdict) and target.name == "RETURN":
+            state.trace.append(Step(table, chain, rule, "RETURN"))
+            return "end"
+        if _act(state, table, chain, rule):
+            return "done"
+    return "end"
+
+
+def _act(state: _State, table: str, chain: str, rule: Rule) -> bool:
+    """Carry out a rule's target; True if it decides the hook."""
+    target = rule.target
+
+    def note(effect: str) -> None:
+        state.trace.append(Step(table, chain, rule, effect))
+
+    if target is None:
+        return False
+    if isinstance(target, Verdict):
+        note(target.name)
+        if target.name == "DROP":
+            raise _FinalError("dropped")
+        return True
+    if isinstance(target, Reject):
+        note("REJECT")
+        raise _FinalError("rejected")
+    if isinstance(target, SetMark):
+        state.mark = (state.mark & ~target.mask & 0xFFFFFFFF) ^ target.value
+        note(f"mark {state.mark:#x}")
+        return False
+    if isinstance(target, Notrack):
+        state.untracked = True
+        note("not tracked")
+        return False
+    if isinstance(target, Masquerade):
+        state.masqueraded = True
+        note("masqueraded")
+        return True
+    if isinstance(target, NatTarget):
+        if target.name == "SNAT":
+            state.masqueraded = True
+            note("source rewritten")
+            return True
+        if (
+            target.first_address is None
+            or target.first_address != (target.last_address or target.first_address)
+            or target.first_port != (target.last_port or target.first_port)
+        ):
+            raise UndecidableError(table, rule, f"{target.name} without one fixed destination")
+        before = (state.destination, state.destination_port)
+        state.destination = target.first_address
+        if target.first_port is not None:
+            state.destination_port = target.first_port
+        state.translated = (state.destination, state.destination_port) != before
+        note("DNAT")
+        return True
+    if isinstance(target, OtherTarget) and target.name in INERT_TARGETS:
+        return False
+    name = target.name if isinstance(target, OtherTarget) else type(target).__name__
+    raise UndecidableError(table, rule, f"target {name}")
+
+
+def _matches(state: _State, table: str, rule: Rule) -> bool:
+    packet = state.packet
+    if not (
+        _address(rule.source, packet.source)
+        and _address(rule.destination, state.destination)
+        and _interface(rule.in_interface, state.in_interface)
+        and _interface(rule.out_interface, state.out_interface)
+    ):
+        return False
+    if rule.protocol is not None and rule.protocol.number:
+        if (rule.protocol.number == packet.protocol) == rule.protocol.negated:
+            return False
+    if rule.fragment:
+        return False
+    outside: UndecidableError | None = None
+    for match in rule.matches:
+        try:
+            if not _match(state, table, rule, match):
+                return False
+        except UndecidableError as undecidable:
+            outside = undecidable
+    if outside is not None:
+        raise outside
+    return True
+
+
+def _address(match: AddressMatch | None, address: int) -> bool:
+    if match is None:
+        return True
+    return (address & match.mask == match.address & match.mask) != match.negated
+
+
+def _interface(match: InterfaceMatch | None, name: str) -> bool:
+    if match is None:
+        return True
+    if match.name.endswith("+"):
+        same = name.startswith(match.name[:-1])
+    else:
+        same = name == match.name
+    return same != match.negated
+
+
+def _ports(match: PortRange | None, port: int) -> bool:
+    return match is None or (match.first <= port <= match.last) != match.negated
+
+
+def _conntrack_states(state: _State) -> set[str]:
+    if state.untracked:
+        return {"UNTRACKED"}
+    states = {"NEW"}
+    if state.translated:
+        states.add("DNAT")
+    if state.masqueraded:
+        states.add("SNAT")
+    return states
+
+
+def _match(state: _State, table: str, rule: Rule, match: Match) -> bool:
+    packet = state.packet
+    if isinstance(match, Comment):
+        return True
+    if isinstance(match, TransportMatch):
+        if packet.protocol != TRANSPORT_NUMBER[match.protocol]:
+            return False
+        if match.tcp_flags is not None:
+            flags = match.tcp_flags
+            if (TCP_SYN & flags.mask == flags.compare) == flags.negated:
+                return False
+        return _ports(match.source_ports, packet.source_port) and _ports(
+            match.destination_ports, state.destination_port
+        )
+    if isinstance(match, MultiportMatch):
+        candidates = {
+            "sports": (packet.source_port,),
+            "dports": (state.destination_port,),
+            "ports": (packet.source_port, state.destination_port),
+        }[match.which]
+        hit = any(r.first <= port <= r.last for r in match.ranges for port in candidates)
+        return hit != match.negated
+    if isinstance(match, MarkMatch):
+        return (state.mark & match.mask == match.value) != match.negated
+    if isinstance(match, StateMatch):
+        return bool(match.states & _conntrack_states(state)) != match.negated
+    if isinstance(match, ConntrackMatch):
+        return _conntrack(state, match)
+    if isinstance(match, AddrtypeMatch):
+        return _addrtype(state, table, rule, match)
+    if isinstance(match, RandomMatch):
+        return state.decide(match)
+    if isinstance(match, RecentMatch):
+        return _recent(state, table, rule, match)
+    if isinstance(match, BpfMatch):
+        condition = bpf.condition(match.instructions, packet.family)
+        if condition is None:
+            raise UndecidableError(table, rule, "a BPF program")
+        if isinstance(condition, bool):
+            return condition
+        return condition.holds(packet.family, packet.source, state.destination)
+    raise UndecidableError(table, rule, f"match {getattr(match, 'name', type(match).__name__)}")
+
+
+def _conntrack(state: _State, match: ConntrackMatch) -> bool:
+    packet = state.packet
+    if match.states is not None:
+        if bool(match.states & _conntrack_states(state)) == match.states_negated:
+            return False
+    if state.untracked:
+        # xt_conntrack.c: without a connection only the state part can match.
+        return match == ConntrackMatch(match.states, match.states_negated)
+    return (
+        _address(match.original_source, packet.source)
+        and _address(match.original_destination, packet.destination)
+        and _ports(match.original_destination_ports, packet.destination_port)
+        and match.direction != "REPLY"
+    )
+
+
+def _addrtype(state: _State, table: str, rule: Rule, match: AddrtypeMatch) -> bool:
+    if match.limit_interface is not None:
+        raise UndecidableError(table, rule, "addrtype --limit-iface")
+    for kind, negated, address in (
+        (match.source_type, match.source_negated, state.packet.source),
+        (match.destination_type, match.destination_negated, state.destination),
+    ):
+        if kind is None:
+            continue
+        types = set(kind.split(","))
+        if address_is_multicast(state.packet.family, address):
+            hit = "MULTICAST" in types
+        elif types - {"LOCAL", "MULTICAST"}:
+            raise UndecidableError(table, rule, f"addrtype {kind}")
+        else:
+            hit = "LOCAL" in types and state.world.is_local(address)
+        if hit == negated:
+            return False
+    return True
+
+
+def address_is_multicast(family: Family, address: int) -> bool:
+    """Whether the address is a multicast group (RFC 5771, RFC 4291)."""
+    block = (
+        Network(family, 0xE0 << 24, 4) if family is Family.IPV4 else Network(family, 0xFF << 120, 8)
+    )
+    return block.holds(Address(family, address))
+
+
+def _recent(state: _State, table: str, rule: Rule, match: RecentMatch) -> bool:
+    if (
+        match.hitcount is not None
+        or match.rttl
+        or match.by_destination
+        or match.mask not in (None, prefix_mask(state.packet.family, state.packet.family.bits))
+    ):
+        raise UndecidableError(table, rule, "recent with --hitcount, --rttl, --rdest or --mask")
+    if match.operation == "set":
+        state.recorded.add(match.name)
+        return not match.negated
+    age = 0 if match.name in state.recorded else state.world.recent.get(match.name)
+    known = age is not None and (match.seconds is None or age < match.seconds)
+    if known and match.operation == "update":
+        state.recorded.add(match.name)
+    return known != match.negated

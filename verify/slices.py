@@ -1,0 +1,301 @@
+"""Slicing: the part of a chain that can touch a given region of packets.
+
+A region is a set of boxes over (destination, protocol, destination port, is the destination
+local). A rule that is disjoint from every box is left out; a condition that every box fulfils
+is left out of its rule; everything else stays, as a residual condition for the solver. No
+chain name means anything here, so linear layouts, decision trees and hand-written rules are
+treated alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+from svcc.verify.records import NEVER, Action, Condition, IndexedChain, IndexedRules, Record
+
+MAX_SLICE_RULES = 400_000
+
+
+class Box(NamedTuple):
+    """Packets with the destination bits ``address`` under ``mask``, and so on; None: any."""
+
+    address: int = 0
+    mask: int = 0
+    protocol: int | None = None
+    first_port: int = 0
+    last_port: int = 65535
+    local: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A rule of a slice: residual conditions, an action, and a body for jumps and gotos."""
+
+    conditions: tuple[Condition, ...]
+    action: Action
+    body: tuple[Item, ...]
+    record: Record
+
+
+class SliceTooLargeError(Exception):
+    """The rules touch the region in more ways than can be written out."""
+
+
+class MissingChainError(Exception):
+    """A jump leads to a chain that does not exist."""
+
+
+class Slicer:
+    """Cuts slices out of one rule set.
+
+    ``excluded`` tells of a box whether it lies outside the region altogether (it belongs to
+    a declared frontend and is judged there).
+    """
+
+    def __init__(
+        self,
+        rules: IndexedRules,
+        *,
+        always_local: Callable[[int, int], bool],
+        never_local: Callable[[int], bool],
+        excluded: Callable[[Box], bool] | None = None,
+    ) -> None:
+        self._rules = rules
+        self._full_mask = (1 << rules.family.bits) - 1
+        self._always_local = always_local
+        self._never_local = never_local
+        self._excluded = excluded
+        self._memo: dict[tuple[str, str, tuple[Box, ...], Box], tuple[Item, ...]] = {}
+        self._original = Box()
+        self._ports: dict[tuple[str, str], frozenset[int] | None] = {}
+        self._size = 0
+
+    def hook(
+        self, table: str, chain: str, boxes: Iterable[Box], original: Box
+    ) -> tuple[tuple[Item, ...], str | None]:
+        """The slice of a base chain and its policy; empty where the chain does not exist.
+
+        ``original`` is the region before any translation, which ``--ctorigdst`` looks at.
+
+        Raises:
+            SliceTooLargeError, MissingChainError: see there.
+        """
+        self._original = original
+        found = self._rules.tables.get(table, {}).get(chain)
+        boxes = tuple(dict.fromkeys(self._normal(box) for box in boxes))
+        if found is None or not boxes:
+            return (), None
+        return self._chain(table, found, boxes), found.policy
+
+    def _normal(self, box: Box) -> Box:
+        if box.local is None and box.mask:
+            if self._always_local(box.address, box.mask):
+                return box._replace(local=True)
+            if box.mask == self._full_mask and self._never_local(box.address):
+                return box._replace(local=False)
+        return box
+
+    def _chain(self, table: str, chain: IndexedChain, boxes: tuple[Box, ...]) -> tuple[Item, ...]:
+        key = (table, chain.name, boxes, self._original)
+        known = self._memo.get(key)
+        if known is not None:
+            return known
+        items: list[Item] = []
+        for position in self._candidates(table, chain, boxes):
+            item = self._item(table, chain.records[position], boxes)
+            if item is None:
+                continue
+            items.append(item)
+            if not item.conditions and item.action[0] not in ("jump", "mark", "nothing"):
+                break
+        while items and items[-1].action == ("return",):
+            items.pop()
+        self._size += len(items)
+        if self._size > MAX_SLICE_RULES:
+            raise SliceTooLargeError
+        result = tuple(items)
+        self._memo[key] = result
+        return result
+
+    def _candidates(self, table: str, chain: IndexedChain, boxes: tuple[Box, ...]) -> Iterable[int]:
+        if len(chain.records) <= 8:
+            return range(len(chain.records))
+        found: set[int]
+        if all(box.mask == self._full_mask for box in boxes):
+            found = set(chain.any_destination)
+            for mask, by_address in chain.by_destination.items():
+                for box in boxes:
+                    found.update(by_address.get(box.address & mask, ()))
+            return sorted(found)
+        if all(box.first_port == box.last_port for box in boxes):
+            found = set(chain.any_port)
+            for box in boxes:
+                found.update(chain.by_port.get(box.first_port, ()))
+            return sorted(found)
+        return range(len(chain.records))
+
+    def _item(self, table: str, record: Record, boxes: tuple[Box, ...]) -> Item | None:
+        conditions: list[Condition] = []
+        for condition in record.conditions:
+            if condition is NEVER:
+                return None
+            kept: list[Box] = []
+            decided = True
+            for box in boxes:
+                truth, narrowed = self._evaluate(condition, box)
+                if truth is False:
+                    continue
+                if truth is None:
+                    decided = False
+                kept.append(narrowed)
+            if not kept:
+                return None
+            if len(kept) < len(boxes):
+                decided = False
+            boxes = tuple(kept)
+            if not decided:
+                conditions.append(condition)
+        if self._excluded is not None:
+            boxes = tuple(box for box in boxes if not self._excluded(box))
+            if not boxes:
+                return None
+        kind = record.action[0]
+        if kind in ("jump", "goto"):
+            return self._jump(table, record, tuple(conditions), tuple(dict.fromkeys(boxes)))
+        if kind == "nothing" and not any(c[0] == "recent" for c in conditions):
+            return None
+        return Item(tuple(conditions), record.action, (), record)
+
+    def _jump(
+        self,
+        table: str,
+        record: Record,
+        conditions: tuple[Condition, ...],
+        boxes: tuple[Box, ...],
+    ) -> Item | None:
+        kind, name = record.action
+        chain = self._rules.tables[table].get(str(name))
+        if chain is None:
+            raise MissingChainError(str(name))
+        wanted = {box.first_port for box in boxes if box.first_port == box.last_port}
+        body: tuple[Item, ...] = ()
+        ports = self._ports_of(table, chain)
+        if ports is None or len(wanted) != len(boxes) or ports & wanted:
+            body = self._chain(table, chain, boxes)
+        has_effect = body or any(c[0] == "recent" for c in conditions)
+        if kind == "goto":
+            action: Action = ("goto",) if body else ("return",)
+            return Item(conditions, action, body, record)
+        return Item(conditions, ("jump",), body, record) if has_effect else None
+
+    def _ports_of(self, table: str, chain: IndexedChain) -> frozenset[int] | None:
+        """Destination ports that the chain does something about; None: any port."""
+        key = (table, chain.name)
+        if key in self._ports:
+            return self._ports[key]
+        self._ports[key] = None
+        ports: set[int] = set()
+        for record in chain.records:
+            exact = next(
+                (c[1] for c in record.conditions if c[0] == "dport" and c[1] == c[2] and not c[3]),
+                None,
+            )
+            if exact is not None:
+                ports.add(exact)
+                continue
+            if record.action[0] in ("jump", "goto"):
+                target = self._rules.tables[table].get(record.action[1])
+                below = self._ports_of(table, target) if target is not None else None
+                if below is None:
+                    return None
+                ports |= below
+            elif record.action != ("return",) or any(c[0] == "recent" for c in record.conditions):
+                return None
+        result = frozenset(ports)
+        self._ports[key] = result
+        return result
+
+    def _evaluate(self, condition: Condition, box: Box) -> tuple[bool | None, Box]:
+        """The condition's truth over the whole box, None if mixed, and the part that has it."""
+        kind = condition[0]
+        if kind == "dst":
+            return self._destination(condition, box)
+        if kind == "proto":
+            _, number, negated = condition
+            if box.protocol is not None:
+                return (box.protocol == number) != negated, box
+            return None, box if negated else box._replace(protocol=number)
+        if kind == "dport":
+            return _port(condition, box)
+        if kind == "dstlocal":
+            (negated,) = condition[1:]
+            if box.local is not None:
+                return box.local != negated, box
+            return None, box._replace(local=not negated)
+        if kind == "odst":
+            return self._destination(condition, self._original)[0], box
+        if kind == "odport":
+            return _port(condition, self._original)[0], box
+        if kind == "state":
+            return self._state(condition), box
+        return None, box
+
+    def _destination(self, condition: Condition, box: Box) -> tuple[bool | None, Box]:
+        _, address, mask, negated = condition
+        if (address ^ box.address) & mask & box.mask:
+            return negated, box
+        if mask & ~box.mask == 0:
+            return not negated, box
+        if negated:
+            return None, box
+        narrowed = box._replace(address=(box.address & box.mask) | address, mask=box.mask | mask)
+        if narrowed.local is None:
+            narrowed = self._normal(narrowed)
+        elif narrowed.local and narrowed.mask == self._full_mask:
+            if self._never_local(narrowed.address):
+                return False, box
+        return None, narrowed
+
+    def _state(self, condition: Condition) -> bool | None:
+        _, states, negated = condition
+        if not self._rules.tracks_all:
+            return None
+        if "NEW" in states:
+            return not negated
+        if not {"DNAT", "SNAT"} & set(states):
+            return bool(negated)
+        return None
+
+
+def _port(condition: Condition, box: Box) -> tuple[bool | None, Box]:
+    _, first, last, negated = condition
+    if box.last_port < first or last < box.first_port:
+        return negated, box
+    if first <= box.first_port and box.last_port <= last:
+        return not negated, box
+    if negated:
+        return None, box
+    return None, box._replace(
+        first_port=max(first, box.first_port), last_port=min(last, box.last_port)
+    )
+
+
+def without_foreign(items: tuple[Item, ...]) -> tuple[Item, ...]:
+    """The slice with what foreign rules decide taken as "goes on, unchanged"."""
+    result = []
+    for item in items:
+        if item.body:
+            result.append(replace(item, body=without_foreign(item.body)))
+        elif not item.record.service and item.action[0] in (
+            "drop",
+            "reject",
+            "masquerade",
+            "dnat",
+            "unknown",
+        ):
+            result.append(replace(item, action=("accept",)))
+        else:
+            result.append(item)
+    return tuple(result)
