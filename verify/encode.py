@@ -35,6 +35,7 @@ class Encoding:
         self.recorded: dict[int, str] = {}
         self.recent: dict[tuple[int, int | None], str] = {}
         self.unknown_met: list[str] = []
+        self.fell_through: list[str] = []
         self.interfaces: dict[str, int] = {"lo": 0}
         self.free: list[str] = []
         self.dropped: list[str] = []
@@ -137,7 +138,7 @@ class Encoding:
     def _assume(self) -> None:
         schema = self.schema
         mark = schema.mark
-        self._assert(f"(= (bvand mark0 (_ bv{mark} 32)) (_ bv0 32))")
+        self._assert(f"(= (bvand mark0 (_ bv{mark} 32)) (_ bv{mark if schema.marked else 0} 32))")
         known_local = [self._masked("src", address, mask) for address, mask in schema.node_networks]
         if not schema.from_node:
             # The kernel drops what comes from outside with one of the node's own sources.
@@ -187,6 +188,7 @@ class Encoding:
                 enter = self._define("Bool", f"(and {alive} (not {self._untracked}))")
             self._accepted = []
             through = self._chain(hook.items, enter)
+            self.fell_through.append(through)
             if hook.drops:
                 self.dropped.append(through)
                 through = "false"
@@ -353,7 +355,7 @@ class Encoding:
         return _negate(f"(= (bvand {self.mark} (_ bv{mask} 32)) (_ bv{value} 32))", negated)
 
     def _is_state(self, states: tuple[str, ...], negated: bool) -> str:
-        tracked = "true" if "NEW" in states else "false"
+        tracked = "true" if self.schema.state in states else "false"
         if tracked == "false":
             parts = []
             if "DNAT" in states:

@@ -11,6 +11,7 @@ from svcc.grammar.ruleset import RuleSet
 from svcc.compiler.objects import Objects
 from svcc.compiler.settings import NodeSettings
 from svcc.grammar.address import Family
+from svcc.verify.beside import judge_passage, passages
 from svcc.verify.ends import check_ends
 from svcc.verify.expectation import expect
 from svcc.verify.judge import Failure
@@ -20,7 +21,7 @@ from svcc.verify.properties import ENDS
 from svcc.verify.prove import Answer, Prover, Undecided, Violated
 from svcc.verify.records import index_rules
 from svcc.verify.regions import Cut, Region, Regions
-from svcc.verify.replay import failures, packet_of, world_of
+from svcc.verify.replay import failures, packet_of, unconfirmed, world_of
 from svcc.verify.report import Counterexample, Finding, Report
 from svcc.verify.schema import Schema
 from svcc.verify.simulate import UndecidableError
@@ -89,8 +90,11 @@ def _verify_family(
     report.findings.append(Finding(ENDS, "all chains", family, "proved"))
     indexed = index_rules(rules)
     mark_ownership(indexed)
-    regions = Regions(indexed, expect(objects, settings, family))
+    expectation = expect(objects, settings, family)
+    regions = Regions(indexed, expectation)
     judge = _RegionJudge(regions, rules, prover, settings.masquerade_mark, family)
+    for passage in passages(regions, expectation):
+        report.findings.append(judge_passage(passage, rules, regions, prover))
     verdicts: dict[tuple[str, str], Finding] = {}
     for region in regions:
         for finding in judge.findings(region):
@@ -194,8 +198,7 @@ class _RegionJudge:
             return Finding(name, frontend, family, "undecided", None, reason)
         failure = next((f for f in found if f.property == name), found[0] if found else None)
         if failure is None:
-            reason = f"internal error, please report: the simulator does not confirm {packet}"
-            return Finding(name, frontend, family, "undecided", None, reason)
+            return Finding(name, frontend, family, "undecided", None, unconfirmed(packet))
         return Finding(name, frontend, family, "violated", _counterexample(packet, failure))
 
 

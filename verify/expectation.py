@@ -149,7 +149,11 @@ def expect(objects: Objects, settings: NodeSettings, family: Family) -> Expectat
         of_service = slices.get((service.namespace, service.name), [])
         for port in service.ports:
             frontends.extend(_port_frontends(service, port, of_service, settings, family))
-        if service.health_check_node_port and service.external_traffic_policy == "Local":
+        if (
+            service.health_check_node_port
+            and service.external_traffic_policy == "Local"
+            and any(address.family == family for address in service.cluster_ips)
+        ):
             health_checks.append(service.health_check_node_port)
     return Expectation(
         family,

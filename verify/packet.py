@@ -55,6 +55,8 @@ class World:
     is_local: Callable[[int], bool]
     recent: Mapping[str, int] = field(default_factory=dict)
     out_interface: str = "eth0"
+    state: str = "NEW"
+    """The packet's conntrack state; nat looks only at NEW ones."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ FAIR = "fair"
 CAPTURES = "captures-nothing-else"
 MASQUERADES = "masquerades-exactly"
 REFUSES = "refuses-exactly"
+LETS_THROUGH = "lets-through"
 ENDS = "ends"
 
 SENTENCES = {
@@ -26,6 +27,7 @@ SENTENCES = {
     CAPTURES: "a packet for no frontend is left alone",
     MASQUERADES: "the source is rewritten exactly when it must be",
     REFUSES: "what has no backend to reach is refused or dropped, and nothing else is",
+    LETS_THROUGH: "replies, marked packets and health checks are accepted, invalid ones dropped",
     ENDS: "every walk through the rules ends",
 }
 

@@ -86,6 +86,10 @@ class Prover:
                 return dict.fromkeys((REACHES, FAIR, MASQUERADES, REFUSES, CAPTURES))
         return self._decide(schema, numbering, extra or [])
 
+    def term(self, encoding: Encoding, name: str, term: str) -> Answer:
+        """One property, given as the term that would violate it."""
+        return self._answers(encoding, {name: [term]}, encoding.schema, None, [])[name]
+
     def _decide(
         self, schema: Schema, numbering: Numbering | None, extra: list[str]
     ) -> dict[str, Answer]:

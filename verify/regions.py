@@ -90,21 +90,21 @@ class Regions:
 
     def __init__(self, rules: IndexedRules, expectation: Expectation) -> None:
         self._expectation = expectation
-        self._family = expectation.family
-        self._full = (1 << self._family.bits) - 1
+        self.family = expectation.family
+        self.full_mask = (1 << self.family.bits) - 1
         settings = expectation.settings
         self.node_networks = tuple(
             (network.value, network.mask)
             for network in (
-                _loopback(self._family),
+                _loopback(self.family),
                 *(
-                    Network(self._family, address.value, self._family.bits)
+                    Network(self.family, address.value, self.family.bits)
                     for address in settings.addresses
-                    if address.family == self._family
+                    if address.family == self.family
                 ),
             )
         )
-        self._mark = settings.masquerade_mark
+        self.mark = settings.masquerade_mark
         self.cluster_ips = frozenset(
             item.frontend.address
             for item in expectation.frontends
@@ -121,17 +121,22 @@ class Regions:
             if item.frontend.address is None
         )
 
-        def slicer(excluded: bool, node_ports: bool) -> Slicer:
-            return Slicer(
-                rules,
-                always_local=self.always_local,
-                never_local=self.cluster_ips.__contains__,
-                excluded=(lambda box: self._excluded(box, node_ports)) if excluded else None,
-            )
+        self.rules = rules
+        self._of_address = self.slicer(excluded=False)
+        self._of_node_port = self.slicer(node_ports=False)
+        self._of_rest = self.slicer()
 
-        self._of_address = slicer(False, False)
-        self._of_node_port = slicer(True, False)
-        self._of_rest = slicer(True, True)
+    def slicer(
+        self, *, excluded: bool = True, node_ports: bool = True, state: str = "NEW"
+    ) -> Slicer:
+        """A slicer that leaves out what belongs to declared frontends (or nothing)."""
+        return Slicer(
+            self.rules,
+            always_local=self.always_local,
+            never_local=self.cluster_ips.__contains__,
+            excluded=(lambda box: self._excluded(box, node_ports)) if excluded else None,
+            state=state,
+        )
 
     def __iter__(self) -> Iterator[Region]:
         for item in self._expectation.frontends:
@@ -141,11 +146,11 @@ class Regions:
                     box = Box(0, 0, frontend.protocol, frontend.port, frontend.port, local=True)
                 else:
                     local = None if item.may_be_local else False
-                    if self.always_local(frontend.address, self._full):
+                    if self.always_local(frontend.address, self.full_mask):
                         local = True
                     box = Box(
                         frontend.address,
-                        self._full,
+                        self.full_mask,
                         frontend.protocol,
                         frontend.port,
                         frontend.port,
@@ -153,7 +158,7 @@ class Regions:
                     )
                 yield Region(frontend, item.cases, box, from_node)
         for from_node in (False, True):
-            yield Region(None, self._rest_cases(), Box(), from_node)
+            yield Region(None, self._rest_cases(from_node), Box(), from_node)
 
     def always_local(self, address: int, mask: int) -> bool:
         """Whether a whole block is known to be the node's own."""
@@ -176,7 +181,7 @@ class Regions:
         slicer = self._of_rest if frontend is None else self._of_address
         if frontend is not None and frontend.address is None:
             slicer = self._of_node_port
-        numbering = Numbering(self._full)
+        numbering = Numbering(self.full_mask)
         if frontend is not None:
             numbering.default_port = frontend.port
             numbering.port(frontend.port)
@@ -203,9 +208,9 @@ class Regions:
         boxes = [box]
         for _, _, items, _ in rewriting:
             boxes += (
-                Box(address, self._full, box.protocol, port, port)
+                Box(address, self.full_mask, box.protocol, port, port)
                 if port is not None
-                else Box(address, self._full, box.protocol, box.first_port, box.last_port)
+                else Box(address, self.full_mask, box.protocol, box.first_port, box.last_port)
                 for address, port in _translations(items)
             )
         boxes = [
@@ -230,7 +235,7 @@ class Regions:
             )
 
         schema = Schema(
-            self._family,
+            self.family,
             region.from_node,
             numbered(rewriting),
             numbered(inward),
@@ -240,7 +245,7 @@ class Regions:
             frontend is not None,
             region.box.protocol,
             region.box.local,
-            self._mark,
+            self.mark,
             self.node_networks,
         )
         items = tuple(item for hook in (*rewriting, *inward, *onward) for item in hook[2])
@@ -251,16 +256,21 @@ class Regions:
             return False
         if node_ports and box.local and (box.protocol, box.first_port) in self.node_ports:
             return True
-        return box.mask == self._full and self.declared(box.address, box.protocol, box.first_port)
+        return box.mask == self.full_mask and self.declared(
+            box.address, box.protocol, box.first_port
+        )
 
-    def _rest_cases(self) -> tuple[Case, ...]:
-        block = (_loopback(self._family),)
+    def _rest_cases(self, from_node: bool) -> tuple[Case, ...]:
+        block = (_loopback(self.family),)
         to_loopback, from_loopback = DestinationIn(block), SourceIn(block)
+        settings = self._expectation.settings
+        # Loopback node ports need route_localnet, and that opens 127/8 to the neighbours.
+        guarded = settings.loopback_node_ports(self.family) and bool(self.node_ports)
+        stranger = (Discard(),) if guarded and not from_node else (Untouched(), Discard())
         return (
             Case((negation(to_loopback),), (Untouched(),)),
             Case((to_loopback, from_loopback), (Untouched(),)),
-            # Loopback node ports need route_localnet, and that needs this guard.
-            Case((to_loopback, negation(from_loopback)), (Untouched(), Discard())),
+            Case((to_loopback, negation(from_loopback)), stranger),
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from fractions import Fraction
 
 from svcc.grammar.ruleset import RuleSet
@@ -23,24 +24,38 @@ _DEFAULT_PROTOCOL, _DEFAULT_PORT = 6, 40000
 
 
 def packet_of(region: Region, family: Family, violated: Violated) -> Packet:
-    """The packet that the solver found; what it left open gets a documentation value."""
-    values = violated.values
-    box = region.box
-
-    def number(name: str, default: int) -> int:
-        return int(values.get(name, default))
-
-    fixed = region.frontend is not None and region.frontend.address is not None
-    default_destination = box.address if fixed else _DEFAULT_SOURCE[family] + 1
-    return Packet(
+    """The packet that the solver found in a region."""
+    packet = packet_of_values(
+        violated,
         family,
         region.from_node,
+        None if region.frontend is None else region.box.first_port,
+    )
+    box = region.box
+    if region.frontend is not None and region.frontend.address is not None:
+        packet = replace(packet, destination=box.address)
+    if box.protocol is not None:
+        packet = replace(packet, protocol=box.protocol)
+    return packet
+
+
+def packet_of_values(
+    violated: Violated, family: Family, from_node: bool, port: int | None
+) -> Packet:
+    """The packet that the solver found; what it left open gets a documentation value."""
+
+    def number(name: str, default: int) -> int:
+        return int(violated.values.get(name, default))
+
+    return Packet(
+        family,
+        from_node,
         number("src", _DEFAULT_SOURCE[family]),
         number("sport", _DEFAULT_PORT),
-        box.address if fixed else number("dst", default_destination),
-        number("dport", _DEFAULT_PORT) if region.frontend is None else box.first_port,
-        number("proto", _DEFAULT_PROTOCOL) if box.protocol is None else box.protocol,
-        "" if region.from_node else _interface(violated, "iif", "eth0"),
+        number("dst", _DEFAULT_SOURCE[family] + 1),
+        number("dport", _DEFAULT_PORT) if port is None else port,
+        number("proto", _DEFAULT_PROTOCOL),
+        "" if from_node else _interface(violated, "iif", "eth0"),
         number("mark0", 0),
     )
 
@@ -120,3 +135,8 @@ def _affinity(
     if len(allowed) != 1 or not isinstance(allowed[0], Serve):
         return []
     return judge_return(allowed[0], packet, world, lambda w: distribution(rules, packet, w))
+
+
+def unconfirmed(packet: Packet) -> str:
+    """What to say of a packet that the solver calls a counterexample and the simulator not."""
+    return f"internal error, please report: the simulator does not confirm {packet}"

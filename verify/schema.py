@@ -65,6 +65,10 @@ class Schema(NamedTuple):
     mark: int
     node_networks: tuple[tuple[int, int], ...]
     """(address, mask) of what is known to be local."""
+    state: str = "NEW"
+    """The packets' conntrack state."""
+    marked: bool = False
+    """Whether the packets arrive with the masquerade mark; else without."""
 
 
 @dataclass(slots=True)

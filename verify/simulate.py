@@ -100,29 +100,36 @@ def distribution(rules: RuleSet, packet: Packet, world: World) -> list[tuple[Fra
     outcomes: list[tuple[Fraction, Result]] = []
     pending: list[list[bool]] = [[]]
     while pending:
-        prefix = pending.pop()
-        taken: list[bool] = []
-        weight = Fraction(1)
-
-        def decide(match: RandomMatch, prefix: list[bool] = prefix) -> bool:
-            nonlocal weight
-            probability = Fraction(match.threshold, PROBABILITY_ONE)
-            if match.negated:
-                probability = 1 - probability
-            if probability in (0, 1):
-                return probability == 1
-            if len(taken) < len(prefix):
-                choice = prefix[len(taken)]
-            else:
-                choice = True
-                pending.append([*taken, False])
-            taken.append(choice)
-            weight *= probability if choice else 1 - probability
-            return choice
-
-        result = simulate(rules, packet, world, decide)
-        outcomes.append((weight, result))
+        choices = _Choices(pending.pop())
+        result = simulate(rules, packet, world, choices.decide)
+        outcomes.append((choices.weight, result))
+        pending.extend(choices.not_taken)
     return outcomes
+
+
+class _Choices:
+    """One way through the random matches: some choices given, then always true."""
+
+    def __init__(self, given: list[bool]) -> None:
+        self._given = given
+        self._taken: list[bool] = []
+        self.weight = Fraction(1)
+        self.not_taken: list[list[bool]] = []
+
+    def decide(self, match: RandomMatch) -> bool:
+        probability = Fraction(match.threshold, PROBABILITY_ONE)
+        if match.negated:
+            probability = 1 - probability
+        if probability in (0, 1):
+            return probability == 1
+        choice = True
+        if len(self._taken) < len(self._given):
+            choice = self._given[len(self._taken)]
+        else:
+            self.not_taken.append([*self._taken, False])
+        self._taken.append(choice)
+        self.weight *= probability if choice else 1 - probability
+        return choice
 
 
 def simulate(rules: RuleSet, packet: Packet, world: World, decide: Decide) -> Result:
@@ -204,7 +211,7 @@ def _run_hook(rules: RuleSet, state: _State, table: str, hook: str) -> None:
     chains = rules.tables.get(table)
     if chains is None or hook not in chains:
         return
-    if table == "nat" and state.untracked:
+    if table == "nat" and (state.untracked or state.world.state != "NEW"):
         return
     if _run_chain(rules, state, table, hook) == "end":
         policy = chains[hook].policy or "ACCEPT"
@@ -300,8 +307,10 @@ def _matches(state: _State, table: str, rule: Rule) -> bool:
         and _interface(rule.out_interface, state.out_interface)
     ):
         return False
-    if rule.protocol is not None and rule.protocol.number:
-        if (rule.protocol.number == packet.protocol) == rule.protocol.negated:
+    protocol = rule.protocol
+    if protocol is not None and protocol.number:
+        same = protocol.number == packet.protocol
+        if same == protocol.negated:
             return False
     if rule.fragment:
         return False
@@ -326,10 +335,8 @@ def _address(match: AddressMatch | None, address: int) -> bool:
 def _interface(match: InterfaceMatch | None, name: str) -> bool:
     if match is None:
         return True
-    if match.name.endswith("+"):
-        same = name.startswith(match.name[:-1])
-    else:
-        same = name == match.name
+    pattern = match.name
+    same = name.startswith(pattern[:-1]) if pattern.endswith("+") else name == pattern
     return same != match.negated
 
 
@@ -340,7 +347,7 @@ def _ports(match: PortRange | None, port: int) -> bool:
 def _conntrack_states(state: _State) -> set[str]:
     if state.untracked:
         return {"UNTRACKED"}
-    states = {"NEW"}
+    states = {state.world.state}
     if state.translated:
         states.add("DNAT")
     if state.masqueraded:
@@ -395,7 +402,8 @@ def _match(state: _State, table: str, rule: Rule, match: Match) -> bool:
 def _conntrack(state: _State, match: ConntrackMatch) -> bool:
     packet = state.packet
     if match.states is not None:
-        if bool(match.states & _conntrack_states(state)) == match.states_negated:
+        hit = bool(match.states & _conntrack_states(state))
+        if hit == match.states_negated:
             return False
     if state.untracked:
         # xt_conntrack.c: without a connection only the state part can match.

@@ -51,7 +51,7 @@ class Slicer:
     """Cuts slices out of one rule set.
 
     ``excluded`` tells of a box whether it lies outside the region altogether (it belongs to
-    a declared frontend and is judged there).
+    a declared frontend and is judged there). ``state`` is the packets' conntrack state.
     """
 
     def __init__(
@@ -61,12 +61,14 @@ class Slicer:
         always_local: Callable[[int, int], bool],
         never_local: Callable[[int], bool],
         excluded: Callable[[Box], bool] | None = None,
+        state: str = "NEW",
     ) -> None:
         self._rules = rules
         self._full_mask = (1 << rules.family.bits) - 1
         self._always_local = always_local
         self._never_local = never_local
         self._excluded = excluded
+        self._connection_state = state
         self._memo: dict[tuple[str, str, tuple[Box, ...], Box], tuple[Item, ...]] = {}
         self._original = Box()
         self._ports: dict[tuple[str, str], frozenset[int] | None] = {}
@@ -253,16 +255,19 @@ class Slicer:
         narrowed = box._replace(address=(box.address & box.mask) | address, mask=box.mask | mask)
         if narrowed.local is None:
             narrowed = self._normal(narrowed)
-        elif narrowed.local and narrowed.mask == self._full_mask:
-            if self._never_local(narrowed.address):
-                return False, box
+        elif (
+            narrowed.local
+            and narrowed.mask == self._full_mask
+            and self._never_local(narrowed.address)
+        ):
+            return False, box
         return None, narrowed
 
     def _state(self, condition: Condition) -> bool | None:
         _, states, negated = condition
         if not self._rules.tracks_all:
             return None
-        if "NEW" in states:
+        if self._connection_state in states:
             return not negated
         if not {"DNAT", "SNAT"} & set(states):
             return bool(negated)

@@ -1,0 +1,146 @@
+"""What kube-proxy's filter rules do beside the services.
+
+Forwarded replies and packets with the masquerade mark are accepted whatever the FORWARD
+policy is, packets of no known connection are dropped (or their resets would tear down
+translated connections; https://github.com/kubernetes/kubernetes/issues/74839), and health
+check node ports are open. Judged only where the rule set has service chains in ``filter``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from svcc.grammar.ruleset import RuleSet
+
+from svcc.verify.encode import Encoding, conjunction, disjunction
+from svcc.verify.expectation import Expectation
+from svcc.verify.ownership import SERVICE_PREFIXES
+from svcc.verify.packet import Result, World
+from svcc.verify.properties import LETS_THROUGH
+from svcc.verify.prove import Prover, Undecided
+from svcc.verify.regions import Regions
+from svcc.verify.replay import packet_of_values, unconfirmed
+from svcc.verify.report import Counterexample, Finding, VerdictName
+from svcc.verify.schema import Hook, Numbering, Schema
+from svcc.verify.simulate import UndecidableError, distribution
+from svcc.verify.slices import Box, without_foreign
+
+_TCP = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """Packets of one conntrack state at one filter hook, to be accepted or dropped."""
+
+    name: str
+    hook: str
+    state: str
+    accept: bool
+    marked: bool = False
+    port: int | None = None
+
+    def schema(self, regions: Regions) -> Schema:
+        """The passage as the solver sees it."""
+        inside = self.hook == "INPUT"
+        box = Box(local=inside)
+        if self.port is not None:
+            box = Box(0, 0, _TCP, self.port, self.port, inside)
+        slicer = regions.slicer(state=self.state)
+        items = without_foreign(slicer.hook("filter", self.hook, [box], box)[0])
+        numbering = Numbering(regions.full_mask)
+        if self.port is not None:
+            numbering.port(self.port)
+        hook = (Hook("filter", self.hook, numbering.items(items), False),)
+        return Schema(
+            regions.family,
+            False,
+            (),
+            hook if inside else (),
+            () if inside else hook,
+            (),
+            False,
+            self.port is not None,
+            _TCP if self.port is not None else None,
+            inside,
+            regions.mark,
+            regions.node_networks,
+            self.state,
+            self.marked,
+        )
+
+    def violated(self, encoding: Encoding) -> str:
+        """The term that a packet is not treated so."""
+        if not self.accept:
+            return f"(not {encoding.is_dropped})"
+        # The guard of loopback comes first.
+        loopback = encoding.schema.node_networks[0]
+        return conjunction(
+            [
+                encoding.condition((("dst", *loopback, True),)),
+                disjunction([*encoding.fell_through, encoding.is_dropped, encoding.is_rejected]),
+            ]
+        )
+
+    def world(self) -> World:
+        """A world in which the packet passes the hook."""
+        inside = self.hook == "INPUT"
+        return World(lambda address: inside, state=self.state)
+
+    def fulfilled_by(self, result: Result) -> bool:
+        """Whether a simulated packet was treated so."""
+        if not self.accept:
+            return result.verdict == "dropped"
+        return any(
+            step.table == "filter" and step.rule is not None and step.effect == "ACCEPT"
+            for step in result.trace
+        )
+
+
+def passages(regions: Regions, expectation: Expectation) -> Iterator[Passage]:
+    """What has to be judged; nothing where ``filter`` has no service chains."""
+    chains = regions.rules.tables.get("filter", {})
+    if not any(name.startswith(SERVICE_PREFIXES) for name in chains):
+        return
+    yield Passage("forwarded replies", "FORWARD", "ESTABLISHED", accept=True)
+    yield Passage("forwarded packets with the mark", "FORWARD", "NEW", accept=True, marked=True)
+    if not expectation.settings.tcp_be_liberal:
+        yield Passage("forwarded packets of no connection", "FORWARD", "INVALID", accept=False)
+    for port in expectation.health_check_ports:
+        yield Passage(f"health check node port {port}", "INPUT", "NEW", accept=True, port=port)
+
+
+def judge_passage(passage: Passage, rules: RuleSet, regions: Regions, prover: Prover) -> Finding:
+    """Prove or refute one passage."""
+    encoding = Encoding(passage.schema(regions))
+    encoding.run()
+    answer = prover.term(encoding, LETS_THROUGH, passage.violated(encoding))
+    family = regions.family
+
+    def finding(verdict: VerdictName, reason: str = "") -> Finding:
+        return Finding(LETS_THROUGH, passage.name, family, verdict, None, reason)
+
+    if answer is None:
+        return finding("proved")
+    if isinstance(answer, Undecided):
+        gave_up = answer.reason == "solver"
+        return finding(
+            "undecided", "the solver gave up" if gave_up else "a rule outside the model decides"
+        )
+    packet = packet_of_values(answer, family, False, passage.port)
+    try:
+        outcomes = distribution(rules, packet, passage.world())
+    except UndecidableError as undecidable:
+        return finding("undecided", str(undecidable))
+    wrong = [result for _, result in outcomes if not passage.fulfilled_by(result)]
+    if not wrong:
+        return finding("undecided", unconfirmed(packet))
+    expected = "accepted" if passage.accept else "dropped"
+    got = "left to the policy" if wrong[0].verdict == "passed" else wrong[0].verdict
+    return Finding(
+        LETS_THROUGH,
+        passage.name,
+        family,
+        "violated",
+        Counterexample(packet, wrong[0].trace, expected, got),
+    )
