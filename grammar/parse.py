@@ -1,0 +1,235 @@
+"""Reading iptables-save and iptables-restore text (iptables-save(8), iptables-restore(8))."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from svcc.grammar.address import Family
+from svcc.grammar.errors import InputError, Position, Problem
+from svcc.grammar.program import (
+    ChainCommand,
+    ChainDeclaration,
+    Masquerade,
+    NatTarget,
+    Notrack,
+    OtherTarget,
+    Program,
+    Reject,
+    Rule,
+    Table,
+    Verdict,
+)
+from svcc.grammar.ruleset import BUILT_IN_CHAINS
+from svcc.grammar.shapes import LineError, RuleShape, Word, pattern
+
+if TYPE_CHECKING:
+    from lark import Lark
+
+_ChainCommandName = Literal["-N", "-F", "-X", "-Z", "-P"]
+
+MAX_CHAIN_NAME = 28
+MAX_PROBLEMS = 100
+
+_TABLES_OF = {"TPROXY": {"mangle"}, "CT": {"raw"}, "NETMAP": {"nat"}, "TTL": {"mangle"},
+              "HL": {"mangle"}, "TOS": {"mangle"}, "DSCP": {"mangle"}, "ECN": {"mangle"},
+              "CHECKSUM": {"mangle"}}  # fmt: skip
+
+
+def parse(text: str, *, family: Family, source: str) -> Program:
+    """Read a whole file.
+
+    Args:
+        text: what iptables-save prints, or input for iptables-restore.
+        family: the family that the text is for.
+        source: the file's name, for messages.
+
+    Raises:
+        InputError: lines that iptables-restore would not take, with line and column.
+    """
+    return _Parser(family, source).run(text)
+
+
+class _Parser:
+    def __init__(self, family: Family, source: str) -> None:
+        self._family = family
+        self._program = Program(family, {}, source)
+        self._problems: list[Problem] = []
+        self._shapes: dict[str, list[tuple[re.Pattern[str], RuleShape]]] = {}
+        self._table: Table | None = None
+
+    def run(self, text: str) -> Program:
+        number = 0
+        for number, raw in enumerate(text.split("\n"), 1):
+            line = raw.rstrip("\r")
+            if not line or line[0] == "#" or line.isspace():
+                continue
+            try:
+                self._line(line, number)
+            except LineError as error:
+                self._problem(number, error.column, error.message)
+                if len(self._problems) >= MAX_PROBLEMS:
+                    self._problem(number, 1, "too many errors; the rest of the file was not read")
+                    break
+        else:
+            if self._table is not None:
+                self._problem(number, 1, f"table {self._table.name} has no COMMIT; add it")
+        if self._problems:
+            raise InputError(self._problems)
+        return self._program
+
+    def _problem(self, line: int, column: int, message: str) -> None:
+        position = Position(self._program.source, line, column)
+        self._problems.append(Problem(position, message))
+
+    def _line(self, line: str, number: int) -> None:
+        if line[0] in "-[":
+            key = _skeleton(line)
+            rule = None
+            for known, shape in self._shapes.get(key, ()):
+                found = known.fullmatch(line)
+                if found is not None:
+                    rule = shape.build(found.groups(), number)
+                    if rule is not None:
+                        break
+            if rule is not None:
+                self._add_rule(rule)
+                return
+        kind, words = _lark_words(line)
+        if kind == "rule":
+            shape = RuleShape(words, self._family)
+            rule = shape.build(tuple(word.text for word in words), number)
+            assert rule is not None
+            self._add_rule(rule)
+            self._shapes.setdefault(_skeleton(line), []).append(
+                (pattern(words, shape.fixed), shape)
+            )
+        elif kind == "table":
+            self._open_table(words[1], number)
+        elif kind == "declaration":
+            self._declare(words, number)
+        elif kind == "commit":
+            if self._table is None:
+                raise LineError(1, "COMMIT without a table; start one with *NAME")
+            self._table = None
+        else:
+            self._chain_command(words, number)
+
+    def _open_table(self, name: Word, number: int) -> None:
+        if self._table is not None:
+            self._problem(number, 1, f"table {self._table.name} has no COMMIT before this; add it")
+        if name.text not in BUILT_IN_CHAINS:
+            raise LineError(
+                name.column, f"no table {name.text!r}; there are {', '.join(BUILT_IN_CHAINS)}"
+            )
+        tables = self._program.tables
+        self._table = tables.setdefault(name.text, Table(name.text, line=number))
+
+    def _open(self, column: int = 1) -> Table:
+        if self._table is None:
+            raise LineError(column, "this stands outside a table; start one with *NAME")
+        return self._table
+
+    def _declare(self, words: list[Word], number: int) -> None:
+        table = self._open()
+        name, policy = words[1], words[2]
+        built_in = name.text in BUILT_IN_CHAINS[table.name]
+        if policy.text == "-" and built_in:
+            raise LineError(policy.column, f"the built-in chain {name.text} needs a policy")
+        if policy.text != "-" and not built_in:
+            raise LineError(
+                policy.column, f"{name.text} is no built-in chain of {table.name}; write -"
+            )
+        self._check_name(name)
+        declaration = ChainDeclaration(
+            name.text,
+            None if policy.text == "-" else "ACCEPT" if policy.text == "ACCEPT" else "DROP",
+            line=number,
+        )
+        if len(words) > 3:
+            packets, size = words[3].text[1:-1].split(":")
+            declaration.counters = (int(packets), int(size))
+        table.chains[name.text] = declaration
+
+    def _check_name(self, name: Word) -> None:
+        if len(name.text.encode()) > MAX_CHAIN_NAME:
+            raise LineError(
+                name.column, f"chain name {name.text!r} is longer than {MAX_CHAIN_NAME} characters"
+            )
+
+    def _chain_command(self, words: list[Word], number: int) -> None:
+        table = self._open()
+        self._check_name(words[1])
+        command = ChainCommand(_CHAIN_COMMANDS[words[0].text], words[1].text, line=number)
+        if command.command == "-P":
+            command.policy = words[2].text
+        table.commands.append(command)
+
+    def _add_rule(self, rule: Rule) -> None:
+        table = self._open()
+        target = rule.target
+        if isinstance(target, NatTarget | Masquerade) and table.name != "nat":
+            raise LineError(1, f"NAT targets are for table nat, not {table.name}")
+        if isinstance(target, Reject) and table.name != "filter":
+            raise LineError(1, f"REJECT is for table filter, not {table.name}")
+        if isinstance(target, Notrack) and table.name != "raw":
+            raise LineError(1, f"NOTRACK is for table raw, not {table.name}")
+        if table.name == "nat" and isinstance(target, Verdict) and target.name == "DROP":
+            raise LineError(1, "table nat is not for filtering, DROP is not allowed there")
+        if isinstance(target, OtherTarget):
+            allowed = _TABLES_OF.get(target.name)
+            if allowed is not None and table.name not in allowed:
+                raise LineError(1, f"{target.name} is not for table {table.name}")
+        table.commands.append(rule)
+
+
+_CHAIN_COMMANDS: dict[str, _ChainCommandName] = {
+    "-N": "-N", "--new-chain": "-N", "-F": "-F", "--flush": "-F", "-X": "-X",
+    "--delete-chain": "-X", "-Z": "-Z", "--zero": "-Z", "-P": "-P", "--policy": "-P",
+}  # fmt: skip
+
+_VALUES = re.compile(r"""(?<=[ \t])(?:"(?:[^"\\]|\\.)*"|[^-!"\s][^"\s]*)|^\[\S+""")
+
+
+def _skeleton(line: str) -> str:
+    """The line without its values: what shapes are looked up by."""
+    return _VALUES.sub("", line)
+
+
+@lru_cache(maxsize=1)
+def _lark() -> Lark:
+    from lark import Lark
+
+    grammar = Path(__file__).with_name("iptables.lark").read_text(encoding="utf-8")
+    return Lark(grammar, parser="lalr", keep_all_tokens=True, propagate_positions=False)
+
+
+def _lark_words(line: str) -> tuple[str, list[Word]]:
+    """A line's kind and words.
+
+    Raises:
+        LineError: the line is none that the grammar knows.
+    """
+    from lark import Token, Tree, UnexpectedCharacters, UnexpectedInput
+
+    try:
+        tree = _lark().parse(line)
+    except UnexpectedInput as error:
+        column = error.column if isinstance(error.column, int) and error.column > 0 else len(line)
+        if isinstance(error, UnexpectedCharacters):
+            rest = line[column - 1 : column + 19].split()
+            what = f"cannot read {rest[0]!r} here" if rest else "cannot read this"
+        else:
+            token = str(getattr(error, "token", ""))
+            what = f"{token!r} cannot stand here" if token else "the line ends too early"
+        if line.count('"') % 2:
+            what += "; a quote is not closed"
+        raise LineError(column, what) from None
+    words = [
+        Word(token.type, str(token), token.column or 1)
+        for token in tree.scan_values(lambda value: isinstance(value, Token))
+    ]
+    assert isinstance(tree, Tree)
+    return str(tree.data), words
