@@ -1,0 +1,165 @@
+"""Running steps, reading back, and going back if anything is not as planned."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from svcc.apply import conntrack, sysctl
+from svcc.apply.errors import ApplyError, ToolError
+from svcc.apply.iptables import Iptables
+from svcc.apply.respell import respell
+from svcc.apply.snapshot import Tables, TableState, read_family
+from svcc.apply.steps import Load, ReleaseFlows, SetRouteLocalnet, Step, make_steps
+from svcc.grammar.address import Family
+
+
+@dataclass(slots=True)
+class Done:
+    """What happened on the way."""
+
+    released: int = 0
+    warnings: list[str] = field(default_factory=list)
+
+
+def commit(
+    tools: Iptables,
+    steps: Sequence[Step],
+    before: Mapping[Family, Tables],
+    wanted: Mapping[Family, Tables],
+    wait: float | None,
+) -> Done:
+    """Run the steps and check what is loaded then; on any failure go back.
+
+    Args:
+        tools: the tools of one variant.
+        steps: from :func:`svcc.apply.steps.make_steps`.
+        before: what was read before, as it was printed.
+        wanted: own part to be there in the end.
+        wait: seconds for the xtables lock, None without limit.
+
+    Raises:
+        ApplyError: something failed; the message says whether the node is as it was before.
+    """
+    route_localnet = sysctl.read(sysctl.ROUTE_LOCALNET)
+    done = Done()
+    try:
+        for step in steps:
+            _run(tools, step, wait, done)
+        problem = next(_differences(tools, before, wanted), None)
+    except ToolError as error:
+        problem = str(error)
+    except BaseException:
+        _go_back(tools, before, route_localnet, wait)
+        raise
+    if problem is None:
+        return done
+    failures = _go_back(tools, before, route_localnet, wait)
+    if failures:
+        raise ApplyError(
+            f"{problem}; going back failed too: {'; '.join(failures)}; "
+            "run apply again, or cleanup to remove all that is svcc's",
+            restored=False,
+        )
+    raise ApplyError(f"{problem}; the node is as it was before")
+
+
+def respell_all(
+    read: Mapping[Family, Tables], wanted: Mapping[Family, Tables]
+) -> dict[Family, Tables]:
+    """What was read, in the spelling of what is wanted where it is the same."""
+    return {
+        family: {
+            table: respell(state, wanted[family][table], family, table)
+            for table, state in tables.items()
+        }
+        for family, tables in read.items()
+    }
+
+
+def _run(tools: Iptables, step: Step, wait: float | None, done: Done) -> None:
+    match step:
+        case Load():
+            tools.restore(step.family, step.delta.script, wait)
+        case SetRouteLocalnet(on):
+            sysctl.write(sysctl.ROUTE_LOCALNET, on)
+        case ReleaseFlows(family, before, now):
+            try:
+                done.released += conntrack.release(tools, family, before, now)
+            except ToolError as error:
+                done.warnings.append(
+                    f"{error}; {family.label} UDP clients may stay with the backend that they "
+                    "had until their flows time out"
+                )
+
+
+def _differences(
+    tools: Iptables, before: Mapping[Family, Tables], wanted: Mapping[Family, Tables]
+) -> Iterator[str]:
+    """What is loaded now that should not be, or the other way round."""
+    for family in before:
+        loaded = respell_all({family: read_family(tools, family)}, wanted)[family]
+        for table, state in loaded.items():
+            name = f"{family.label} {table}"
+            if (line := own_difference(state, wanted[family][table])) is not None:
+                yield f"{name} reads back otherwise than it was loaded: {line}"
+            if state.foreign != before[family][table].foreign:
+                yield f"rules in {name} that are not svcc's changed meanwhile"
+
+
+def own_difference(loaded: TableState, wanted: TableState) -> str | None:
+    """The first own line in which two states differ, None if their own parts are equal."""
+    for chain in dict.fromkeys((*wanted.chains, *loaded.chains)):
+        if chain not in loaded.chains:
+            return f"chain {chain} is missing"
+        if chain not in wanted.chains:
+            return f"chain {chain} is left over"
+        if loaded.chains[chain] != wanted.chains[chain]:
+            return _first_difference(loaded.chains[chain], wanted.chains[chain])
+    for chain in dict.fromkeys((*wanted.others, *loaded.others)):
+        if loaded.jumps(chain) != wanted.jumps(chain):
+            return _first_difference(loaded.jumps(chain), wanted.jumps(chain))
+    return None
+
+
+def _first_difference(loaded: list[str], wanted: list[str]) -> str:
+    pairs = zip(loaded, wanted, strict=False)
+    for is_there, should_be in pairs:
+        if is_there != should_be:
+            return f"{is_there} in place of {should_be}"
+    if len(loaded) > len(wanted):
+        return f"{loaded[len(wanted)]} is left over"
+    return f"{wanted[len(loaded)]} is missing"
+
+
+def _go_back(
+    tools: Iptables,
+    before: Mapping[Family, Tables],
+    route_localnet: bool | None,
+    wait: float | None,
+) -> list[str]:
+    """Undo from what is loaded now: others may have edited their rules in the meantime.
+
+    Returns:
+        Why the node is not as it was before; empty if it is.
+    """
+    failures: list[str] = []
+    try:
+        loaded = {family: read_family(tools, family) for family in before}
+        now = sysctl.read(sysctl.ROUTE_LOCALNET)
+        steps = make_steps(loaded, before, None if now == route_localnet else route_localnet)
+    except ToolError as error:
+        return [str(error)]
+    for step in steps:
+        try:
+            _run(tools, step, wait, Done())
+        except ToolError as error:
+            failures.append(str(error))
+    try:
+        for family, tables in before.items():
+            for table, state in read_family(tools, family).items():
+                if (line := own_difference(state, tables[table])) is not None:
+                    failures.append(f"{family.label} {table}: {line}")
+    except ToolError as error:
+        failures.append(str(error))
+    return failures

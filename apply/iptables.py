@@ -1,0 +1,186 @@
+"""Running iptables-save and iptables-restore of one variant."""
+
+from __future__ import annotations
+
+import math
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Literal
+
+from svcc.apply.errors import ToolError
+from svcc.grammar.address import Family
+
+Variant = Literal["legacy", "nft"]
+
+_PREFIX = {Family.IPV4: "iptables", Family.IPV6: "ip6tables"}
+_LEGACY_TABLES = {
+    Family.IPV4: Path("/proc/thread-self/net/ip_tables_names"),
+    Family.IPV6: Path("/proc/thread-self/net/ip6_tables_names"),
+}
+_SYSTEM_FOLDERS = "/usr/sbin:/sbin:/usr/local/sbin"
+_WAIT_FOREVER = 1 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a finished tool returned."""
+
+    code: int
+    output: str
+    error: str
+
+
+Runner = Callable[[Sequence[str], str | None, tuple[int, ...]], Result]
+"""Runs a command with a text on standard input and the given descriptors left open in it."""
+
+
+def run_tool(arguments: Sequence[str], text: str | None, keep_open: tuple[int, ...]) -> Result:
+    """Run a command to its end.
+
+    It gets a session of its own, so that Ctrl-C reaches svcc only, which then rolls back.
+
+    Raises:
+        ToolError: the command cannot be started.
+    """
+    try:
+        done = subprocess.run(
+            arguments,
+            input=None if text is None else text.encode(errors="surrogateescape"),
+            stdin=subprocess.DEVNULL if text is None else None,
+            capture_output=True,
+            check=False,
+            pass_fds=keep_open,
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise ToolError(f"{arguments[0]}: {error.strerror}") from error
+    return Result(
+        done.returncode,
+        done.stdout.decode(errors="surrogateescape"),
+        done.stderr.decode(errors="replace"),
+    )
+
+
+def find_tool(name: str) -> str | None:
+    """Absolute path of a tool on PATH or in the system's folders, None if not installed."""
+    search = os.environ.get("PATH", os.defpath) + os.pathsep + _SYSTEM_FOLDERS
+    return shutil.which(name, path=search)
+
+
+class Iptables:
+    """The save and restore tools of both families.
+
+    ``variant`` None: what ``iptables`` and ``ip6tables`` on PATH are. ``keep_open`` lists
+    descriptors that every tool inherits (see :mod:`svcc.apply.lock`).
+    """
+
+    def __init__(self, variant: Variant | None = None, *, run: Runner = run_tool) -> None:
+        self.variant = variant
+        self.keep_open: tuple[int, ...] = ()
+        self._run = run
+
+    def run(self, arguments: Sequence[str], text: str | None = None) -> Result:
+        """Run any tool as the others are run."""
+        return self._run(arguments, text, self.keep_open)
+
+    def name(self, family: Family, action: Literal["save", "restore"]) -> str:
+        """``iptables-save``, ``ip6tables-legacy-restore``, …"""
+        parts = [_PREFIX[family], self.variant, action]
+        return "-".join(part for part in parts if part)
+
+    def save(self, family: Family, table: str) -> str:
+        """One table as iptables-save prints it; empty where nft has no such table.
+
+        Raises:
+            ToolError: the tool is missing or failed.
+        """
+        return self._call(family, "save", ["-t", table], None).output
+
+    def restore(self, family: Family, script: str, wait: float | None) -> None:
+        """Feed a script to iptables-restore: all of it is loaded, or nothing.
+
+        Args:
+            family: whose tool.
+            script: one table, ``*NAME`` to ``COMMIT``.
+            wait: seconds to wait for the xtables lock, None without limit.
+
+        Raises:
+            ToolError: the tool is missing or refused the script.
+        """
+        seconds = _WAIT_FOREVER if wait is None else math.ceil(max(wait, 0))
+        self._call(family, "restore", ["--noflush", f"--wait={seconds}"], script)
+
+    def other_variant(self) -> Iptables | None:
+        """The tools that this object does not use, None if they are not installed."""
+        own = self.variant or self._variant_on_path()
+        if own is None:
+            return None
+        other = Iptables("legacy" if own == "nft" else "nft", run=self._run)
+        other.keep_open = self.keep_open
+        installed = find_tool(other.name(Family.IPV4, "save"))
+        return other if installed else None
+
+    def may_hold_rules(self, family: Family) -> bool:
+        """False if the kernel has no table of this variant in this namespace.
+
+        Reading a legacy table creates it, so the question is put to /proc first.
+        """
+        if self.variant != "legacy":
+            return True
+        try:
+            return bool(_LEGACY_TABLES[family].read_text().split())
+        except OSError:
+            return False
+
+    def _variant_on_path(self) -> Variant | None:
+        path = find_tool(self.name(Family.IPV4, "save"))
+        if path is None:
+            return None
+        version = self.run([path, "--version"]).output
+        return "nft" if "nf_tables" in version else "legacy"
+
+    def _call(
+        self,
+        family: Family,
+        action: Literal["save", "restore"],
+        arguments: list[str],
+        text: str | None,
+    ) -> Result:
+        name = self.name(family, action)
+        path = find_tool(name)
+        if path is None:
+            raise ToolError(f"{name} is not installed (Debian package: iptables)")
+        result = self.run([path, *arguments], text)
+        if result.code:
+            raise ToolError(_failure(name, arguments, result, text))
+        return result
+
+
+def _failure(name: str, arguments: list[str], result: Result, text: str | None) -> str:
+    reason = " ".join(line.strip() for line in result.error.splitlines() if _tells(line))
+    how = f"signal {-result.code}" if result.code < 0 else f"exit code {result.code}"
+    message = f"{name} {' '.join(arguments)} failed ({how})"
+    if reason:
+        message += f": {reason}"
+    if text is not None and (line := _offending_line(result.error, text)):
+        message += f" [{line}]"
+    return message
+
+
+def _tells(line: str) -> bool:
+    return bool(line.strip()) and not line.startswith(("Try `", "# Warning:"))
+
+
+def _offending_line(error: str, text: str) -> str | None:
+    """The script line that ``line N failed`` or ``Error occurred at line: N`` speaks of."""
+    words = error.replace(":", " ").split()
+    lines = text.splitlines()
+    for word, following in pairwise(words):
+        if word == "line" and following.isdigit() and 0 < int(following) <= len(lines):
+            return lines[int(following) - 1]
+    return None

@@ -1,0 +1,43 @@
+"""Kernel settings of the network namespace (Documentation/networking/ip-sysctl.rst)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from svcc.apply.errors import ToolError
+from svcc.grammar.address import Family
+
+ROUTE_LOCALNET = "net/ipv4/conf/all/route_localnet"
+FORWARDING = {
+    Family.IPV4: "net/ipv4/ip_forward",
+    Family.IPV6: "net/ipv6/conf/all/forwarding",
+}
+
+
+def read(name: str) -> bool | None:
+    """Whether a switch is on; None where the kernel does not have it."""
+    try:
+        return _path(name).read_text().strip() != "0"
+    except OSError:
+        return None
+
+
+def write(name: str, on: bool) -> None:
+    """Turn a switch on or off.
+
+    Raises:
+        ToolError: the kernel or the container refuses.
+    """
+    try:
+        _path(name).write_text("1\n" if on else "0\n")
+    except OSError as error:
+        raise ToolError(f"cannot set {dotted(name)} to {int(on)}: {error.strerror}") from error
+
+
+def dotted(name: str) -> str:
+    """The name as sysctl(8) prints it."""
+    return name.replace("/", ".")
+
+
+def _path(name: str) -> Path:
+    return Path("/proc/sys") / name
