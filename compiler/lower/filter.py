@@ -1,0 +1,139 @@
+"""The filter table: what is refused, and what kube-proxy's filter rules do besides."""
+
+from __future__ import annotations
+
+from svcc.compiler.ir import Forwarding, ServicePort
+from svcc.compiler.lower.chains import Chains, to_port
+from svcc.compiler.lower.dispatch import Entry, dispatch_addresses, dispatch_ports
+from svcc.compiler.lower.selection import TO_LOCAL, jump_selected, loopback_match
+from svcc.grammar.address import Family
+from svcc.grammar.program import (
+    ConntrackMatch,
+    InterfaceMatch,
+    Jump,
+    MarkMatch,
+    Reject,
+    Rule,
+    Target,
+    Verdict,
+)
+
+INPUT, FORWARD, OUTPUT = "SVCC-INPUT", "SVCC-FORWARD", "SVCC-OUTPUT"
+REFUSE, REFUSE_NODE_PORTS = "SVCC-REFUSE", "SVCC-REFUSE-NP"
+
+_REJECT: dict[Family, Target] = {
+    Family.IPV4: Reject("icmp-port-unreachable"),
+    Family.IPV6: Reject("icmp6-port-unreachable"),
+}
+_DROP = Verdict("DROP")
+_ACCEPT = Verdict("ACCEPT")
+_NEW = ConntrackMatch(states=frozenset({"NEW"}))
+_TRANSLATED = ConntrackMatch(states=frozenset({"DNAT"}))
+_INVALID = ConntrackMatch(states=frozenset({"INVALID"}))
+_KNOWN = ConntrackMatch(states=frozenset({"RELATED", "ESTABLISHED"}))
+_UNKNOWN = ConntrackMatch(states=frozenset({"RELATED", "ESTABLISHED"}), states_negated=True)
+_TCP = 6
+
+
+class FilterTable:
+    """Writes the filter table of one family."""
+
+    def __init__(self, chains: Chains, forwarding: Forwarding, width: int) -> None:
+        self._chains = chains
+        self._family = chains.family
+        self._forwarding = forwarding
+        self._settings = forwarding.settings
+        self._width = width
+        self._addresses: list[Entry] = []
+        self._node_ports: list[Entry] = []
+
+    def write(self) -> Chains:
+        """Fill the table."""
+        chains = self._chains
+        for hook, chain in (("INPUT", INPUT), ("FORWARD", FORWARD), ("OUTPUT", OUTPUT)):
+            chains.declare(chain)
+            chains.base(Rule(hook, target=Jump(chain)))
+        self._input()
+        self._forward()
+        chains.add(OUTPUT, Jump(REFUSE), matches=(_NEW,))
+        self._refuse()
+        return chains
+
+    def _input(self) -> None:
+        chains = self._chains
+        if self._family is Family.IPV4 and self._forwarding.loopback_node_ports:
+            # route_localnet, which loopback node ports need, lets neighbours send to 127/8.
+            chains.append(
+                Rule(
+                    INPUT,
+                    destination=loopback_match(self._family),
+                    in_interface=InterfaceMatch("lo", negated=True),
+                    matches=(_UNKNOWN,),
+                    target=_DROP,
+                )
+            )
+        for family, check in self._forwarding.health_checks:
+            if family is self._family:
+                chains.add(
+                    INPUT,
+                    _ACCEPT,
+                    protocol=_TCP,
+                    matches=(to_port(_TCP, check.port), TO_LOCAL),
+                    comment=f"{check.label} health check node port",
+                )
+        chains.add(INPUT, Jump(REFUSE), matches=(_NEW,))
+
+    def _forward(self) -> None:
+        chains, mark = self._chains, self._settings.masquerade_mark
+        chains.add(FORWARD, _ACCEPT, matches=(_KNOWN,))
+        if not self._settings.tcp_be_liberal:
+            # A packet that conntrack does not place is not translated back either; the peer
+            # would answer it with a reset and end a good connection.
+            chains.add(FORWARD, _DROP, matches=(_INVALID,))
+        chains.add(FORWARD, Jump(REFUSE), matches=(_NEW,))
+        chains.add(FORWARD, _ACCEPT, matches=(MarkMatch(mark, mark),))
+
+    def _refuse(self) -> None:
+        chains = self._chains
+        for port in self._forwarding.of(self._family):
+            self._service_port(port)
+        # A backend whose address and port are those of a refused frontend is not that frontend.
+        chains.add(REFUSE, Verdict("RETURN"), matches=(_TRANSLATED,))
+        dispatch_addresses(chains, REFUSE, self._addresses, stem="SVCC-R", width=self._width)
+        if self._node_ports:
+            dispatch_ports(chains, REFUSE_NODE_PORTS, self._node_ports, stem="SVCC-RNP")
+            jump_selected(
+                chains,
+                REFUSE,
+                REFUSE_NODE_PORTS,
+                self._settings,
+                loopback=self._settings.loopback_node_ports(self._family),
+            )
+
+    def _service_port(self, port: ServicePort) -> None:
+        if not port.usable:
+            self._refuse_all(port, _REJECT[self._family], "has no endpoints")
+            return
+        nowhere = "has no local endpoints"
+        if not port.internal:
+            self._address(port, port.cluster_ip, _DROP, nowhere)
+        if port.external_local and not port.here:
+            self._refuse_external(port, _DROP, nowhere)
+        elif port.allowed_sources is not None:
+            for address in port.balancer_addresses:
+                self._address(port, address, _DROP, "is not for this source")
+
+    def _refuse_all(self, port: ServicePort, target: Target, why: str) -> None:
+        self._address(port, port.cluster_ip, target, why)
+        self._refuse_external(port, target, why)
+
+    def _refuse_external(self, port: ServicePort, target: Target, why: str) -> None:
+        for address in (*port.external_addresses, *port.balancer_addresses):
+            self._address(port, address, target, why)
+        if port.node_port:
+            comment = f"{port.label} {why}"
+            self._node_ports.append(Entry(None, port.protocol, port.node_port, target, comment))
+
+    def _address(self, port: ServicePort, address: int, target: Target, why: str) -> None:
+        comment = f"{port.label} {why}"
+        self._addresses.append(Entry(address, port.protocol, port.port, target, comment))

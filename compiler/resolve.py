@@ -1,0 +1,124 @@
+"""From objects to the forwarding of one node.
+
+Source: kube-proxy pkg/proxy/serviceport.go (newBaseServiceInfo), pkg/proxy/util/utils.go
+(ShouldSkipService), pkg/proxy/iptables/proxier.go (syncProxyRules).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+
+from svcc.compiler.ir import PROTOCOL_NUMBERS, Forwarding, HealthCheck, ServicePort
+from svcc.compiler.objects import EndpointSlice, Objects, Service
+from svcc.compiler.settings import NodeSettings
+from svcc.compiler.topology import select
+from svcc.grammar.address import Address, Family, Network
+
+SKIP_LABELS = (
+    "service.kubernetes.io/service-proxy-name",
+    "service.kubernetes.io/headless",
+)
+
+
+def resolve(objects: Objects, settings: NodeSettings) -> Forwarding:
+    """Decide what the node of ``settings`` forwards where."""
+    slices = _slices_of_services(objects.slices)
+    ports: list[ServicePort] = []
+    checks: list[tuple[Family, HealthCheck]] = []
+    notes: list[str] = []
+    for service in objects.services:
+        if service.type == "ExternalName" or service.headless or _skipped(service.labels):
+            continue
+        if not service.cluster_ips:
+            notes.append(
+                f"Service {service.key} has no clusterIP and is skipped, as kube-proxy does; "
+                "the API server assigns one (kubectl get service -o yaml shows it)"
+            )
+            continue
+        for cluster_ip in service.cluster_ips:
+            family = cluster_ip.family
+            ports.extend(
+                _service_ports(
+                    service, cluster_ip, slices[service.namespace, service.name], settings
+                )
+            )
+            if service.health_check_node_port and service.external_traffic_policy == "Local":
+                checks.append((family, HealthCheck(service.health_check_node_port, service.key)))
+    ports.sort(key=lambda p: (p.family, p.label, p.protocol))
+    checks.sort(key=lambda pair: (pair[0], pair[1].port))
+    return Forwarding(settings, tuple(ports), tuple(checks), tuple(sorted(notes)))
+
+
+def _skipped(labels: dict[str, str]) -> bool:
+    return any(label in labels for label in SKIP_LABELS)
+
+
+def _slices_of_services(
+    slices: Iterable[EndpointSlice],
+) -> defaultdict[tuple[str, str], list[EndpointSlice]]:
+    """Each Service's slices by name; Endpoints only where there is no slice."""
+    found: defaultdict[tuple[str, str], list[EndpointSlice]] = defaultdict(list)
+    for item in slices:
+        if not _skipped(item.labels):
+            found[item.namespace, item.service].append(item)
+    for key, items in found.items():
+        if len(items) > 1:
+            real = [item for item in items if not item.from_endpoints]
+            found[key] = sorted(real or items, key=lambda item: item.name)
+    return found
+
+
+def _service_ports(
+    service: Service,
+    cluster_ip: Address,
+    slices: list[EndpointSlice],
+    settings: NodeSettings,
+) -> Iterable[ServicePort]:
+    family = cluster_ip.family
+    external = _without(_values(service.external_ips, family), (cluster_ip.value,))
+    balancer = _without(_values(service.ingress, family), (cluster_ip.value, *external))
+    sources = _allowed_sources(service, family, settings)
+    for port in service.ports:
+        selection = select(slices, port, family, settings)
+        yield ServicePort(
+            family,
+            f"{service.key}:{port.name}" if port.name else service.key,
+            PROTOCOL_NUMBERS[port.protocol],
+            cluster_ip.value,
+            port.port,
+            external,
+            balancer,
+            port.node_port if service.type in ("NodePort", "LoadBalancer") else 0,
+            selection.everywhere,
+            selection.here,
+            selection.usable,
+            service.internal_traffic_policy == "Local",
+            service.external_traffic_policy == "Local",
+            service.affinity_timeout,
+            sources,
+        )
+
+
+def _values(addresses: Iterable[Address], family: Family) -> tuple[int, ...]:
+    return tuple(sorted({a.value for a in addresses if a.family is family}))
+
+
+def _without(values: Iterable[int], taken: Iterable[int]) -> tuple[int, ...]:
+    unwanted = set(taken)
+    return tuple(value for value in values if value not in unwanted)
+
+
+def _allowed_sources(
+    service: Service, family: Family, settings: NodeSettings
+) -> tuple[Network, ...] | None:
+    ranges = {r for r in service.source_ranges if r.family is family}
+    if not ranges:
+        return None
+    node = settings.primary_address(family)
+    if node is not None and any(r.holds(node) for r in ranges):
+        # A node that talks to the balancer's address may use that address as its source.
+        ranges |= {
+            Network(family, value, family.bits) for value in _values(service.ingress, family)
+        }
+    return tuple(sorted(ranges))
