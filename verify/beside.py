@@ -12,7 +12,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from svcc.grammar.ruleset import RuleSet
-
 from svcc.verify.encode import Encoding, conjunction, disjunction
 from svcc.verify.expectation import Expectation
 from svcc.verify.ownership import SERVICE_PREFIXES

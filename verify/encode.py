@@ -368,6 +368,9 @@ class Encoding:
         untracked = "true" if "UNTRACKED" in states else "false"
         return _negate(f"(ite {self._untracked} {untracked} {tracked})", negated)
 
+    def _is_never(self) -> str:
+        return "false"
+
     def _is_random(self, threshold: int) -> str:
         return self._free("random")
 

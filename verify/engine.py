@@ -6,11 +6,10 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from svcc.grammar.ruleset import RuleSet
-
 from svcc.compiler.objects import Objects
 from svcc.compiler.settings import NodeSettings
 from svcc.grammar.address import Family
+from svcc.grammar.ruleset import RuleSet
 from svcc.verify.beside import judge_passage, passages
 from svcc.verify.ends import check_ends
 from svcc.verify.expectation import expect

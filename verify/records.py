@@ -10,8 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from svcc.grammar.ruleset import RuleSet
-
 from svcc.grammar.address import Family, prefix_mask
 from svcc.grammar.program import (
     PROBABILITY_ONE,
@@ -40,6 +38,7 @@ from svcc.grammar.program import (
     TransportMatch,
     Verdict,
 )
+from svcc.grammar.ruleset import RuleSet
 from svcc.verify import bpf
 from svcc.verify.extensions import INERT_TARGETS, TCP_SYN, TRANSPORT_NUMBER
 
@@ -58,6 +57,16 @@ class Record:
     conditions: tuple[Condition, ...]
     action: Action
     service: bool = True
+
+
+def exact_port(record: Record) -> int | None:
+    """The one destination port without which the rule has no effect at all."""
+    for condition in record.conditions:
+        if condition[0] == "recent" and condition[1] != "rcheck":
+            return None
+        if condition[0] == "dport" and condition[1] == condition[2] and not condition[3]:
+            return int(condition[1])
+    return None
 
 
 @dataclass(slots=True)
@@ -83,14 +92,11 @@ class IndexedChain:
             else:
                 masked = self.by_destination.setdefault(destination[2], {})
                 masked.setdefault(destination[1], []).append(position)
-            port = next(
-                (c for c in record.conditions if c[0] == "dport" and not c[3] and c[1] == c[2]),
-                None,
-            )
+            port = exact_port(record)
             if port is None:
                 self.any_port.append(position)
             else:
-                self.by_port.setdefault(port[1], []).append(position)
+                self.by_port.setdefault(port, []).append(position)
 
 
 @dataclass(slots=True)

@@ -13,7 +13,15 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from svcc.verify.records import NEVER, Action, Condition, IndexedChain, IndexedRules, Record
+from svcc.verify.records import (
+    NEVER,
+    Action,
+    Condition,
+    IndexedChain,
+    IndexedRules,
+    Record,
+    exact_port,
+)
 
 MAX_SLICE_RULES = 400_000
 
@@ -140,9 +148,11 @@ class Slicer:
 
     def _item(self, table: str, record: Record, boxes: tuple[Box, ...]) -> Item | None:
         conditions: list[Condition] = []
+        records_client = False
         for condition in record.conditions:
             if condition is NEVER:
-                return None
+                return _without_effect(conditions, record) if records_client else None
+            records_client |= condition[0] == "recent" and condition[1] != "rcheck"
             kept: list[Box] = []
             decided = True
             for box in boxes:
@@ -153,7 +163,7 @@ class Slicer:
                     decided = False
                 kept.append(narrowed)
             if not kept:
-                return None
+                return _without_effect(conditions, record) if records_client else None
             if len(kept) < len(boxes):
                 decided = False
             boxes = tuple(kept)
@@ -200,10 +210,7 @@ class Slicer:
         self._ports[key] = None
         ports: set[int] = set()
         for record in chain.records:
-            exact = next(
-                (c[1] for c in record.conditions if c[0] == "dport" and c[1] == c[2] and not c[3]),
-                None,
-            )
+            exact = exact_port(record)
             if exact is not None:
                 ports.add(exact)
                 continue
@@ -272,6 +279,11 @@ class Slicer:
         if not {"DNAT", "SNAT"} & set(states):
             return bool(negated)
         return None
+
+
+def _without_effect(conditions: list[Condition], record: Record) -> Item:
+    """A rule that never fires, but whose ``recent`` match is evaluated before that shows."""
+    return Item((*conditions, NEVER), ("nothing",), (), record)
 
 
 def _port(condition: Condition, box: Box) -> tuple[bool | None, Box]:

@@ -157,7 +157,7 @@ DAMAGE = (
     Change("cycle of jumps", "clusterip-3ep", before(
         _SVC, f"-A KUBE-SVC-{_WEB} -j KUBE-SERVICES")),
     Change("affinity forgets the client", "affinity-clientip", replace(
-        "--set", r"-m recent --set --name \S+ --mask \S+ --rsource ", "")),
+        "-m recent --set", r"-m recent --set --name \S+ --mask \S+ --rsource ", "")),
     Change("affinity records in another list", "affinity-clientip", replace(
         _SEP + ".*--set", r"--name \S+", "--name KUBE-SEP-RWEQV2B7Q5U44J6N")),
     Change("affinity ends too early", "affinity-clientip", replace(

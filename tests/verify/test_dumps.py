@@ -1,0 +1,87 @@
+"""What a real kube-proxy wrote is right, damage to it is found, harmless changes are not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from svcc.grammar.address import Family
+from svcc.grammar.parse import parse
+from svcc.grammar.ruleset import RuleSet, load
+from svcc.verify.engine import LoadedRules, verify
+from svcc.verify.report import Report
+from tests.support.damage import DAMAGE, HARMLESS, Change
+from tests.support.dumps import DUMPS, dump_objects, dump_settings
+
+NAMES = sorted(path.name for path in DUMPS.iterdir() if path.is_dir())
+FILES = {Family.IPV4: "iptables-save.txt", Family.IPV6: "ip6tables-save.txt"}
+
+
+def loaded(folder: Path, family: Family, lines: list[str] | None = None) -> RuleSet:
+    text = (folder / FILES[family]).read_text()
+    if lines is not None:
+        text = "\n".join(lines) + "\n"
+    return load(parse(text, family=family, source=FILES[family]))
+
+
+def judge(name: str, rules: dict[Family, RuleSet]) -> Report:
+    return verify(
+        dump_objects(name),
+        dump_settings(name),
+        {family: LoadedRules(item, FILES[family]) for family, item in rules.items()},
+    )
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_kube_proxy_is_right(name: str) -> None:
+    folder = DUMPS / name
+    report = judge(name, {family: loaded(folder, family) for family in Family})
+    assert report.verdict == "proved", report.to_text()
+    assert len(report.findings) > 5
+
+
+def changed(change: Change) -> Report:
+    folder = DUMPS / change.dump
+    lines = (folder / FILES[Family.IPV4]).read_text().splitlines()
+    edited = change.edit(lines)
+    assert edited != lines
+    return judge(change.dump, {Family.IPV4: loaded(folder, Family.IPV4, edited)})
+
+
+@pytest.mark.parametrize("change", DAMAGE, ids=lambda change: change.name)
+def test_damage_is_caught_with_a_packet(change: Change) -> None:
+    report = changed(change)
+    assert report.verdict == "violated", report.to_text()
+    found = [finding for finding in report.findings if finding.verdict == "violated"]
+    assert all(f.counterexample is not None for f in found if f.property != "ends")
+    assert not any("internal error" in finding.reason for finding in report.findings)
+
+
+@pytest.mark.parametrize("change", HARMLESS, ids=lambda change: change.name)
+def test_harmless_change_is_not_flagged(change: Change) -> None:
+    report = changed(change)
+    assert report.verdict == "proved", report.to_text()
+
+
+def test_table_is_large_enough() -> None:
+    assert len({change.name for change in DAMAGE}) >= 40
+    assert len({change.name for change in HARMLESS}) >= 10
+
+
+UNKNOWN = (
+    "-A KUBE-SERVICES -m time --timestart 01:00 --timestop 02:00 -j ACCEPT",
+    "-A KUBE-SERVICES -p tcp -j REDIRECT --to-ports 8080",
+    "-A KUBE-SERVICES -m set --match-set blocked src -j ACCEPT",
+)
+
+
+@pytest.mark.parametrize("line", UNKNOWN)
+def test_rule_outside_the_model_makes_the_verdict_undecided(line: str) -> None:
+    folder = DUMPS / "clusterip-3ep"
+    lines = (folder / FILES[Family.IPV4]).read_text().splitlines()
+    entry = next(i for i, text in enumerate(lines) if "-d 10.96.0.10/32" in text)
+    lines.insert(entry, line)
+    report = judge("clusterip-3ep", {Family.IPV4: loaded(folder, Family.IPV4, lines)})
+    assert report.verdict == "undecided", report.to_text()
+    assert f"line {entry + 1}" in report.to_text()
