@@ -52,8 +52,8 @@ class Outcome:
         """What was done, a line for each step."""
         if not self.steps:
             return "nothing to do: the node already is as wanted\n"
-        would = "would be " if self.dry_run else ""
-        return "".join(f"{would}{step.describe()}\n" for step in self.steps)
+        heading = "planned, not done: " if self.dry_run else ""
+        return "".join(f"{heading}{step.describe()}\n" for step in self.steps)
 
     def scripts(self) -> str:
         """Every step as text, in order: restore scripts under a comment that names the step."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Callable, Sequence
@@ -83,6 +84,7 @@ class Iptables:
         self.variant = variant
         self.keep_open: tuple[int, ...] = ()
         self._run = run
+        self._kind: Variant | None = None
 
     def run(self, arguments: Sequence[str], text: str | None = None) -> Result:
         """Run any tool as the others are run."""
@@ -93,13 +95,27 @@ class Iptables:
         parts = [_PREFIX[family], self.variant, action]
         return "-".join(part for part in parts if part)
 
-    def save(self, family: Family, table: str) -> str:
-        """One table as iptables-save prints it; empty where nft has no such table.
+    @property
+    def kind(self) -> Variant | None:
+        """The variant in use; None if iptables is not installed."""
+        if self.variant is None and self._kind is None:
+            path = find_tool(self.name(Family.IPV4, "save"))
+            if path is not None:
+                version = self.run([path, "--version"]).output
+                self._kind = "nft" if "nf_tables" in version else "legacy"
+        return self.variant or self._kind
+
+    def save(self, family: Family, tables: Sequence[str]) -> dict[str, str]:
+        """Tables by name, as iptables-save prints them; empty text where nft has none.
 
         Raises:
             ToolError: the tool is missing or failed.
         """
-        return self._call(family, "save", ["-t", table], None).output
+        if self.kind == "nft":
+            # iptables-nft-save fetches the rules of all tables however many it prints.
+            sections = _sections(self._call(family, "save", [], None).output)
+            return {table: sections.get(table, "") for table in tables}
+        return {table: self._call(family, "save", ["-t", table], None).output for table in tables}
 
     def restore(self, family: Family, script: str, wait: float | None) -> None:
         """Feed a script to iptables-restore: all of it is loaded, or nothing.
@@ -117,10 +133,9 @@ class Iptables:
 
     def other_variant(self) -> Iptables | None:
         """The tools that this object does not use, None if they are not installed."""
-        own = self.variant or self._variant_on_path()
-        if own is None:
+        if self.kind is None:
             return None
-        other = Iptables("legacy" if own == "nft" else "nft", run=self._run)
+        other = Iptables("legacy" if self.kind == "nft" else "nft", run=self._run)
         other.keep_open = self.keep_open
         installed = find_tool(other.name(Family.IPV4, "save"))
         return other if installed else None
@@ -137,13 +152,6 @@ class Iptables:
         except OSError:
             return False
 
-    def _variant_on_path(self) -> Variant | None:
-        path = find_tool(self.name(Family.IPV4, "save"))
-        if path is None:
-            return None
-        version = self.run([path, "--version"]).output
-        return "nft" if "nf_tables" in version else "legacy"
-
     def _call(
         self,
         family: Family,
@@ -159,6 +167,12 @@ class Iptables:
         if result.code:
             raise ToolError(_failure(name, arguments, result, text))
         return result
+
+
+def _sections(text: str) -> dict[str, str]:
+    """The text of each table, from ``*NAME`` on."""
+    parts = re.split(r"^(?=\*)", text, flags=re.MULTILINE)
+    return {part[1:].split("\n", 1)[0]: part for part in parts if part.startswith("*")}
 
 
 def _failure(name: str, arguments: list[str], result: Result, text: str | None) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 
+from svcc.apply.order import declaration_order
 from svcc.apply.snapshot import PREFIX, TableState, own_target
 
 OLD_PREFIX = f"{PREFIX}OLD-"
@@ -51,7 +52,7 @@ def delta(table: str, current: TableState, target: TableState) -> Delta:
             insertions += edit.insertions
             others[chain] = edit.after
     after = TableState(dict(target.chains), others, current.foreign)
-    lines = [f":{chain} - [0:0]" for chain in (*changed, *stale)]
+    lines = [f":{chain} - [0:0]" for chain in declaration_order((*changed, *stale))]
     lines += deletions
     for chain in changed:
         lines += target.chains[chain]

@@ -90,7 +90,7 @@ def read_family(tools: Iptables, family: Family) -> Tables:
     Raises:
         ToolError: the family cannot be used on this node.
     """
-    return {table: read_table(tools.save(family, table)) for table in TABLES}
+    return {table: read_table(text) for table, text in tools.save(family, TABLES).items()}
 
 
 def read_families(
