@@ -133,20 +133,19 @@ def _insert_near(edit: _Edit, wanted: list[str]) -> None:
 def union(current: TableState, wanted: TableState) -> TableState:
     """A filter table whose verdict on any packet is the current one's or the wanted one's.
 
-    It has a verdict wherever one of the two has. Each chain that a base chain jumps to, and
-    below which anything changes, first walks a copy of its current self, then the wanted
-    rules; docs/apply.md says why that holds.
+    It has a verdict wherever one of the two has: base chains jump to the wanted chains and to
+    copies of those current ones that go or change. docs/apply.md says why that holds.
     """
     affected = _affected(current, wanted)
     copies = dict(zip(affected, _fresh_names(current, wanted), strict=False))
-    roots = _roots(current)
     chains = {**current.chains, **wanted.chains}
     for chain, copy in copies.items():
-        chains[copy] = [_moved(line, chain, copies) for line in current.chains[chain]]
-        if chain in roots:
-            chains[chain] = [f"-A {chain} -j {copy}", *wanted.chains.get(chain, ())]
+        moved = (line.removeprefix(f"-A {chain}") for line in current.chains[chain])
+        chains[copy] = [_retargeted(f"-A {copy}{line}", copies) for line in moved]
     others = {
-        chain: _merged(current.jumps(chain), wanted.jumps(chain))
+        chain: _merged(
+            [_retargeted(line, copies) for line in current.jumps(chain)], wanted.jumps(chain)
+        )
         for chain in dict.fromkeys((*current.others, *wanted.others))
     }
     return TableState(chains, others, current.foreign)
@@ -190,20 +189,18 @@ def _fresh_names(*states: TableState) -> Iterator[str]:
         number += 1
 
 
-def _moved(line: str, chain: str, copies: dict[str, str]) -> str:
+def _retargeted(line: str, copies: dict[str, str]) -> str:
     target = own_target(line)
-    if target in copies:
-        line = line.removesuffix(target) + copies[target]
-    return f"-A {copies[chain]}{line.removeprefix(f'-A {chain}')}"
+    return line.removesuffix(target) + copies[target] if target in copies else line
 
 
 def _merged(first: list[str], second: list[str]) -> list[str]:
-    """Every line of both, each list in its own order as far as they agree."""
+    """Every line of both, each list in its own order."""
     merged = list(first)
     at = 0
     for line in second:
-        if line in merged:
-            at = max(at, merged.index(line) + 1)
+        if line in merged[at:]:
+            at = merged.index(line, at) + 1
         else:
             merged.insert(at, line)
             at += 1
