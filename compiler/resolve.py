@@ -28,7 +28,7 @@ def resolve(objects: Objects, settings: NodeSettings) -> Forwarding:
     checks: list[tuple[Family, HealthCheck]] = []
     notes: list[str] = []
     for service in objects.services:
-        if service.type == "ExternalName" or service.headless or _skipped(service.labels):
+        if not is_forwarded(service):
             continue
         if not service.cluster_ips:
             notes.append(
@@ -48,6 +48,11 @@ def resolve(objects: Objects, settings: NodeSettings) -> Forwarding:
     ports.sort(key=lambda p: (p.family, p.label, p.protocol))
     checks.sort(key=lambda pair: (pair[0], pair[1].port))
     return Forwarding(settings, tuple(ports), tuple(checks), tuple(sorted(notes)))
+
+
+def is_forwarded(service: Service) -> bool:
+    """Whether this is a Service for us: no ExternalName, not headless, not another proxy's."""
+    return not (service.type == "ExternalName" or service.headless or _skipped(service.labels))
 
 
 def _skipped(labels: dict[str, str]) -> bool:

@@ -25,6 +25,9 @@ from svcc.verify.records import (
 
 MAX_SLICE_RULES = 400_000
 
+_GO_ON = frozenset({"jump", "mark", "nothing", "notrack"})
+"""Actions after which the next rule is looked at."""
+
 
 class Box(NamedTuple):
     """Packets with the destination bits ``address`` under ``mask``, and so on; None: any."""
@@ -118,7 +121,7 @@ class Slicer:
             if item is None:
                 continue
             items.append(item)
-            if not item.conditions and item.action[0] not in ("jump", "mark", "nothing"):
+            if not item.conditions and item.action[0] not in _GO_ON:
                 break
         while items and items[-1].action == ("return",):
             items.pop()
