@@ -46,7 +46,9 @@ class Passage:
         if self.port is not None:
             box = Box(0, 0, _TCP, self.port, self.port, inside)
         slicer = regions.slicer(state=self.state)
-        items = without_foreign(slicer.hook("filter", self.hook, [box], box)[0])
+        items, _ = slicer.hook("filter", self.hook, [box], box)
+        # What the host's own rules decide first is not the service rules' business.
+        items = without_foreign(items, verdict="accept" if self.accept else "drop")
         numbering = Numbering(regions.full_mask)
         if self.port is not None:
             numbering.port(self.port)

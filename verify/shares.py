@@ -65,7 +65,10 @@ class SharesEncoding(Encoding):
                 back.append(self._chain(item.body, fires))
             elif kind == "return":
                 back.append(fires)
-            elif kind in ("mark", "nothing", "notrack"):
+            elif kind == "notrack":
+                # Whether nat is passed at all would depend on it.
+                raise SharesUndecidedError
+            elif kind in ("mark", "nothing"):
                 here = self._sum([here, fires])
                 if kind == "mark":
                     self._mark_by_chance |= self._chance_so_far

@@ -302,20 +302,17 @@ def _port(condition: Condition, box: Box) -> tuple[bool | None, Box]:
     )
 
 
-def without_foreign(items: tuple[Item, ...]) -> tuple[Item, ...]:
-    """The slice with what foreign rules decide taken as "goes on, unchanged"."""
+def without_foreign(items: tuple[Item, ...], *, verdict: str = "accept") -> tuple[Item, ...]:
+    """The slice with every verdict of a foreign rule replaced by ``verdict``."""
     result = []
     for item in items:
         if item.body:
-            result.append(replace(item, body=without_foreign(item.body)))
-        elif not item.record.service and item.action[0] in (
-            "drop",
-            "reject",
-            "masquerade",
-            "dnat",
-            "unknown",
-        ):
-            result.append(replace(item, action=("accept",)))
+            result.append(replace(item, body=without_foreign(item.body, verdict=verdict)))
+        elif not item.record.service and item.action[0] in _FOREIGN_VERDICTS:
+            result.append(replace(item, action=(verdict,)))
         else:
             result.append(item)
     return tuple(result)
+
+
+_FOREIGN_VERDICTS = frozenset({"accept", "drop", "reject", "masquerade", "dnat", "unknown"})
