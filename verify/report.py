@@ -6,9 +6,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from svcc.grammar.write import write_rule
-
 from svcc.grammar.address import Address, Family
+from svcc.grammar.write import write_rule
 from svcc.verify.packet import PROTOCOL_NAME, Packet, Step
 from svcc.verify.properties import SENTENCES
 
@@ -166,3 +165,21 @@ def step_text(step: Step, family: Family, source: str) -> str:
         return f"{step.table} {step.chain}: {step.effect}"
     place = f"{source}:{step.rule.line}: " if step.rule.line else ""
     return f"{place}{step.table} {write_rule(step.rule, family)}  [{step.effect}]"
+
+
+def combined_json(reports: list[Report]) -> dict[str, Any]:
+    """One report as it is; several as one, with a part for each node."""
+    if len(reports) == 1:
+        return reports[0].to_json()
+    verdicts = {report.verdict for report in reports}
+    worst = next((v for v in ("violated", "undecided") if v in verdicts), "proved")
+    parts = [report.to_json() for report in reports]
+    return {
+        "verdict": worst,
+        "properties": [
+            {"node": part["node"], **found} for part in parts for found in part["properties"]
+        ],
+        "nodes": [{"node": part["node"], "verdict": part["verdict"]} for part in parts],
+        "rules": sum(part["rules"] for part in parts),
+        "seconds": round(sum(part["seconds"] for part in parts), 3),
+    }

@@ -1,0 +1,7 @@
+"""``python -m svcc``."""
+
+import sys
+
+from svcc.cli import main
+
+sys.exit(main())

@@ -1,0 +1,86 @@
+"""The command line."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+from svcc import __version__, options
+from svcc.commands import apply, compile, verify  # noqa: A004
+
+INTERNAL_ERROR = 70
+"""EX_SOFTWARE of sysexits.h; verify gives 3, since it must never seem to have proved."""
+
+Command = tuple[
+    str, str, Callable[[argparse.ArgumentParser], None], Callable[[argparse.Namespace], int]
+]
+
+COMMANDS: tuple[Command, ...] = (
+    ("compile", "compile Services to iptables-restore scripts", compile.add, compile.run),
+    ("verify", "prove that rules do what the Services ask", verify.add, verify.run),
+    ("apply", "prove the rules and load them on this node", apply.add_apply, apply.run_apply),
+    ("diff", "show what apply would change on this node", apply.add_diff, apply.run_diff),
+    ("cleanup", "remove all of svcc's rules from this node", apply.add_cleanup, apply.run_cleanup),
+)
+
+EPILOG = """\
+exit codes:
+  compile  0 done, 2 bad input
+  verify   0 every property proved, 1 a violation, 2 bad input, 3 could not decide
+  apply    0 applied or nothing to do, 1 failed and the node is as it was, 2 bad input
+  diff     0 no difference, 1 differences, 2 error
+  cleanup  0 done, 1 failed
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """The whole command line."""
+    top = argparse.ArgumentParser(
+        prog="svcc",
+        description="Compile Kubernetes Services to kernel rules, prove them, load them.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    top.add_argument("--version", action="version", version=f"svcc {__version__}")
+    commands = top.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name, text, add, run in COMMANDS:
+        command = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+        add(command)
+        command.set_defaults(run=run)
+    return top
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
+    given = parser().parse_args(arguments)
+    try:
+        code = int(given.run(given))
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:
+        # The reader went away; nothing is left to be said.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return options.FAILED
+    except KeyboardInterrupt:
+        options.say("interrupted")
+        return 130
+    except Exception as error:
+        return _failed(given.command, error)
+
+
+def _failed(command: str, error: Exception) -> int:
+    from svcc.compiler.errors import InputError
+
+    if isinstance(error, InputError):
+        for problem in error.problems:
+            options.say(str(problem))
+        return options.BAD_INPUT
+    if os.environ.get("SVCC_DEBUG"):
+        raise error
+    options.say(
+        f"internal error: {type(error).__name__}: {error}; please report it "
+        "(SVCC_DEBUG=1 shows where it happened)"
+    )
+    return options.UNDECIDED if command == "verify" else INTERNAL_ERROR

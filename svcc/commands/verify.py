@@ -1,0 +1,153 @@
+"""svcc verify."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from typing import TYPE_CHECKING
+
+from svcc import options
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from svcc.compiler.objects import Objects
+    from svcc.compiler.settings import NodeSettings
+    from svcc.grammar.address import Family
+    from svcc.verify.engine import LoadedRules
+    from svcc.verify.prove import Prover
+    from svcc.verify.report import Report
+
+_EXIT = {"proved": options.OK, "violated": options.VIOLATED, "undecided": options.UNDECIDED}
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """Arguments of the command."""
+    options.add_input(parser)
+    options.add_node(parser, all_nodes=True)
+    group = parser.add_argument_group("rules", "Without any, what svcc compiles is proved.")
+    group.add_argument(
+        "--rules",
+        action="append",
+        default=[],
+        metavar="PATH",
+        help="iptables-save or iptables-restore text, or a bundle folder; repeatable",
+    )
+    group.add_argument("--live", action="store_true", help="the rules of this network namespace")
+    group.add_argument("--family", choices=("ipv4", "ipv6"), help="judge this family only")
+    options.add_kernel(parser)
+    parser.add_argument(
+        "-o", "--output", choices=("text", "json"), default="text", help="format of the result"
+    )
+    options.add_verbose(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Verify."""
+    from svcc.verify.prove import Prover
+
+    objects = options.load_objects(arguments)
+    prover = Prover()
+    if arguments.all_nodes:
+        nodes = options.every_node(arguments, objects)
+    else:
+        nodes = [options.settings(arguments, objects)]
+    given = _given_rules(arguments)
+    reports = [_judge(arguments, objects, node, given, prover) for node in nodes]
+    if arguments.output == "json":
+        from svcc.verify.report import combined_json
+
+        json.dump(combined_json(reports), sys.stdout, indent=2)
+        sys.stdout.write("\n")
+    else:
+        for report in reports:
+            sys.stdout.write(report.to_text())
+    verdicts = {report.verdict for report in reports}
+    worst = (
+        "violated"
+        if "violated" in verdicts
+        else ("undecided" if "undecided" in verdicts else "proved")
+    )
+    return _EXIT[worst]
+
+
+def _given_rules(arguments: argparse.Namespace) -> dict[Family, LoadedRules] | None:
+    """The rules that were named or read from the kernel; None to judge our own."""
+    from svcc.verify.sources import from_files, from_kernel
+
+    if arguments.rules and arguments.live:
+        _bad("--live", "give --rules or --live, not both")
+    if arguments.rules:
+        return from_files(arguments.rules, _family(arguments))
+    if arguments.live:
+        return from_kernel(arguments.iptables, _family(arguments))
+    return None
+
+
+def _family(arguments: argparse.Namespace) -> Family | None:
+    from svcc.grammar.address import Family
+
+    if not arguments.family:
+        return None
+    return Family.IPV4 if arguments.family == "ipv4" else Family.IPV6
+
+
+def _judge(
+    arguments: argparse.Namespace,
+    objects: Objects,
+    node: NodeSettings,
+    given: dict[Family, LoadedRules] | None,
+    prover: Prover,
+) -> Report:
+    from svcc.verify.engine import verify
+
+    only = _family(arguments)
+    if given is None:
+        given = _compiled_rules(objects, node)
+    else:
+        _check_families(objects, node, given, only)
+    loaded = {f: rules for f, rules in given.items() if only in (None, f)}
+    return verify(objects, node, loaded, prover=prover)
+
+
+def _compiled_rules(objects: Objects, node: NodeSettings) -> dict[Family, LoadedRules]:
+    from svcc.compiler.bundle import FILE_NAMES, script
+    from svcc.compiler.pipeline import compile_objects
+    from svcc.verify.sources import from_text
+
+    compiled = compile_objects(objects, node)
+    for note in compiled.notes:
+        options.say(f"note: {note}")
+    return {
+        family: from_text(script(compiled, family), family, FILE_NAMES[family])
+        for family in compiled.programs
+    }
+
+
+def _check_families(
+    objects: Objects,
+    node: NodeSettings,
+    given: dict[Family, LoadedRules],
+    only: Family | None,
+) -> None:
+    from svcc.grammar.address import Family
+    from svcc.verify.expectation import expect
+
+    wanted: Iterable[Family] = [only] if only is not None else list(Family)
+    for family in wanted:
+        if family in given:
+            continue
+        if only is not None or expect(objects, node, family).frontends:
+            command = "iptables-save" if family is Family.IPV4 else "ip6tables-save"
+            _bad(
+                "--rules",
+                f"no {family.label} rules were given, but there are {family.label} frontends; "
+                f"add what {command} prints, or name the family to judge with --family",
+            )
+
+
+def _bad(what: str, message: str) -> None:
+    from svcc.compiler.errors import InputError, Position, Problem
+
+    raise InputError([Problem(Position(what), message)])
