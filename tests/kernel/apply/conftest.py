@@ -1,0 +1,32 @@
+"""A node of its own for each test of apply, once for each variant of iptables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from svcc.apply.iptables import Iptables, Variant
+from tests.support.namespace import Namespace, missing, namespace
+
+
+@pytest.fixture
+def node() -> Iterator[Namespace]:
+    """The test runs inside this namespace."""
+    if reason := missing():
+        pytest.skip(reason)
+    with namespace() as made, made.entered():
+        yield made
+
+
+@pytest.fixture(params=["legacy", "nft"])
+def variant(request: pytest.FixtureRequest) -> Variant:
+    """Each variant in turn."""
+    return "legacy" if request.param == "legacy" else "nft"
+
+
+@pytest.fixture
+def tools(node: Namespace, variant: Variant) -> Iptables:
+    """The tools of one variant, on a node of their own."""
+    del node
+    return Iptables(variant)
