@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -72,6 +72,17 @@ def connect(left: Namespace, right: Namespace, name: str) -> None:
          "netns", right.name)  # fmt: skip
     for side in (left, right):
         side.run("ip", "link", "set", name, "up")
+
+
+def in_child(action: Callable[[], None]) -> int:
+    """Run it in a process of its own; returns the status of os.waitpid."""
+    child = os.fork()
+    if child == 0:
+        try:
+            action()
+        finally:
+            os._exit(0)
+    return os.waitpid(child, 0)[1]
 
 
 def _set_namespace(descriptor: int) -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack
 
 import pytest
 
 from svcc.apply.iptables import Iptables, Variant
+from svcc.grammar.address import Family
 from tests.support.namespace import Namespace, missing, namespace
+from tests.support.wire import Wire
 
 
 @pytest.fixture
@@ -30,3 +33,10 @@ def tools(node: Namespace, variant: Variant) -> Iptables:
     """The tools of one variant, on a node of their own."""
     del node
     return Iptables(variant)
+
+
+@pytest.fixture(params=list(Family), ids=lambda family: str(family.label))
+def wire(request: pytest.FixtureRequest, node: Namespace) -> Iterator[Wire]:
+    """The node under test with a client beside it, once for each family."""
+    with ExitStack() as stack:
+        yield Wire(request.param, node, stack)

@@ -13,7 +13,7 @@ from svcc.apply import lock, sysctl
 from svcc.apply.engine import ApplyError, apply, cleanup
 from svcc.apply.iptables import Iptables, Result, Runner, Variant, run_tool
 from svcc.grammar.address import Family
-from tests.support.namespace import Namespace
+from tests.support.namespace import Namespace, in_child
 from tests.support.tables import load_foreign, own, saved
 from tests.support.wanted import Programs, wanted
 
@@ -62,17 +62,6 @@ def to_new(tools: Iptables) -> None:
 
 def to_old(tools: Iptables) -> None:
     apply(OLD, route_localnet=False, tools=tools, wait=5)
-
-
-def in_child(action: Callable[[], None]) -> int:
-    """Run it in a process of its own; returns the status of os.waitpid."""
-    child = os.fork()
-    if child == 0:
-        try:
-            action()
-        finally:
-            os._exit(0)
-    return os.waitpid(child, 0)[1]
 
 
 @pytest.mark.parametrize("number", range(1, LOADS + 1))
