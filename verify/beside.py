@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from svcc.grammar.ruleset import RuleSet
-from svcc.verify.encode import Encoding, conjunction, disjunction
+from svcc.verify.encode import Encoding
 from svcc.verify.expectation import Expectation
 from svcc.verify.ownership import SERVICE_PREFIXES
 from svcc.verify.packet import Result, World
@@ -24,6 +24,7 @@ from svcc.verify.report import Counterexample, Finding, VerdictName
 from svcc.verify.schema import Hook, Numbering, Schema
 from svcc.verify.simulate import UndecidableError, distribution
 from svcc.verify.slices import Box, without_foreign
+from svcc.verify.terms import conjunction, disjunction
 
 _TCP = 6
 

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from svcc.grammar.ruleset import RuleSet
-
 from svcc.grammar.program import Goto, Jump, Rule
+from svcc.grammar.ruleset import RuleSet
 
 MAX_DEPTH = 15
 """Jumps and gotos below a base chain."""

@@ -10,11 +10,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import groupby
 
-from svcc.compiler.objects import Endpoint, EndpointSlice, Objects, Service, ServicePort
+from svcc.compiler.objects import EndpointSlice, Objects, Service, ServicePort
 from svcc.compiler.settings import NodeSettings
 from svcc.grammar.address import Address, Family, Network
+from svcc.verify.selection import (
+    HEADLESS_LABEL,
+    PROXY_NAME_LABEL,
+    Backend,
+    Choice,
+    choose,
+    slices_by_service,
+)
 from svcc.verify.sender import (
     ANYONE,
     Atom,
@@ -27,17 +34,6 @@ from svcc.verify.sender import (
 )
 
 PROTOCOL_NUMBER = {"TCP": 6, "UDP": 17, "SCTP": 132}
-
-PROXY_NAME_LABEL = "service.kubernetes.io/service-proxy-name"
-HEADLESS_LABEL = "service.kubernetes.io/headless"
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class Backend:
-    """Where a packet may be sent: an address (as an integer) and a port."""
-
-    address: int
-    port: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,18 +125,9 @@ class Expectation:
     health_check_ports: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _Choice:
-    """The endpoints of one service port that each policy may use."""
-
-    everywhere: tuple[Backend, ...]
-    here: tuple[Backend, ...]
-    any_usable: bool
-
-
 def expect(objects: Objects, settings: NodeSettings, family: Family) -> Expectation:
     """Derive what packets of ``family`` must see on the node of ``settings``."""
-    slices = _slices_by_service(objects.slices)
+    slices = slices_by_service(objects.slices)
     frontends: list[FrontendExpectation] = []
     health_checks: list[int] = []
     for service in objects.services:
@@ -173,79 +160,6 @@ def _is_proxied(service: Service) -> bool:
     )
 
 
-def _slices_by_service(
-    slices: Iterable[EndpointSlice],
-) -> dict[tuple[str, str], list[EndpointSlice]]:
-    usable = [
-        item
-        for item in slices
-        if PROXY_NAME_LABEL not in item.labels and HEADLESS_LABEL not in item.labels
-    ]
-    usable.sort(key=lambda item: (item.namespace, item.service, item.name))
-    grouped = {}
-    for key, group in groupby(usable, key=lambda item: (item.namespace, item.service)):
-        members = list(group)
-        real_slices = [item for item in members if not item.from_endpoints]
-        grouped[key] = real_slices or members
-    return grouped
-
-
-def _endpoints(
-    slices: Iterable[EndpointSlice], port: ServicePort, settings: NodeSettings, family: Family
-) -> list[tuple[Backend, Endpoint]]:
-    found: dict[Backend, Endpoint] = {}
-    for item in slices:
-        if item.family != family:
-            continue
-        for endpoint_port in item.ports:
-            if endpoint_port.name != port.name or endpoint_port.protocol != port.protocol:
-                continue
-            if not endpoint_port.port:
-                continue
-            for endpoint in item.endpoints:
-                backend = Backend(endpoint.address.value, endpoint_port.port)
-                if backend not in found or _is_local(endpoint, settings):
-                    found[backend] = endpoint
-    return sorted(found.items(), key=lambda pair: pair[0])
-
-
-def _is_local(endpoint: Endpoint, settings: NodeSettings) -> bool:
-    return settings.known_node and endpoint.node_name == settings.node_name
-
-
-def _hinted(ready: list[tuple[Backend, Endpoint]], settings: NodeSettings) -> list[Backend]:
-    endpoints = [endpoint for _, endpoint in ready]
-    node, zone = settings.node_name, settings.zone
-    if (
-        settings.known_node
-        and all(endpoint.node_hints for endpoint in endpoints)
-        and any(node in endpoint.node_hints for endpoint in endpoints)
-    ):
-        return [backend for backend, endpoint in ready if node in endpoint.node_hints]
-    if (
-        zone
-        and all(endpoint.zone_hints for endpoint in endpoints)
-        and any(zone in endpoint.zone_hints for endpoint in endpoints)
-    ):
-        return [backend for backend, endpoint in ready if zone in endpoint.zone_hints]
-    return [backend for backend, _ in ready]
-
-
-def _choose(
-    slices: Iterable[EndpointSlice], port: ServicePort, settings: NodeSettings, family: Family
-) -> _Choice:
-    endpoints = _endpoints(slices, port, settings, family)
-    ready = [pair for pair in endpoints if pair[1].ready]
-    leaving = [
-        pair for pair in endpoints if not pair[1].ready and pair[1].serving and pair[1].terminating
-    ]
-    everywhere = _hinted(ready, settings) if ready else [backend for backend, _ in leaving]
-    here = [backend for backend, endpoint in ready if _is_local(endpoint, settings)]
-    if not here:
-        here = [backend for backend, endpoint in leaving if _is_local(endpoint, settings)]
-    return _Choice(tuple(everywhere), tuple(here), bool(ready or leaving))
-
-
 def _port_frontends(
     service: Service,
     port: ServicePort,
@@ -256,7 +170,7 @@ def _port_frontends(
     cluster_ip = next((a for a in service.cluster_ips if a.family == family), None)
     if cluster_ip is None:
         return []
-    choice = _choose(slices, port, settings, family)
+    choice = choose(slices, port, settings, family)
     name = f"{service.key}:{port.name}" if port.name else service.key
     protocol = PROTOCOL_NUMBER[port.protocol]
 
@@ -301,7 +215,7 @@ def _of_family(addresses: Iterable[Address], family: Family) -> list[int]:
 
 
 def _cluster_ip_cases(
-    service: Service, choice: _Choice, settings: NodeSettings, family: Family
+    service: Service, choice: Choice, settings: NodeSettings, family: Family
 ) -> tuple[Case, ...]:
     if not choice.any_usable:
         return (Case(ANYONE, (Refuse(),)),)
@@ -328,7 +242,7 @@ def pod_atom(settings: NodeSettings, family: Family) -> Atom | None:
 
 
 def _external_cases(
-    service: Service, choice: _Choice, settings: NodeSettings, family: Family
+    service: Service, choice: Choice, settings: NodeSettings, family: Family
 ) -> tuple[Case, ...]:
     """Cases of an external frontend, source ranges aside."""
     node = FromNode()
@@ -354,7 +268,7 @@ def _external_cases(
 
 def _guarded_cases(
     service: Service,
-    choice: _Choice,
+    choice: Choice,
     external: tuple[Case, ...],
     settings: NodeSettings,
     family: Family,

@@ -12,7 +12,6 @@ from fractions import Fraction
 
 from svcc.grammar.address import Family
 from svcc.verify.expectation import (
-    Backend,
     Case,
     Discard,
     Outcome,
@@ -22,6 +21,7 @@ from svcc.verify.expectation import (
 )
 from svcc.verify.packet import Packet, Result, World, endpoint_text
 from svcc.verify.properties import CAPTURES, FAIR, MASQUERADES, REACHES, REFUSES
+from svcc.verify.selection import Backend
 from svcc.verify.sender import Atom, Condition, DestinationIn, FromNode, SourceIn
 
 Distribution = Sequence[tuple[Fraction, Result]]

@@ -9,9 +9,10 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import Any
 
-from svcc.verify.encode import Encoding, conjunction, disjunction
+from svcc.verify.encode import Encoding
 from svcc.verify.schema import Schema, SchemaCase
 from svcc.verify.shares import SharesEncoding
+from svcc.verify.terms import conjunction, disjunction
 
 REACHES = "reaches-exactly"
 FAIR = "fair"

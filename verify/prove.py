@@ -7,7 +7,7 @@ from typing import Literal
 
 import z3
 
-from svcc.verify.encode import Encoding, disjunction
+from svcc.verify.encode import Encoding
 from svcc.verify.properties import (
     CAPTURES,
     FAIR,
@@ -24,6 +24,7 @@ from svcc.verify.properties import (
 )
 from svcc.verify.schema import Numbering, Schema
 from svcc.verify.shares import SharesEncoding, SharesUndecidedError, tolerance
+from svcc.verify.terms import disjunction
 
 SOLVER_TIMEOUT_MS = 60_000
 

@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from fractions import Fraction
 
-from svcc.grammar.ruleset import RuleSet
-
 from svcc.grammar.address import Family
+from svcc.grammar.ruleset import RuleSet
 from svcc.verify.expectation import Outcome, Serve
 from svcc.verify.judge import Failure, allowed_outcomes, judge, judge_return
 from svcc.verify.packet import Packet, Result, World

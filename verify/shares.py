@@ -11,9 +11,10 @@ from collections.abc import Iterable, Iterator
 from fractions import Fraction
 
 from svcc.grammar.program import PROBABILITY_ONE
-from svcc.verify.encode import Encoding, conjunction
+from svcc.verify.encode import Encoding
 from svcc.verify.records import Condition
 from svcc.verify.schema import Hook, Schema, SchemaItem
+from svcc.verify.terms import conjunction
 
 
 class SharesUndecidedError(Exception):

@@ -12,8 +12,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from fractions import Fraction
 
-from svcc.grammar.ruleset import RuleSet
-
 from svcc.grammar.address import Address, Family, Network, prefix_mask
 from svcc.grammar.program import (
     PROBABILITY_ONE,
@@ -42,6 +40,7 @@ from svcc.grammar.program import (
     TransportMatch,
     Verdict,
 )
+from svcc.grammar.ruleset import RuleSet
 from svcc.verify import bpf
 from svcc.verify.extensions import INERT_TARGETS, TCP_SYN, TRANSPORT_NUMBER
 from svcc.verify.packet import Packet, Result, Step, World

@@ -12,7 +12,7 @@ from svcc.compiler.settings import NodeSettings
 from svcc.grammar.address import Family, parse_address
 from svcc.grammar.parse import parse
 from svcc.grammar.ruleset import load
-from svcc.verify.encode import Encoding, conjunction, disjunction
+from svcc.verify.encode import Encoding
 from svcc.verify.expectation import Expectation, Frontend
 from svcc.verify.packet import Packet, Result, World
 from svcc.verify.records import index_rules
@@ -21,6 +21,7 @@ from svcc.verify.schema import Numbering, Schema
 from svcc.verify.shares import SharesEncoding, SharesUndecidedError
 from svcc.verify.simulate import distribution
 from svcc.verify.slices import Box
+from svcc.verify.terms import conjunction, disjunction
 from tests.support.random_rules import ADDRESSES, BACKENDS, PORTS, rule_sets
 
 TCP = 6

@@ -1,0 +1,21 @@
+"""In CI a test that needs the kernel must run: there a skip is a failure, by name."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--regenerate-golden", action="store_true", help="write the golden files anew")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> object:
+    report: pytest.TestReport = yield
+    in_ci = os.environ.get("CI") == "true" and os.geteuid() == 0
+    if in_ci and report.skipped and item.get_closest_marker("kernel") is not None:
+        report.outcome = "failed"
+        report.longrepr = f"{item.nodeid} was skipped, but CI must run it: {report.longrepr}"
+    return report
