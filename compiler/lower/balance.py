@@ -1,8 +1,8 @@
 """The choice of a backend: each with the same share, as exactly as the kernel can.
 
 The kernel stores a probability in units of 2**-31 (net/netfilter/xt_statistic.c). Each
-threshold is chosen from what is really left over after the ones before it, so that rounding
-does not add up.
+threshold is chosen for what must be left over after it, given what really is left before it,
+so that rounding does not add up: in one chain no share is off by more than 2**-31.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ from svcc.grammar.program import (
 LINEAR_BACKENDS = 16
 """Up to this many backends a list is as fast as a tree."""
 LEAF_BACKENDS = 8
-BRANCHES = 4
 
 
 @lru_cache(maxsize=4096)
 def thresholds(weights: tuple[int, ...]) -> tuple[int, ...]:
     """Thresholds of successive choices with these weights; the last needs none."""
-    total = sum(weights)
+    total = remaining = sum(weights)
     left = Fraction(1)
     found = []
     for weight in weights[:-1]:
-        threshold = round(PROBABILITY_ONE * Fraction(weight, total) / left)
+        remaining -= weight
+        threshold = round(PROBABILITY_ONE * (1 - Fraction(remaining, total) / left))
         found.append(threshold)
         left *= Fraction(PROBABILITY_ONE - threshold, PROBABILITY_ONE)
     return tuple(found)
@@ -62,6 +62,7 @@ class Choice:
         self._protocol = protocol
         self._identity = identity
         self._timeout = affinity_timeout
+        self._number = 0
 
     def write(self, chain: str, backends: tuple[Backend, ...]) -> None:
         """Append the choice to a chain; it always ends there."""
@@ -80,7 +81,7 @@ class Choice:
                     matches = (*matches, RecentMatch("set", self._list(backend)))
                 self._translate(chain, backend, matches)
             return
-        size = -(-len(backends) // BRANCHES)
+        size = -(-len(backends) // self._chains.branches.backends)
         groups = [backends[start : start + size] for start in range(0, len(backends), size)]
         chances = (*thresholds(tuple(len(group) for group in groups)), None)
         for group, threshold in zip(groups, chances, strict=True):

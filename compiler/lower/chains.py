@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
+from typing import NamedTuple
 
 from svcc.grammar.address import Family
 from svcc.grammar.program import (
@@ -23,12 +24,23 @@ from svcc.grammar.program import (
 TRANSPORT_NAMES = {6: "tcp", 17: "udp", 132: "sctp"}
 
 
+class Branches(NamedTuple):
+    """How many branches a node has in the tree of addresses, of ports and of backends."""
+
+    addresses: int
+    ports: int
+    backends: int
+
+
 class Chains:
     """Rules per chain; base chains first, then svcc's own in the order of their names."""
 
-    def __init__(self, table: str, family: Family, *, comments: bool) -> None:
+    def __init__(
+        self, table: str, family: Family, branches: Branches, *, comments: bool = True
+    ) -> None:
         self.table = table
         self.family = family
+        self.branches = branches
         self._comments = comments
         self._own: dict[str, list[Rule]] = {}
         self._base: list[Rule] = []

@@ -23,7 +23,6 @@ LINEAR = 64
 """Up to this many entries a list is as fast as a tree, and easier to read."""
 LEAF_ADDRESSES = 4
 LEAF_PORTS = 16
-MAX_ADDRESSES = 1 << 20
 
 
 class Entry(NamedTuple):
@@ -45,12 +44,15 @@ class Part(NamedTuple):
 
 
 def dispatch_addresses(
-    chains: Chains, chain: str, entries: Sequence[Entry], *, stem: str, width: int
+    chains: Chains, chain: str, entries: Sequence[Entry], *, stem: str
 ) -> list[Part]:
     """Add the rules that lead from ``chain`` to the entries' targets.
 
-    ``stem`` begins the names of the tree's chains, ``width`` bounds the branches of a node.
-    Returns the gates: prefixes that hold every address of the entries.
+    ``stem`` begins the names of the tree's chains. Returns the gates: prefixes that hold every
+    address of the entries.
+
+    Depth: with 8 branches a level leaves at most 2/9 of the addresses (see :func:`cut`), so
+    10,000 of them are at most 6 levels and 2**20 at most 9.
     """
     ordered = sorted(entries, key=lambda e: (e.address or 0, e.protocol, e.port))
     by_address = {
@@ -62,8 +64,8 @@ def dispatch_addresses(
         for entry in ordered:
             _add_entry(chains, chain, entry)
         return [Part(address, bits, [address]) for address in addresses]
-    tree = _Tree(chains, by_address, stem, width)
-    gates = cut(addresses, bits, width)
+    tree = _Tree(chains, by_address, stem)
+    gates = cut(addresses, bits, chains.branches.addresses)
     for gate in gates:
         target = tree.node(gate)
         chains.add(chain, Jump(target), destination=_prefix(chains, gate))
@@ -81,8 +83,7 @@ def dispatch_ports(
         return
     for protocol, group in groupby(ordered, key=lambda e: e.protocol):
         members = list(group)
-        branches = 8
-        size = -(-len(members) // branches)
+        size = -(-len(members) // chains.branches.ports)
         for start in range(0, len(members), size):
             part = members[start : start + size]
             name = f"{stem}-{protocol}-{part[0].port}"
@@ -110,13 +111,10 @@ def _prefix(chains: Chains, part: Part) -> AddressMatch:
 
 
 class _Tree:
-    def __init__(
-        self, chains: Chains, by_address: dict[int, list[Entry]], stem: str, width: int
-    ) -> None:
+    def __init__(self, chains: Chains, by_address: dict[int, list[Entry]], stem: str) -> None:
         self._chains = chains
         self._by_address = by_address
         self._stem = stem
-        self._width = width
 
     def node(self, part: Part) -> str:
         """Write the chains of a part; returns the name of the first."""
@@ -126,7 +124,7 @@ class _Tree:
             for address in part.addresses:
                 self._address(chain, address)
             return chain
-        for child in cut(part.addresses, self._chains.family.bits, self._width):
+        for child in cut(part.addresses, self._chains.family.bits, self._chains.branches.addresses):
             target = self.node(child)
             self._chains.add(chain, Goto(target), destination=_prefix(self._chains, child))
         return chain
@@ -166,7 +164,9 @@ def cut(addresses: list[int], bits: int, width: int) -> list[Part]:
     """Cut sorted addresses into at most ``width`` parts of similar weight.
 
     Each part is told by a prefix; where one prefix lies inside another it comes first, and
-    takes what it holds away from the other.
+    takes what it holds away from the other. As the heaviest part is always cut next, and
+    no cut takes less than a third of it or more than two thirds, of 8 parts none has more than
+    2/9 of the addresses, and of 64 none more than 2/65.
     """
     parts = [_part(addresses, bits)]
     while len(parts) < width:

@@ -38,12 +38,11 @@ _TCP = 6
 class FilterTable:
     """Writes the filter table of one family."""
 
-    def __init__(self, chains: Chains, forwarding: Forwarding, width: int) -> None:
+    def __init__(self, chains: Chains, forwarding: Forwarding) -> None:
         self._chains = chains
         self._family = chains.family
         self._forwarding = forwarding
         self._settings = forwarding.settings
-        self._width = width
         self._addresses: list[Entry] = []
         self._node_ports: list[Entry] = []
 
@@ -99,7 +98,7 @@ class FilterTable:
             self._service_port(port)
         # A backend whose address and port are those of a refused frontend is not that frontend.
         chains.add(REFUSE, Verdict("RETURN"), matches=(_TRANSLATED,))
-        dispatch_addresses(chains, REFUSE, self._addresses, stem="SVCC-R", width=self._width)
+        dispatch_addresses(chains, REFUSE, self._addresses, stem="SVCC-R")
         if self._node_ports:
             dispatch_ports(chains, REFUSE_NODE_PORTS, self._node_ports, stem="SVCC-RNP")
             jump_selected(

@@ -4,73 +4,35 @@ from __future__ import annotations
 
 from svcc.compiler.ir import Forwarding, ServicePort
 from svcc.compiler.lower.balance import Choice
-from svcc.compiler.lower.chains import TRANSPORT_NAMES, Chains, protocol_match
-from svcc.compiler.lower.dispatch import (
-    LEAF_PORTS,
-    Entry,
-    Part,
-    dispatch_addresses,
-    dispatch_ports,
-)
+from svcc.compiler.lower.chains import TRANSPORT_NAMES, Chains
+from svcc.compiler.lower.dispatch import Entry, dispatch_addresses, dispatch_ports
+from svcc.compiler.lower.hairpin import masquerade
 from svcc.compiler.lower.names import digest
 from svcc.compiler.lower.selection import jump_selected, selected_loopback
-from svcc.grammar.address import Family, prefix_mask
+from svcc.grammar.address import Family
 from svcc.grammar.program import (
     AddressMatch,
     AddrtypeMatch,
-    BpfMatch,
-    ConntrackMatch,
     Goto,
     InterfaceMatch,
     Jump,
-    MarkMatch,
-    Masquerade,
-    PortRange,
     Rule,
     SetMark,
-    Verdict,
 )
 
 SERVICES, NODE_PORTS = "SVCC-SERVICES", "SVCC-NODEPORTS"
-POSTROUTING, HAIRPIN = "SVCC-POSTROUTING", "SVCC-HAIRPIN"
-
-_LOAD, _TO_INDEX, _JUMP_IF_EQUAL = 0x20, 0x07, 0x1D
-_TRUE, _FALSE = (0x06, 0, 0, 1), (0x06, 0, 0, 0)
-
-
-def _same_words(pairs: tuple[tuple[int, int], ...]) -> BpfMatch:
-    """A classic BPF program: true if the words at each pair of offsets are equal."""
-    program: list[tuple[int, int, int, int]] = []
-    for number, (one, other) in enumerate(pairs):
-        to_false = 4 * (len(pairs) - 1 - number) + 1
-        program += [
-            (_LOAD, 0, 0, one),
-            (_TO_INDEX, 0, 0, 0),
-            (_LOAD, 0, 0, other),
-            (_JUMP_IF_EQUAL, 0, to_false, 0),
-        ]
-    return BpfMatch((*program, _TRUE, _FALSE))
-
-
-SENT_TO_ITSELF = {
-    Family.IPV4: _same_words(((12, 16),)),
-    Family.IPV6: _same_words(tuple((8 + 4 * word, 24 + 4 * word) for word in range(4))),
-}
-"""Source and destination address are equal; offsets in the header of RFC 791 and RFC 8200."""
 
 _FROM_NODE = AddrtypeMatch(source_type="LOCAL")
-_TRANSLATED = ConntrackMatch(states=frozenset({"DNAT"}))
 
 
 class NatTable:
     """Writes the nat table of one family."""
 
-    def __init__(self, chains: Chains, forwarding: Forwarding, width: int) -> None:
+    def __init__(self, chains: Chains, forwarding: Forwarding) -> None:
         self._chains = chains
         self._family = chains.family
         self._settings = forwarding.settings
         self._forwarding = forwarding
-        self._width = width
         mark = self._settings.masquerade_mark
         self._mark = SetMark(mark, mark)
         self._addresses: list[Entry] = []
@@ -80,21 +42,19 @@ class NatTable:
     def write(self) -> Chains:
         """Fill the table."""
         chains = self._chains
-        for name in (SERVICES, NODE_PORTS, POSTROUTING, HAIRPIN):
+        for name in (SERVICES, NODE_PORTS):
             chains.declare(name)
         for port in self._forwarding.of(self._family):
             if port.usable:
                 self._service_port(port)
-        gates = dispatch_addresses(
-            chains, SERVICES, self._addresses, stem="SVCC-T", width=self._width
-        )
-        dispatch_ports(chains, NODE_PORTS, self._node_ports, stem="SVCC-NP")
-        jump_selected(chains, SERVICES, NODE_PORTS, self._settings, loopback=False)
+        gates = dispatch_addresses(chains, SERVICES, self._addresses, stem="SVCC-T")
+        if self._node_ports:
+            dispatch_ports(chains, NODE_PORTS, self._node_ports, stem="SVCC-NP")
+            jump_selected(chains, SERVICES, NODE_PORTS, self._settings, loopback=False)
         chains.base(Rule("PREROUTING", target=Jump(SERVICES)))
         chains.base(Rule("OUTPUT", target=Jump(SERVICES)))
         self._loopback()
-        chains.base(Rule("POSTROUTING", target=Jump(POSTROUTING)))
-        self._postrouting(gates)
+        masquerade(chains, self._settings.masquerade_mark, gates, self._local_node_ports)
         return chains
 
     def _loopback(self) -> None:
@@ -188,46 +148,3 @@ class NatTable:
         chains.add(chain, Goto(everywhere), matches=(_FROM_NODE,))
         if port.here:
             chains.add(chain, Goto(here))
-
-    # -- source addresses --------------------------------------------------------------
-
-    def _postrouting(self, gates: list[Part]) -> None:
-        chains = self._chains
-        mark = self._settings.masquerade_mark
-        sent_to_itself = SENT_TO_ITSELF[self._family]
-        chains.add(POSTROUTING, Jump(HAIRPIN), matches=(_TRANSLATED, sent_to_itself))
-        not_marked = MarkMatch(mark, mark, negated=True)
-        chains.add(POSTROUTING, Verdict("RETURN"), matches=(not_marked,))
-        # Cleared, or a tunnel that copies the mark would have the outer packet masqueraded.
-        chains.add(POSTROUTING, SetMark(0, mark))
-        chains.add(POSTROUTING, Masquerade(random_fully=True))
-        for gate in gates:
-            original = AddressMatch(gate.prefix, prefix_mask(self._family, gate.length))
-            match = ConntrackMatch(original_destination=original)
-            chains.add(HAIRPIN, self._mark, matches=(match,))
-        for protocol, ports in self._hairpin_ports():
-            match = ConntrackMatch(original_destination_ports=ports)
-            chains.append(
-                Rule(
-                    HAIRPIN,
-                    protocol=protocol_match(protocol),
-                    matches=(match,),
-                    target=self._mark,
-                )
-            )
-
-    def _hairpin_ports(self) -> list[tuple[int, PortRange]]:
-        """Node ports whose traffic is not masqueraded anyway, as few ranges as that takes."""
-        found: list[tuple[int, PortRange]] = []
-        for protocol, port in sorted(self._local_node_ports):
-            if found and found[-1][0] == protocol and found[-1][1].last + 1 == port:
-                found[-1] = (protocol, PortRange(found[-1][1].first, port))
-            else:
-                found.append((protocol, PortRange(port, port)))
-        if len(found) <= LEAF_PORTS:
-            return found
-        merged: dict[int, PortRange] = {}
-        for protocol, ports in found:
-            first = merged[protocol].first if protocol in merged else ports.first
-            merged[protocol] = PortRange(first, ports.last)
-        return list(merged.items())
