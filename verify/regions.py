@@ -188,7 +188,6 @@ class Regions:
             if frontend.address is not None:
                 numbering.host(frontend.address)
                 numbering.destination = (frontend.address, frontend.port)
-        cases = numbering.cases(region.cases)
         box = region.box
 
         def hooks(
@@ -207,12 +206,12 @@ class Regions:
         rewriting = hooks(_BEFORE_NODE if region.from_node else _BEFORE_WIRE, [box])
         boxes = [box]
         for _, _, items, _ in rewriting:
-            boxes += (
-                Box(address, self.full_mask, box.protocol, port, port)
-                if port is not None
-                else Box(address, self.full_mask, box.protocol, box.first_port, box.last_port)
-                for address, port in _translations(items)
-            )
+            for address, port in _translations(items):
+                # Numbered in the order of the rules: the order of the objects varies freely.
+                numbering.host(address)
+                ports = (box.first_port, box.last_port) if port is None else (port, port)
+                boxes.append(Box(address, self.full_mask, box.protocol, *ports))
+        cases = numbering.cases(region.cases)
         boxes = [
             b._replace(local=True) if b.mask and self.always_local(b.address, b.mask) else b
             for b in dict.fromkeys(boxes)

@@ -154,8 +154,8 @@ class Numbering:
 
     def _outcome(self, outcome: Outcome) -> tuple[Any, ...]:
         if isinstance(outcome, Serve):
-            backends = tuple((self.host(b.address), self.port(b.port)) for b in outcome.backends)
-            return ("serve", backends, outcome.masquerade, outcome.affinity_timeout)
+            backends = ((self.host(b.address), self.port(b.port)) for b in outcome.backends)
+            return ("serve", tuple(sorted(backends)), outcome.masquerade, outcome.affinity_timeout)
         if isinstance(outcome, Refuse):
             return ("refuse",)
         if isinstance(outcome, Discard):

@@ -1,0 +1,1 @@
+"""Measurements: generated inputs, kube-proxy's layout as the reference, one table."""
