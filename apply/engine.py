@@ -218,6 +218,9 @@ def _target(program: Program) -> Tables:
         foreign = [line for line in state.foreign if not line.startswith(":")]
         if name not in TABLES or foreign:
             raise ValueError(f"table {name}: every rule must be in or jump to a {PREFIX} chain")
+        lines = sum(len(rules) for part in (state.chains, state.others) for rules in part.values())
+        if lines != len(table.commands):
+            raise ValueError(f"table {name}: {len(table.commands)} rules became {lines} lines")
         states[name] = state
     return states
 

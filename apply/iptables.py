@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-import re
 import shutil
 import subprocess
 from collections.abc import Callable, Sequence
@@ -170,9 +169,9 @@ class Iptables:
 
 
 def _sections(text: str) -> dict[str, str]:
-    """The text of each table, from ``*NAME`` on."""
-    parts = re.split(r"^(?=\*)", text, flags=re.MULTILINE)
-    return {part[1:].split("\n", 1)[0]: part for part in parts if part.startswith("*")}
+    """The text of each table, behind ``*NAME``."""
+    sections = ("\n" + text).split("\n*")[1:]
+    return {section.split("\n", 1)[0]: section.split("\n", 1)[-1] for section in sections}
 
 
 def _failure(name: str, arguments: list[str], result: Result, text: str | None) -> str:

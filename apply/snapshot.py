@@ -60,12 +60,13 @@ def read_table(text: str) -> TableState:
     state = TableState()
     chains = state.chains
     own_rule = f"-A {PREFIX}"
+    rules: list[str] = []
+    same_chain = own_rule + " "  # no rule starts so
     for line in text.splitlines():
         if line.startswith(own_rule):
-            name = line.split(" ", 2)[1]
-            rules = chains.get(name)
-            if rules is None:
-                rules = chains[name] = []
+            if not line.startswith(same_chain):
+                name = line.split(" ", 2)[1]
+                same_chain, rules = f"-A {name} ", chains.setdefault(name, [])
             rules.append(line)
         elif line.startswith(":"):
             name, policy = line[1:].split(" ")[:2]

@@ -13,6 +13,7 @@ from svcc.apply.engine import ApplyError, Outcome, apply, cleanup, diff
 from svcc.apply.iptables import Iptables, Result, Variant, run_tool
 from svcc.apply.steps import Load
 from svcc.grammar.address import Family
+from svcc.grammar.write import write
 from tests.support.namespace import Namespace
 from tests.support.tables import load_foreign, own, saved
 from tests.support.wanted import Programs, wanted
@@ -49,6 +50,15 @@ def test_second_run_has_nothing_to_do(node: Namespace, variant: Variant, tools: 
     assert not second.changed
     assert second.summary().startswith("nothing to do")
     assert saved(node, variant) == before
+
+
+def test_every_rule_is_loaded(node: Namespace, variant: Variant, tools: Iptables) -> None:
+    run(OLD, tools)
+    text = "".join(write(program) for program in OLD.values())
+    rules = [line for line in text.splitlines() if line.startswith("-A ")]
+    loaded = [line for line in saved(node, variant) if line.startswith("-A ")]
+    assert sorted(loaded) == sorted(rules)
+    assert len(rules) > 30
 
 
 def test_order_of_the_steps(tools: Iptables) -> None:
