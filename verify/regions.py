@@ -233,12 +233,11 @@ class Regions:
                 for table, chain, items, drops in found
             )
 
+        hooks_by_stage = (numbered(rewriting), numbered(inward), numbered(onward))
         schema = Schema(
             self.family,
             region.from_node,
-            numbered(rewriting),
-            numbered(inward),
-            numbered(onward),
+            *hooks_by_stage,
             cases,
             frontend is not None and frontend.address is not None,
             frontend is not None,
@@ -246,6 +245,7 @@ class Regions:
             region.box.local,
             self.mark,
             self.node_networks,
+            facts=numbering.facts(),
         )
         items = tuple(item for hook in (*rewriting, *inward, *onward) for item in hook[2])
         return Cut(schema, numbering, items)

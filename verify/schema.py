@@ -67,6 +67,9 @@ class Schema(NamedTuple):
     """(address, mask) of what is known to be local."""
     state: str = "NEW"
     """The packets' conntrack state."""
+    facts: tuple[tuple[int, int, tuple[bool, ...]], ...] = ()
+    """(address, mask, whether each numbered host lies inside) of the networks that conditions
+    on the destination name: true of every region that has this schema."""
     marked: bool = False
     """Whether the packets arrive with the masquerade mark; else without."""
 
@@ -81,6 +84,8 @@ class Numbering:
     lists: dict[str, int] = field(default_factory=dict)
     destination: tuple[int, int] | None = None
     """The region's one address and port, where it has just one."""
+    networks: dict[tuple[int, int], None] = field(default_factory=dict)
+    """Networks that conditions on the destination name, in order of first use."""
     default_port: int | None = None
     """The region's one port: what DNAT without a port leaves in place."""
 
@@ -109,6 +114,8 @@ class Numbering:
             _, address, mask, negated = condition
             if mask == self.full_mask and address in self.hosts:
                 return (kind + "_host", self.hosts[address], negated)
+            if kind == "dst":
+                self.networks[address, mask] = None
         elif kind in ("dport", "odport"):
             _, first, last, negated = condition
             if first == last and first in self.ports:
@@ -126,6 +133,13 @@ class Numbering:
         port = self.default_port if port is None else port
         same = self.destination == (address, port)
         return ("dnat", self.host(address), None if port is None else self.port(port), same)
+
+    def facts(self) -> tuple[tuple[int, int, tuple[bool, ...]], ...]:
+        """Which hosts lie in which of the networks; see :attr:`Schema.facts`."""
+        return tuple(
+            (address, mask, tuple(host & mask == address for host in self.hosts))
+            for address, mask in self.networks
+        )
 
     def cases(self, cases: tuple[Case, ...]) -> tuple[SchemaCase, ...]:
         """An expectation with its numbers taken out."""

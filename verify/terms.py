@@ -214,6 +214,10 @@ class Terms:
             names = sorted(n for n in self.declared if re.fullmatch(letter + r"\d+", n))
             if len(names) > 1:
                 self._assert(f"(distinct {' '.join(names)})")
+        for address, mask, inside in self.schema.facts:
+            for number, hit in enumerate(inside):
+                if f"H{number}" in self.declared:
+                    self._assert(negate(self._masked(f"H{number}", address, mask), not hit))
 
     def _interface(self, variable: str, name: str) -> str:
         pattern = name.endswith("+")
