@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Callable, Sequence
@@ -23,6 +24,8 @@ _LEGACY_TABLES = {
     Family.IPV6: Path("/proc/thread-self/net/ip6_tables_names"),
 }
 _SYSTEM_FOLDERS = "/usr/sbin:/sbin:/usr/local/sbin"
+_INCOMPATIBLE = re.compile(r"^# Table `(\w+)' is incompatible", re.MULTILINE)
+_NFT_FAMILY = {Family.IPV4: "ip", Family.IPV6: "ip6"}
 _WAIT_FOREVER = 1 << 30
 
 
@@ -112,7 +115,15 @@ class Iptables:
         """
         if self.kind == "nft":
             # iptables-nft-save fetches the rules of all tables however many it prints.
-            sections = _sections(self._call(family, "save", [], None).output)
+            output = self._call(family, "save", [], None).output
+            for table in _INCOMPATIBLE.findall(output):
+                if table in tables:
+                    raise ToolError(
+                        f"{self.name(family, 'save')} cannot print table {table}, which has rules "
+                        f"made with nft(8) (nft list table {_NFT_FAMILY[family]} {table} shows "
+                        "them); move those to a table of another name"
+                    )
+            sections = _sections(output)
             return {table: sections.get(table, "") for table in tables}
         return {table: self._call(family, "save", ["-t", table], None).output for table in tables}
 

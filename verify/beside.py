@@ -68,7 +68,7 @@ class Passage:
             regions.mark,
             regions.node_networks,
             self.state,
-            self.marked,
+            marked=self.marked,
         )
 
     def violated(self, encoding: Encoding) -> str:

@@ -268,3 +268,27 @@ def test_missing_tools_are_named(
         run(OLD, Iptables())
     with pytest.raises(ApplyError, match="iptables-save is not installed"):
         cleanup(tools=Iptables())
+
+
+def test_a_table_that_iptables_cannot_print(node: Namespace) -> None:
+    tools = Iptables("nft")
+    run(OLD, tools)
+    rule = "ip daddr { 192.0.2.8, 192.0.2.9 } counter dnat to 192.0.2.7"
+    node.run("nft", "add", "rule", "ip", "nat", "PREROUTING", rule)
+    before = node.run("nft", "list", "ruleset")
+    with pytest.raises(ApplyError, match="cannot print table nat"):
+        run(NEW, tools)
+    assert node.run("nft", "list", "ruleset") == before
+
+
+def test_chains_that_iptables_cannot_print_survive(node: Namespace) -> None:
+    hook = "{ type nat hook prerouting priority -50; }"
+    node.run("nft", "add", "table", "ip", "nat")
+    node.run("nft", "add", "chain", "ip", "nat", "mine", hook)
+    before = node.run("nft", "list", "chain", "ip", "nat", "mine")
+    tools = Iptables("nft")
+    for programs in (OLD, NEW):
+        run(programs, tools)
+        assert not run(programs, tools).changed
+    cleanup(tools=tools)
+    assert node.run("nft", "list", "chain", "ip", "nat", "mine") == before
