@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from svcc.apply import lock, sysctl
-from svcc.apply.commit import commit, respell_all
+from svcc.apply.commit import Done, commit, respell_all
 from svcc.apply.difference import difference
-from svcc.apply.errors import ApplyError, ToolError
+from svcc.apply.errors import ApplyError, ToolError, UnreadableTableError
 from svcc.apply.iptables import Iptables
 from svcc.apply.snapshot import (
     PREFIX,
@@ -139,32 +139,41 @@ def cleanup(
         ApplyError: failed; the message says whether the node is as it was before.
     """
     tools = tools or Iptables()
-    outcomes = []
     with _locked(tools, wait):
         other = tools.other_variant()
-        for variant in (tools, other) if other else (tools,):
-            before, unusable = _own_rules_of(variant)
-            reasons = [f"{family.label}: {error}" for family, error in unusable.items()]
-            if variant is tools and len(unusable) == len(FAMILIES):
-                raise ApplyError(f"the rules cannot be read: {'; '.join(reasons)}")
-            wanted = {f: {t: TableState() for t in TABLES} for f in before}
+        variants = [tools, other] if other else [tools]
+        looks = [_look_for_own(variant, must_read=variant is tools) for variant in variants]
+        outcome = Outcome((), dry_run=dry_run)
+        for variant, (before, notes) in zip(variants, looks, strict=True):
+            wanted = {family: {table: TableState() for table in TABLES} for family in before}
             steps = tuple(make_steps(before, wanted, _localnet_to_set(before, wanted=False)))
-            done = commit(variant, steps, before, wanted, wait) if steps and not dry_run else None
-            outcomes.append(
-                Outcome(
-                    steps,
-                    tuple(done.warnings) if done else (),
-                    tuple(f"not looked at, {reason}" for reason in reasons),
-                    released=done.released if done else 0,
-                )
+            try:
+                done = Done() if dry_run else commit(variant, steps, before, wanted, wait)
+            except ApplyError as error:
+                if not outcome.changed:
+                    raise
+                message = f"the rules of one variant were removed, those of the other not: {error}"
+                raise ApplyError(message, restored=False) from error
+            outcome = Outcome(
+                outcome.steps + steps,
+                (*outcome.warnings, *done.warnings),
+                outcome.notes + notes,
+                outcome.released + done.released,
+                dry_run,
             )
-    return Outcome(
-        tuple(step for outcome in outcomes for step in outcome.steps),
-        tuple(warning for outcome in outcomes for warning in outcome.warnings),
-        tuple(note for outcome in outcomes for note in outcome.notes),
-        sum(outcome.released for outcome in outcomes),
-        dry_run=dry_run,
-    )
+        return outcome
+
+
+def _look_for_own(
+    tools: Iptables, *, must_read: bool
+) -> tuple[dict[Family, Tables], tuple[str, ...]]:
+    """What svcc has loaded with one variant, and notes about what could not be read."""
+    before, unusable = _own_rules_of(tools)
+    reasons = [f"{family.label}: {error}" for family, error in unusable.items()]
+    hidden = any(isinstance(error, UnreadableTableError) for error in unusable.values())
+    if hidden or (must_read and len(unusable) == len(FAMILIES)):
+        raise ApplyError(f"the rules cannot be read: {'; '.join(reasons)}; nothing was changed")
+    return before, tuple(f"not looked at, {reason}" for reason in reasons)
 
 
 @contextmanager
@@ -182,6 +191,8 @@ def _look(wanted: Mapping[Family, Program], route_localnet: bool, tools: Iptable
     before, unusable = read_families(tools, FAMILIES)
     notes = []
     for family, error in unusable.items():
+        if isinstance(error, UnreadableTableError):
+            raise ApplyError(f"{error}; nothing was changed")
         if family in targets and _has_frontends(targets[family]):
             raise ApplyError(
                 f"{family.label} has frontends, but its tables cannot be used: {error}; "

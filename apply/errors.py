@@ -7,6 +7,10 @@ class ToolError(Exception):
     """A tool or a kernel setting could not be used: what was tried and what it answered."""
 
 
+class UnreadableTableError(ToolError):
+    """A table is there, but iptables cannot print it: svcc's rules may be in it unseen."""
+
+
 class ApplyError(Exception):
     """Apply, diff or cleanup failed.
 

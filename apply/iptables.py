@@ -13,7 +13,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
-from svcc.apply.errors import ToolError
+from svcc.apply.errors import ToolError, UnreadableTableError
 from svcc.grammar.address import Family
 
 Variant = Literal["legacy", "nft"]
@@ -112,13 +112,14 @@ class Iptables:
 
         Raises:
             ToolError: the tool is missing or failed.
+            UnreadableTableError: one of the tables has rules that nft(8) made.
         """
         if self.kind == "nft":
             # iptables-nft-save fetches the rules of all tables however many it prints.
             output = self._call(family, "save", [], None).output
             for table in _INCOMPATIBLE.findall(output):
                 if table in tables:
-                    raise ToolError(
+                    raise UnreadableTableError(
                         f"{self.name(family, 'save')} cannot print table {table}, which has rules "
                         f"made with nft(8) (nft list table {_NFT_FAMILY[family]} {table} shows "
                         "them); move those to a table of another name"

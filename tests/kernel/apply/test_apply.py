@@ -278,6 +278,8 @@ def test_a_table_that_iptables_cannot_print(node: Namespace) -> None:
     before = node.run("nft", "list", "ruleset")
     with pytest.raises(ApplyError, match="cannot print table nat"):
         run(NEW, tools)
+    with pytest.raises(ApplyError, match="cannot print table nat"):
+        cleanup(tools=tools)
     assert node.run("nft", "list", "ruleset") == before
 
 
