@@ -97,7 +97,7 @@ def make_steps(
         closing = delta("filter", opening.after, target["filter"])
         first += _loads("old and new refusals", family, "filter", opening)
         second += _loads("services", family, "nat", nat)
-        third += _loads("new refusals", family, "filter", closing)
+        third += _loads("wanted refusals", family, "filter", closing)
     switch: list[Step] = []
     if route_localnet is not None:
         switch.append(SetRouteLocalnet(route_localnet))

@@ -71,7 +71,7 @@ def test_order_of_the_steps(tools: Iptables) -> None:
     assert loads == [
         *((family, "filter", "old and new refusals") for family in both),
         *((family, "nat", "services") for family in both),
-        *((family, "filter", "new refusals") for family in both),
+        *((family, "filter", "wanted refusals") for family in both),
     ]
 
 
