@@ -120,4 +120,8 @@ def _save(command: str) -> str:
     if done.returncode:
         reason = " ".join(done.stderr.split()) or f"exit status {done.returncode}"
         raise InputError([Problem(Position(command), f"{reason}; are you root?")])
+    hidden = re.search(r"^# Table `(\w+)' is incompatible", done.stdout, re.MULTILINE)
+    if hidden:
+        message = f"table {hidden[1]} holds rules of nft(8) that iptables cannot show"
+        raise InputError([Problem(Position(command), message)])
     return done.stdout

@@ -1,0 +1,67 @@
+"""The documentation says what is true: its examples are run, its options exist."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from svcc.cli import COMMANDS, parser
+from tests.house.docs import FILES, KERNEL, ROOT, blocks, normal, run_block
+from tests.support.namespace import missing
+
+EXAMPLES = [
+    (path, number, match[0])
+    for path in FILES
+    for number, match in enumerate(blocks(path.read_text()))
+]
+
+
+def _name(value: object) -> str:
+    return value.name if isinstance(value, Path) else str(value)[:20]
+
+
+@pytest.mark.parametrize(
+    ("path", "number", "block"), [e for e in EXAMPLES if not e[2].startswith(KERNEL)], ids=_name
+)
+def test_example_prints_what_the_document_says(path: Path, number: int, block: str) -> None:
+    assert normal(run_block(block)) == normal(block), f"{path.name}, example {number}: make docs"
+
+
+@pytest.mark.kernel
+@pytest.mark.parametrize(
+    ("path", "number", "block"), [e for e in EXAMPLES if e[2].startswith(KERNEL)], ids=_name
+)
+def test_kernel_example(path: Path, number: int, block: str) -> None:
+    if reason := missing():
+        pytest.skip(reason)
+    assert normal(run_block(block)) == normal(block), f"{path.name}, example {number}: make docs"
+
+
+def test_there_are_examples() -> None:
+    assert len(EXAMPLES) >= 8
+    assert any(block.startswith(KERNEL) for _, _, block in EXAMPLES)
+
+
+def _options() -> set[str]:
+    top = parser()
+    found = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", top.format_help()))
+    for action in top._subparsers._group_actions if top._subparsers else ():
+        for command in (action.choices or {}).values():
+            found |= set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", command.format_help()))
+    return found
+
+
+def test_every_option_is_documented_and_every_documented_option_exists() -> None:
+    text = (ROOT / "docs" / "cli.md").read_text()
+    documented = set(re.findall(r"`(--[a-z][a-z-]+)", text))
+    assert _options() - {"--help"} == documented
+    for name, *_ in COMMANDS:
+        assert f"svcc {name}" in text
+
+
+def test_links_lead_somewhere() -> None:
+    for path in FILES:
+        for target in re.findall(r"\]\(([^)#:]+)\)", path.read_text()):
+            assert (path.parent / target).exists(), f"{path.name} links to {target}"
