@@ -61,8 +61,12 @@ def render(compiled: Compiled) -> dict[str, str]:
             for family in Family
         },
         "files": {
-            name: {"sha256": hashlib.sha256(text.encode()).hexdigest()}
-            for name, text in files.items()
+            name: {
+                "sha256": hashlib.sha256(files[name].encode()).hexdigest(),
+                "chains": sum(len(table.chains) for table in compiled.programs[f].tables.values()),
+                "rules": sum(len(table.commands) for table in compiled.programs[f].tables.values()),
+            }
+            for f, name in FILE_NAMES.items()
         },
     }
     files[MANIFEST] = json.dumps(manifest, indent=2, sort_keys=True) + "\n"

@@ -8,6 +8,7 @@ from typing import Literal
 import z3
 
 from svcc.verify.encode import Encoding
+from svcc.verify.prefer import preferences
 from svcc.verify.properties import (
     CAPTURES,
     FAIR,
@@ -142,6 +143,12 @@ class Prover:
             (_MODELLED, f"(not {disjunction(encoding.unknown_met)})"),
         ):
             lines.append(f"(declare-const {flag} Bool)(assert (= {flag} {term}))")
+        groups = [
+            [(f"prefers_{number}_{place}", term) for place, term in enumerate(group)]
+            for number, group in enumerate(preferences(encoding))
+        ]
+        for flag, term in (pair for group in groups for pair in group):
+            lines.append(f"(declare-const {flag} Bool)(assert (=> {flag} {term}))")
         if numbering is not None:
             lines += _literals(schema, numbering, encoding)
         lines += extra
@@ -154,6 +161,13 @@ class Prover:
             # A violation that no rule outside the model has a part in comes first.
             found = self._check(solver, flag, _MODELLED)
             if found == z3.sat:
+                chosen = [flag, _MODELLED]
+                for group in groups:
+                    for preferred, _ in group:
+                        if self._check(solver, *chosen, preferred) == z3.sat:
+                            chosen.append(preferred)
+                            break
+                self._check(solver, *chosen)
                 answers[name] = Violated(
                     _values(solver.model()),
                     dict(encoding.interfaces),

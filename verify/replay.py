@@ -11,15 +11,12 @@ from svcc.grammar.ruleset import RuleSet
 from svcc.verify.expectation import Outcome, Serve
 from svcc.verify.judge import Failure, allowed_outcomes, judge, judge_return
 from svcc.verify.packet import Packet, Result, World
+from svcc.verify.prefer import DOCUMENTATION_SOURCE, EPHEMERAL_PORT, TCP
 from svcc.verify.prove import Violated
 from svcc.verify.regions import Region, Regions
 from svcc.verify.schema import Numbering
 from svcc.verify.shares import FIVE_DIGITS, KERNEL_ROUNDING
 from svcc.verify.simulate import distribution
-
-_DEFAULT_SOURCE = {Family.IPV4: 0xC6336401, Family.IPV6: 0x20010DB8 << 96 | 1}
-"""198.51.100.1 and 2001:db8::1 (RFC 5737, RFC 3849)."""
-_DEFAULT_PROTOCOL, _DEFAULT_PORT = 6, 40000
 
 
 def packet_of(region: Region, family: Family, violated: Violated) -> Packet:
@@ -49,11 +46,11 @@ def packet_of_values(
     return Packet(
         family,
         from_node,
-        number("src", _DEFAULT_SOURCE[family]),
-        number("sport", _DEFAULT_PORT),
-        number("dst", _DEFAULT_SOURCE[family] + 1),
-        number("dport", _DEFAULT_PORT) if port is None else port,
-        number("proto", _DEFAULT_PROTOCOL),
+        number("src", DOCUMENTATION_SOURCE[family]),
+        number("sport", EPHEMERAL_PORT),
+        number("dst", DOCUMENTATION_SOURCE[family] + 1),
+        number("dport", EPHEMERAL_PORT) if port is None else port,
+        number("proto", TCP),
         "" if from_node else _interface(violated, "iif", "eth0"),
         number("mark0", 0),
     )

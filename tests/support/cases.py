@@ -22,7 +22,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import yaml
 
@@ -131,10 +131,11 @@ def _packet(item: Mapping[str, Any]) -> PacketCase:
     target, _, protocol = item["to"].partition("/")
     destination, port = _endpoint(target)
     who, _, given = item["from"].partition(" ")
-    sender, source = cast("Sender", "node"), given or None
+    sender: Sender = "node"
+    source = given or None
     if who != "node":
-        sender, *usual = _SENDERS[who]
-        source = given or usual[":" in destination]
+        sender, ipv4, ipv6 = _SENDERS[who]
+        source = given or (ipv6 if ":" in destination else ipv4)
     sees = item["sees"]
     wanted = (
         _WORDS[sees]
