@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import re
 from pathlib import Path
 
@@ -47,9 +48,10 @@ def test_there_are_examples() -> None:
 def _options() -> set[str]:
     top = parser()
     found = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", top.format_help()))
-    for action in top._subparsers._group_actions if top._subparsers else ():
-        for command in (action.choices or {}).values():
-            found |= set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", command.format_help()))
+    for _, text, add, _ in COMMANDS:
+        command = argparse.ArgumentParser(description=text)
+        add(command)
+        found |= set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", command.format_help()))
     return found
 
 

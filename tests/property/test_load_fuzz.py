@@ -1,0 +1,71 @@
+"""Whatever the input is, loading it gives objects or an InputError."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from svcc.compiler.configuration import load_configuration
+from svcc.compiler.errors import InputError
+from svcc.compiler.load import load
+
+EXAMPLES = sorted((Path(__file__).parents[2] / "examples").rglob("*.yaml"))
+TEXTS = [path.read_bytes() for path in EXAMPLES]
+TOKENS = (b"*", b"&a ", b"[", b"]", b"{", b"}", b": ", b"- ", b"\n", b"'", b'"', b"!!binary ",
+          b"\t", b"\x00", b"\xff", b"<<: ", b"null", b"99999999999999999999", b"-1", b"? ",
+          b"%YAML 9.9\n", b"--- ", b"...\n", b".inf", b"|\n", b"\xef\xbb\xbf")  # fmt: skip
+
+
+def said(run: Callable[[], object]) -> list[str] | None:
+    """The problems that an InputError names; None if there was none."""
+    try:
+        run()
+    except InputError as error:
+        return [str(problem) for problem in error.problems]
+    return None
+
+
+def only_input_errors(data: bytes) -> None:
+    problems = said(lambda: load(["-"], stdin=io.BytesIO(data)))
+    assert problems != []
+    for problem in problems or ():
+        assert problem.startswith("<stdin>")
+        assert "\n" not in problem
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.binary(max_size=200))
+def test_any_bytes(data: bytes) -> None:
+    only_input_errors(data)
+
+
+@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    st.sampled_from(TEXTS),
+    st.lists(
+        st.tuples(st.floats(0, 1), st.sampled_from(TOKENS), st.integers(0, 12)),
+        min_size=1,
+        max_size=4,
+    ),
+)
+def test_damaged_manifests(text: bytes, edits: list[tuple[float, bytes, int]]) -> None:
+    for place, token, removed in edits:
+        at = int(place * len(text))
+        text = text[:at] + token + text[at + removed :]
+    only_input_errors(text)
+
+
+@settings(
+    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(st.floats(0, 1), st.sampled_from(TOKENS), st.integers(0, 12))
+def test_damaged_configuration(tmp_path: Path, place: float, token: bytes, removed: int) -> None:
+    text = next(path for path in EXAMPLES if path.name == "config.yaml").read_bytes()
+    at = int(place * len(text))
+    damaged = tmp_path / "config.yaml"
+    damaged.write_bytes(text[:at] + token + text[at + removed :])
+    assert said(lambda: load_configuration(str(damaged))) != []
