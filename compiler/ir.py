@@ -12,6 +12,10 @@ from svcc.compiler.settings import NodeSettings
 from svcc.grammar.address import Family, Network
 
 PROTOCOL_NUMBERS = {"TCP": 6, "UDP": 17, "SCTP": 132}
+LOOPBACK = {
+    Family.IPV4: Network(Family.IPV4, 127 << 24, 8),
+    Family.IPV6: Network(Family.IPV6, 1, 128),
+}
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -29,8 +33,9 @@ class ServicePort:
     ``everywhere`` are the backends under Cluster policy, ``here`` those under Local policy.
     ``usable`` False: no backend anywhere, every frontend is refused.
     ``external_addresses`` and ``balancer_addresses`` have no address twice and not the
-    cluster IP. ``node_port`` 0: none. ``allowed_sources`` None: no source ranges for this
-    family. ``affinity_timeout`` in seconds, None without affinity.
+    cluster IP. ``node_port`` 0: none, or no address of this node answers it.
+    ``allowed_sources`` None: no source ranges for this family. ``affinity_timeout`` in
+    seconds, None without affinity.
     """
 
     family: Family

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 
-from svcc.compiler.ir import PROTOCOL_NUMBERS, Forwarding, HealthCheck, ServicePort
+from svcc.compiler.ir import LOOPBACK, PROTOCOL_NUMBERS, Forwarding, HealthCheck, ServicePort
 from svcc.compiler.objects import EndpointSlice, Objects, Service
 from svcc.compiler.settings import NodeSettings
 from svcc.compiler.topology import select
@@ -84,6 +84,7 @@ def _service_ports(
     external = _without(_values(service.external_ips, family), (cluster_ip.value,))
     balancer = _without(_values(service.ingress, family), (cluster_ip.value, *external))
     sources = _allowed_sources(service, family, settings)
+    answers = _answers_node_ports(settings, family)
     for port in service.ports:
         selection = select(slices, port, family, settings)
         yield ServicePort(
@@ -94,7 +95,7 @@ def _service_ports(
             port.port,
             external,
             balancer,
-            port.node_port if service.type in ("NodePort", "LoadBalancer") else 0,
+            port.node_port if answers and service.type in ("NodePort", "LoadBalancer") else 0,
             selection.everywhere,
             selection.here,
             selection.usable,
@@ -103,6 +104,19 @@ def _service_ports(
             service.affinity_timeout,
             sources,
         )
+
+
+def _answers_node_ports(settings: NodeSettings, family: Family) -> bool:
+    """Whether node ports answer on any address at all."""
+    networks = settings.node_port_networks
+    if networks is None or settings.loopback_node_ports(family):
+        return True
+    loopback = LOOPBACK[family]
+    return any(
+        network.family is family
+        and not (network.overlaps(loopback) and network.prefix_length >= loopback.prefix_length)
+        for network in networks
+    )
 
 
 def _values(addresses: Iterable[Address], family: Family) -> tuple[int, ...]:

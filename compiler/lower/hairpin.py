@@ -84,8 +84,8 @@ def masquerade(
     # Other people's translations are left alone: only what was sent to a frontend counts.
     for gate in gates:
         original = AddressMatch(gate.prefix, prefix_mask(chains.family, gate.length))
-        match = ConntrackMatch(original_destination=original)
-        chains.add(HAIRPIN, SetMark(mark, mark), matches=(match,))
+        gated = (ConntrackMatch(original_destination=original),) if gate.length else ()
+        chains.add(HAIRPIN, SetMark(mark, mark), matches=gated)
     _ports(chains, HAIRPIN, _runs(node_ports), SetMark(mark, mark))
 
 

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from svcc.compiler.ir import LOOPBACK
 from svcc.compiler.lower.chains import Chains
 from svcc.compiler.settings import NodeSettings
 from svcc.grammar.address import Family, Network
 from svcc.grammar.program import AddressMatch, AddrtypeMatch, Jump
 
-LOOPBACK = {
-    Family.IPV4: Network(Family.IPV4, 127 << 24, 8),
-    Family.IPV6: Network(Family.IPV6, 1, 128),
-}
 TO_LOCAL = AddrtypeMatch(destination_type="LOCAL")
 
 

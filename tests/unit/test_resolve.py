@@ -332,3 +332,20 @@ def test_loopback_needs_an_ipv4_node_port() -> None:
     assert not forwarding(node=replace(HERE, localhost_node_ports=False)).loopback_node_ports
     selected = replace(HERE, node_port_networks=(parse_network("192.168.7.0/24"),))
     assert not forwarding(node=selected).loopback_node_ports
+
+
+@pytest.mark.parametrize(
+    ("networks", "answers"),
+    [
+        (["192.168.7.0/24"], True),
+        (["127.0.0.1/32"], False),
+        (["127.0.0.1/32", "10.0.0.0/8"], True),
+        (["0.0.0.0/0"], True),
+        (["fd00::/8"], False),
+        ([], False),
+    ],
+)
+def test_a_node_port_that_no_address_answers_is_none(networks: list[str], answers: bool) -> None:
+    selected = tuple(parse_network(text) for text in networks)
+    node = replace(HERE, node_port_networks=selected, localhost_node_ports=False)
+    assert bool(port_of(node=node).node_port) is answers
