@@ -140,12 +140,15 @@ def _interface(option: str, match: InterfaceMatch) -> str:
     return f"{_not(match.negated)}{option} {match.name}"
 
 
-_UNQUOTED = re.compile(r"[-_0-9a-zA-Z]+\Z")
+_UNQUOTED = re.compile(r"[_0-9a-zA-Z][-_0-9a-zA-Z]*\Z")
 _ESCAPED = re.compile(r"""["\\']""")
 
 
 def quote(text: str) -> str:
-    """A string as xtables_save_string prints it (libxtables/xtables.c)."""
+    """A string as xtables_save_string prints it (libxtables/xtables.c).
+
+    One that begins with a hyphen is quoted too, so that nobody takes it for an option.
+    """
     if _UNQUOTED.match(text):
         return text
     return '"' + _ESCAPED.sub(r"\\\g<0>", text) + '"'
