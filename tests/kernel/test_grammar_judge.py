@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from svcc.grammar.address import Family
 from svcc.grammar.errors import InputError
 from svcc.grammar.parse import parse
-from svcc.grammar.program import Program, Rule
+from svcc.grammar.program import Goto, Jump, Program, Rule
 from svcc.grammar.ruleset import load
 from svcc.grammar.write import write
 from tests.property.test_grammar import CHANGES, LINES, changed
@@ -52,7 +52,8 @@ def test_what_is_written_loads_and_reads_back_the_same(
     tool = f"{TOOLS[family]}-{variant}"
 
     @settings(
-        max_examples=25, phases=(Phase.generate,),
+        max_examples=25,
+        phases=(Phase.generate,),
         deadline=None,
         derandomize=True,
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
@@ -81,7 +82,9 @@ def _accepted(line: str) -> bool:
 def test_what_the_parser_takes_iptables_takes(node: Namespace) -> None:
     lines: list[str] = []
 
-    @settings(max_examples=800, deadline=None, derandomize=True, database=None, phases=(Phase.generate,))
+    @settings(
+        max_examples=800, deadline=None, derandomize=True, database=None, phases=(Phase.generate,)
+    )
     @given(st.sampled_from(LINES), st.lists(CHANGES, min_size=1, max_size=2))
     def collect(line: str, changes: list[tuple[str, float, str]]) -> None:
         damaged = line
@@ -95,7 +98,7 @@ def test_what_the_parser_takes_iptables_takes(node: Namespace) -> None:
     program = parse("\n".join(["*nat", *lines, "COMMIT", ""]), family=Family.IPV4, source="x")
     rules = [c for c in program.tables["nat"].commands if isinstance(c, Rule) and c.command == "-A"]
     chains = {rule.chain for rule in rules} | {
-        rule.target.chain for rule in rules if hasattr(rule.target, "chain")
+        rule.target.chain for rule in rules if isinstance(rule.target, Jump | Goto)
     }
     assert chains
     own = sorted(chains - {"PREROUTING", "INPUT", "OUTPUT", "POSTROUTING"})

@@ -139,7 +139,7 @@ def matches(family: Family, transport: str | None) -> st.SearchStrategy[tuple[Ma
         st.just(OtherMatch("length", (Option("--length", ("64:128",)),))),
     ]
     if transport is not None:
-        flags = st.none()
+        flags: st.SearchStrategy[TcpFlags | None] = st.none()
         if transport == "tcp":
             flags |= st.builds(TcpFlags, st.integers(1, 0x3E), st.integers(0, 0x3F), st.booleans())
         kinds.append(
