@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from svcc import options
 
 if TYPE_CHECKING:
+    from svcc.compiler.objects import Objects
     from svcc.compiler.pipeline import Compiled
 
 
@@ -47,7 +48,7 @@ def add_cleanup(parser: argparse.ArgumentParser) -> None:
     options.add_wait(parser)
 
 
-def _compile(arguments: argparse.Namespace) -> Compiled:
+def _compile(arguments: argparse.Namespace) -> tuple[Objects, Compiled]:
     from svcc.compiler.pipeline import compile_objects
 
     objects = options.load_objects(arguments)
@@ -55,44 +56,25 @@ def _compile(arguments: argparse.Namespace) -> Compiled:
     compiled = compile_objects(objects, settings, comments=not arguments.no_comments)
     for note in compiled.notes:
         options.say(f"note: {note}")
-    if getattr(arguments, "no_verify", True):
-        return compiled
-    return compiled if _proved(objects, compiled) else _refuse()
+    return objects, compiled
 
 
-def _proved(objects: object, compiled: Compiled) -> bool:
-    from svcc.compiler.bundle import FILE_NAMES, script
-    from svcc.compiler.objects import Objects
+def _is_proved(objects: Objects, compiled: Compiled) -> bool:
+    from svcc.commands.rules import compiled_rules
     from svcc.verify.engine import verify
-    from svcc.verify.sources import from_text
 
-    assert isinstance(objects, Objects)
-    loaded = {
-        family: from_text(script(compiled, family), family, FILE_NAMES[family])
-        for family in compiled.programs
-    }
-    report = verify(objects, compiled.settings, loaded)
-    if report.verdict == "proved":
-        return True
-    options.say(report.to_text().rstrip())
-    return False
-
-
-class NotProvedError(Exception):
-    """The compiled rules are not proved; they must not be loaded."""
-
-
-def _refuse() -> Compiled:
-    raise NotProvedError
+    report = verify(objects, compiled.settings, compiled_rules(compiled))
+    if report.verdict != "proved":
+        options.say(report.to_text().rstrip())
+    return report.verdict == "proved"
 
 
 def run_apply(arguments: argparse.Namespace) -> int:
     """Apply."""
     from svcc.apply.engine import ApplyError, Iptables, apply
 
-    try:
-        compiled = _compile(arguments)
-    except NotProvedError:
+    objects, compiled = _compile(arguments)
+    if not arguments.no_verify and not _is_proved(objects, compiled):
         options.say(
             "error: the compiled rules are not proved, so nothing was loaded; please report this "
             "(--no-verify loads them all the same)"
@@ -121,7 +103,7 @@ def run_diff(arguments: argparse.Namespace) -> int:
     """Diff."""
     from svcc.apply.engine import ApplyError, Iptables, diff
 
-    compiled = _compile(arguments)
+    _, compiled = _compile(arguments)
     try:
         text = diff(
             compiled.programs,

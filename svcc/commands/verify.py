@@ -104,25 +104,21 @@ def _judge(
 
     only = _family(arguments)
     if given is None:
-        given = _compiled_rules(objects, node)
+        given = _own_rules(objects, node)
     else:
         _check_families(objects, node, given, only)
     loaded = {f: rules for f, rules in given.items() if only in (None, f)}
     return verify(objects, node, loaded, prover=prover)
 
 
-def _compiled_rules(objects: Objects, node: NodeSettings) -> dict[Family, LoadedRules]:
-    from svcc.compiler.bundle import FILE_NAMES, script
+def _own_rules(objects: Objects, node: NodeSettings) -> dict[Family, LoadedRules]:
+    from svcc.commands.rules import compiled_rules
     from svcc.compiler.pipeline import compile_objects
-    from svcc.verify.sources import from_text
 
     compiled = compile_objects(objects, node)
     for note in compiled.notes:
         options.say(f"note: {note}")
-    return {
-        family: from_text(script(compiled, family), family, FILE_NAMES[family])
-        for family in compiled.programs
-    }
+    return compiled_rules(compiled)
 
 
 def _check_families(
