@@ -1,0 +1,165 @@
+"""The contract of the command line: flags, files, exit codes, JSON."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.namespace import Namespace, missing, namespace
+
+ROOT = Path(__file__).parents[2]
+CLASSIC = ROOT / "examples" / "classic"
+SHOP = ["-f", str(ROOT / "examples" / "shop"), "--config", str(ROOT / "examples/shop/config.yaml")]
+DUMP = ROOT / "tests" / "kube-proxy" / "clusterip-3ep"
+NODE = ["--node", "node-a", "--node-ip", "192.168.7.10", "--cluster-cidr", "10.244.0.0/16"]
+
+
+def svcc(
+    *arguments: str, text: str | None = None, inside: Namespace | None = None
+) -> subprocess.CompletedProcess[str]:
+    prefix = ["ip", "netns", "exec", inside.name] if inside else []
+    return subprocess.run(
+        [*prefix, sys.executable, "-m", "svcc", *arguments],
+        cwd=ROOT,
+        input=text,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_compile_to_a_folder_gives_the_same_bytes(tmp_path: Path) -> None:
+    contents = []
+    for name in ("one", "two"):
+        done = svcc("compile", *SHOP, "-o", str(tmp_path / name))
+        assert (done.returncode, done.stdout) == (0, "")
+        files = sorted((tmp_path / name).iterdir())
+        assert [f.name for f in files] == ["bundle.json", "ip6tables.rules", "iptables.rules"]
+        contents.append([f.read_bytes() for f in files])
+    assert contents[0] == contents[1]
+
+
+def test_bundle_is_proved_as_rules(tmp_path: Path) -> None:
+    assert svcc("compile", *SHOP, "-o", str(tmp_path)).returncode == 0
+    assert svcc("verify", *SHOP, "--rules", str(tmp_path)).returncode == 0
+    damaged = tmp_path / "iptables.rules"
+    text = damaged.read_text()
+    damaged.write_text(text.replace("-destination 10.244.1.10:8080", "-destination 10.244.1.9:1"))
+    done = svcc("verify", *SHOP, "--rules", str(tmp_path), "-o", "json")
+    assert done.returncode == 1
+    result = json.loads(done.stdout)
+    assert result["verdict"] == "violated"
+    assert {"properties", "rules", "seconds"} <= result.keys()
+    violated = [p for p in result["properties"] if p["verdict"] == "violated"]
+    assert violated
+    for finding in violated:
+        assert {"property", "frontend", "counterexample"} <= finding.keys()
+        example = finding["counterexample"]
+        assert {"packet", "trace", "expected", "got"} <= example.keys()
+        assert example["packet"]["destination_port"] in (80, 30080)
+        assert any(step.get("line") for step in example["trace"])
+
+
+def test_standard_input() -> None:
+    text = (CLASSIC / "clusterip.yaml").read_text()
+    done = svcc("compile", "-f", "-", text=text)
+    assert done.returncode == 0
+    assert "10.99.10.103/32" in done.stdout
+    assert "note: no Node among the objects" in done.stderr
+
+
+def test_no_comments() -> None:
+    done = svcc("compile", *SHOP, "--no-comments")
+    assert done.returncode == 0
+    assert "--comment" not in done.stdout
+
+
+def test_exit_2_and_where_the_mistake_is(tmp_path: Path) -> None:
+    bad = tmp_path / "bad.yaml"
+    bad.write_text((CLASSIC / "clusterip.yaml").read_text().replace("10.99.10.103", "10.99"))
+    for command in ("compile", "verify", "apply", "diff"):
+        done = svcc(command, "-f", str(bad))
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr.startswith(f"{bad}:6:14: error: spec.clusterIP: ")
+
+
+def test_exit_2_for_a_mode_that_is_not_built() -> None:
+    done = svcc("compile", *SHOP, "--mode", "ipvs")
+    assert done.returncode == 2
+    assert "mode ipvs is not built yet" in done.stderr
+
+
+def test_exit_3_for_a_rule_outside_the_model(tmp_path: Path) -> None:
+    lines = (DUMP / "iptables-save.txt").read_text().splitlines()
+    entry = next(i for i, line in enumerate(lines) if "-d 10.96.0.10/32" in line)
+    lines.insert(entry, "-A KUBE-SERVICES -m time --timestart 01:00 --timestop 02:00 -j ACCEPT")
+    rules = tmp_path / "iptables.txt"
+    rules.write_text("\n".join(lines) + "\n")
+    done = svcc("verify", "-f", str(DUMP / "objects.yaml"), *NODE, "--rules", str(rules))
+    assert done.returncode == 3
+    assert f"line {entry + 1}, chain KUBE-SERVICES" in done.stdout
+
+
+def test_every_family_with_frontends_must_be_given() -> None:
+    dual = DUMP.with_name("dual-stack")
+    arguments = ["verify", "-f", str(dual / "objects.yaml"), *NODE]
+    one = ["--rules", str(dual / "iptables-save.txt")]
+    both = [*one, "--rules", str(dual / "ip6tables-save.txt")]
+    assert svcc(*arguments, *one).returncode == 2
+    assert svcc(*arguments, *one, "--family", "ipv4").returncode == 0
+    assert svcc(*arguments[:-1], "10.244.0.0/16,fd00:244::/32", *both).returncode == 0
+
+
+def test_all_nodes(tmp_path: Path) -> None:
+    nodes = (ROOT / "examples/shop/node.yaml").read_text()
+    other = nodes.replace("node-a", "node-b").replace("192.168.7.10", "192.168.7.11")
+    (tmp_path / "nodes.yaml").write_text(nodes + "---\n" + other)
+    shop = ROOT / "examples" / "shop"
+    inputs = ["-f", str(tmp_path)]
+    inputs += [word for name in ("services", "endpoints") for word in ("-f", f"{shop}/{name}.yaml")]
+    cidr = ["--cluster-cidr", "10.244.0.0/16,fd00:244::/32"]
+    done = svcc("verify", *inputs, *cidr, "--all-nodes", "-o", "json")
+    assert done.returncode == 0
+    result = json.loads(done.stdout)
+    assert [node["node"] for node in result["nodes"]] == ["node-a", "node-b"]
+    assert {found["node"] for found in result["properties"]} == {"node-a", "node-b"}
+
+
+@pytest.fixture
+def node() -> Iterator[Namespace]:
+    if reason := missing():
+        pytest.skip(reason)
+    with namespace() as made:
+        yield made
+
+
+@pytest.mark.kernel
+@pytest.mark.parametrize("variant", ["legacy", "nft"])
+def test_apply_diff_verify_cleanup(node: Namespace, variant: str) -> None:
+    which = ["--iptables", variant]
+    save = f"iptables-{variant}-save"
+    before = node.run(save)
+    dry = svcc("apply", *SHOP, *which, "--dry-run", inside=node)
+    assert dry.returncode == 0
+    assert "-A SVCC-SERVICES" in dry.stdout
+    assert "SVCC" not in node.run(save)
+    assert svcc("diff", *SHOP, *which, inside=node).returncode == 1
+    assert svcc("apply", *SHOP, *which, inside=node).returncode == 0
+    loaded = node.run(save)
+    assert "-A SVCC-SERVICES" in loaded
+    again = svcc("apply", *SHOP, *which, inside=node)
+    assert (again.returncode, again.stdout[:13]) == (0, "nothing to do")
+    same = svcc("diff", *SHOP, *which, inside=node)
+    assert (same.returncode, same.stdout) == (0, "")
+    assert svcc("verify", *SHOP, *which, "--live", inside=node).returncode == 0
+    node.run(f"iptables-{variant}", "-t", "nat", "-I", "PREROUTING", "1", "-j", "ACCEPT")
+    assert svcc("verify", *SHOP, *which, "--live", inside=node).returncode == 1
+    node.run(f"iptables-{variant}", "-t", "nat", "-D", "PREROUTING", "1")
+    assert svcc("cleanup", *which, inside=node).returncode == 0
+    assert "SVCC" not in node.run(save)
+    assert "SVCC" not in before
