@@ -91,7 +91,11 @@ class _Parser:
             for known, shape in self._shapes.get(key, ()):
                 found = known.fullmatch(line)
                 if found is not None:
-                    rule = shape.build(found.groups(), number)
+                    try:
+                        rule = shape.build(found.groups(), number)
+                    except LineError:
+                        # The slow way finds the column in this very line.
+                        break
                     if rule is not None:
                         break
             if rule is not None:

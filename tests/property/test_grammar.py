@@ -56,6 +56,13 @@ CHANGES = st.one_of(
 )  # fmt: skip
 
 
+def test_column_of_a_later_line_of_the_same_shape() -> None:
+    long = "-A KUBE-POSTROUTING -m mark --mark 0x4000/0x4000 -j MARK --set-xmark 0x4000/0x0"
+    short = "-A A -m mark --mark 0x4000/0x4000 -j MARK --set-xmark 0x!/0x0"
+    (problem,) = read([long, short])[1]
+    assert problem == (3, short.index("0x!") + 1, "MARK: '0x!' is not a number")
+
+
 def changed(line: str, change: tuple[str, float, str]) -> str:
     kind, place, text = change
     words = line.split(" ")
