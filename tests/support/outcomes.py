@@ -29,11 +29,13 @@ class Probe:
 
 @dataclass(frozen=True, slots=True)
 class Serve:
-    """Sent to one of the backends. ``masquerade`` does not count hairpins, which always are."""
+    """Sent to one of the backends. Hairpins are masqueraded whatever ``masquerade`` says."""
 
     backends: frozenset[Backend]
     masquerade: bool
     sticky: bool = False
+    hairpin: bool = True
+    """False: ``masquerade`` is all there is to say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,27 +72,25 @@ def wire_to(address: str) -> Wire:
     return "pod0" if own_pod else "ext0"
 
 
-def undisturbed(probe: Probe, *, route_localnet: bool = False) -> Outcome:
+def undisturbed(probe: Probe) -> Outcome:
     """What the node's kernel does with a packet by itself."""
     flow = probe.flow
     if not is_local(flow.destination):
         return Sent(wire_to(flow.destination), flow)
     if probe.sender != "node" and is_loopback(flow.destination):
-        # RFC 1122, 3.2.1.3: not on a wire; route_localnet lifts that for IPv4.
-        return Delivered(flow) if route_localnet and flow.version == 4 else Lost()
+        # RFC 1122, 3.2.1.3. Rules that need route_localnet must see to it themselves.
+        return Lost()
     return Delivered(flow)
 
 
-def mismatch(
-    probe: Probe, outcome: Outcome, wanted: Wanted, *, route_localnet: bool = False
-) -> str | None:
+def mismatch(probe: Probe, outcome: Outcome, wanted: Wanted) -> str | None:
     """What is wrong with an outcome, None if it is as wanted."""
     if isinstance(wanted, Refuse):
         return None if outcome == Refused() else f"must be refused, but: {show(outcome)}"
     if isinstance(wanted, Drop):
         return None if outcome == Lost() else f"must be dropped, but: {show(outcome)}"
     if isinstance(wanted, Untouched):
-        natural = undisturbed(probe, route_localnet=route_localnet)
+        natural = undisturbed(probe)
         if outcome == natural:
             return None
         return f"must be left alone ({show(natural)}), but: {show(outcome)}"
@@ -110,7 +110,7 @@ def _not_served(probe: Probe, outcome: Outcome, wanted: Serve) -> str | None:
         return f"took the wrong way: {show(outcome)}"
     before = (probe.flow.source, probe.flow.source_port)
     after = (outcome.flow.source, outcome.flow.source_port)
-    masquerade = wanted.masquerade or probe.flow.source == reached[0]
+    masquerade = wanted.masquerade or (wanted.hairpin and probe.flow.source == reached[0])
     if isinstance(outcome, Delivered):
         # A packet from a wire does not pass POSTROUTING; on loopback its own source will do.
         masquerade = masquerade and probe.sender == "node"

@@ -30,12 +30,18 @@ _NOT_OURS = ("service.kubernetes.io/service-proxy-name", "service.kubernetes.io/
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """``strict`` is what svcc's rules do. A verifier accepts the ``lax`` outcomes too, since
-    kube-proxy has them.
+    """``strict`` is what svcc's rules do, or one of ``own`` where that is left to them. A
+    verifier accepts the ``lax`` outcomes too, since kube-proxy has them.
     """
 
     strict: Wanted
     lax: tuple[Wanted, ...] = ()
+    left_open: tuple[Wanted, ...] = ()
+
+    @property
+    def own(self) -> tuple[Wanted, ...]:
+        """What svcc's rules may do."""
+        return (self.strict, *self.left_open)
 
     @property
     def allowed(self) -> tuple[Wanted, ...]:
@@ -53,11 +59,12 @@ def read(objects: Objects, settings: NodeSettings, probe: Probe) -> Reading:
         service, port, kind = by_address[0]
         reading = _Frontend(objects, settings, probe, service, port).reading(kind)
         if node_ports and kind != "cluster IP" and not isinstance(reading.strict, Serve):
-            # kube-proxy lets what the address would refuse fall through to the node port.
+            # kube-proxy lets what the address would refuse fall through to the node port. That
+            # the address is the node's own is not known to all who read the objects.
             below = _node_port(objects, settings, probe, *node_ports[0][:2])
-            return Reading(reading.strict, (*reading.lax, *below.allowed))
+            return Reading(reading.strict, (*reading.lax, *below.allowed), below.own)
         return reading
-    if node_ports:
+    if node_ports and is_local(probe.flow.destination):
         return _node_port(objects, settings, probe, *node_ports[0][:2])
     return Reading(Untouched())
 
@@ -82,10 +89,9 @@ def _claims(
                     yield service, port, "external IP"
                 elif destination in service.ingress:
                     yield service, port, "balancer"
-            if (
-                port.node_port == flow.destination_port
-                and service.type in ("NodePort", "LoadBalancer")
-                and is_local(flow.destination)
+            if port.node_port == flow.destination_port and service.type in (
+                "NodePort",
+                "LoadBalancer",
             ):
                 yield service, port, "node port"
 
@@ -115,6 +121,10 @@ def _node_port(
             # kube-proxy guards 127.0.0.0/8 from all other sources.
             return Reading(reading.strict, (*reading.lax, Drop()))
     if selected:
+        unlisted = networks is not None and address not in settings.addresses
+        if unlisted and not is_loopback(probe.flow.destination):
+            # Rules that name addresses one by one know only those of the Node object.
+            return Reading(reading.strict, (*reading.lax, Untouched()))
         return reading
     return Reading(Untouched(), tuple(w for w in reading.allowed if not isinstance(w, Serve)))
 

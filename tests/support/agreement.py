@@ -1,0 +1,150 @@
+"""Kernel, model, expectation and plain reading, asked about the same packets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from svcc.compiler.objects import Objects
+from svcc.compiler.settings import NodeSettings
+from svcc.grammar.address import Address, Family, parse_address
+from svcc.grammar.parse import parse
+from svcc.grammar.ruleset import RuleSet, load
+from svcc.verify import expectation, judge
+from svcc.verify.expectation import Expectation, FrontendExpectation, expect
+from svcc.verify.packet import Packet, Result, World
+from svcc.verify.simulate import distribution
+from tests.support.outcomes import (
+    Backend,
+    Drop,
+    Probe,
+    Refuse,
+    Serve,
+    Untouched,
+    Wanted,
+    is_local,
+    is_loopback,
+    mismatch,
+)
+from tests.support.plain_reading import read
+from tests.support.probes import probes
+from tests.support.probing import check, send_judged
+from tests.support.testbed import Lost, Outcome, Testbed
+
+
+def disagreements(
+    testbed: Testbed,
+    objects: Objects,
+    settings: NodeSettings,
+    texts: Mapping[Family, str],
+    *,
+    strict: bool,
+) -> list[str]:
+    """Send packets through rules that are loaded; every way in which the four differ.
+
+    ``strict``: the rules are svcc's own and do the strict thing where kube-proxy is laxer.
+    """
+    rules = {
+        family: load(parse(text, family=family, source=family.label))
+        for family, text in texts.items()
+    }
+    expectations = {family: expect(objects, settings, family) for family in Family}
+    wrong: list[str] = []
+    for probe in probes(testbed, objects):
+        family = Family(probe.flow.version)
+        reading = read(objects, settings, probe)
+        allowed = reading.own if strict else reading.allowed
+        results = [check(testbed, probe, wanted) for wanted in allowed]
+        if all(results):
+            wrong.append(f"kernel: {results[0]}")
+        expected = expected_outcomes(expectations[family], probe)
+        if expected[0] != reading.strict or set(expected) != set(reading.allowed):
+            wrong.append(f"readings differ on {probe}: {expected} and {reading.allowed}")
+        found = _model_differs(testbed, rules[family], probe)
+        if found:
+            wrong.append(found)
+    return wrong
+
+
+# -- the verifier's expectation ------------------------------------------------------------
+
+
+def expected_outcomes(expected: Expectation, probe: Probe) -> tuple[Wanted, ...]:
+    """What :mod:`svcc.verify.expectation` allows for a packet."""
+    packet = packet_of(probe)
+    frontend = _frontend_of(expected, packet, probe)
+    if frontend is None:
+        return (Untouched(),)
+    outcomes = judge.allowed_outcomes(frontend.cases, packet)
+    return tuple(_wanted(outcome, packet.family) for outcome in outcomes)
+
+
+def _frontend_of(expected: Expectation, packet: Packet, probe: Probe) -> FrontendExpectation | None:
+    node_port = None
+    for item in expected.frontends:
+        frontend = item.frontend
+        if (frontend.protocol, frontend.port) != (packet.protocol, packet.destination_port):
+            continue
+        if frontend.address == packet.destination:
+            return item
+        if frontend.address is None and is_local(probe.flow.destination):
+            node_port = item
+    return node_port
+
+
+def _wanted(outcome: expectation.Outcome, family: Family) -> Wanted:
+    if isinstance(outcome, expectation.Serve):
+        backends = frozenset((str(Address(family, b.address)), b.port) for b in outcome.backends)
+        return Serve(backends, outcome.masquerade, outcome.affinity_timeout is not None)
+    if isinstance(outcome, expectation.Refuse):
+        return Refuse()
+    return Drop() if isinstance(outcome, expectation.Discard) else Untouched()
+
+
+def packet_of(probe: Probe) -> Packet:
+    """The packet as the verifier describes it."""
+    flow = probe.flow
+    return Packet(
+        Family(flow.version),
+        probe.sender == "node",
+        parse_address(flow.source).value,
+        flow.source_port or 40000,
+        parse_address(flow.destination).value,
+        flow.destination_port,
+        flow.protocol,
+        "" if probe.sender == "node" else probe.sender,
+    )
+
+
+# -- the model of netfilter ----------------------------------------------------------------
+
+
+def _model_differs(testbed: Testbed, rules: RuleSet, probe: Probe) -> str | None:
+    """Send one packet, and compare with what the plain simulator makes of it."""
+    packet = packet_of(probe)
+
+    def local(address: int) -> bool:
+        return is_local(str(Address(packet.family, address)))
+
+    results = [result for _, result in distribution(rules, packet, World(local))]
+
+    def judge(sent: Probe, outcome: Outcome) -> str | None:
+        if isinstance(outcome, Lost) and is_loopback(sent.flow.source):
+            # Routing, which the model does not have, keeps loopback sources off the wire.
+            return None
+        complaints = [mismatch(sent, outcome, _wanted_of(result, packet)) for result in results]
+        return complaints[0] if all(complaints) else None
+
+    fresh, _, wrong = send_judged(testbed, probe, judge)
+    return f"model and kernel differ on {fresh}: by the model it {wrong}" if wrong else None
+
+
+def _wanted_of(result: Result, packet: Packet) -> Wanted:
+    if result.verdict != "passed":
+        return Refuse() if result.verdict == "rejected" else Drop()
+    if not result.translated and not result.masqueraded:
+        return Untouched()
+    place: Backend = (
+        str(Address(packet.family, result.destination)),
+        result.destination_port,
+    )
+    return Serve(frozenset([place]), result.masqueraded, hairpin=False)
