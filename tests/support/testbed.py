@@ -394,10 +394,3 @@ def write_sysctl(name: str, value: str) -> None:
     """Set a kernel variable of the namespace that this thread is in."""
     with open(f"/proc/sys/{name}", "w") as file:
         file.write(value)
-
-
-@contextmanager
-def testbed() -> Iterator[Testbed]:
-    """A testbed that is gone afterwards."""
-    with Testbed() as made:
-        yield made
