@@ -31,7 +31,6 @@ class Encoding(Terms):
         self.dropped: list[str] = []
         self.rejected: list[str] = []
         self._accepted: list[str] = []
-        self._unchanged: set[int] = set()
         self._outer: set[int] = set()
 
     def run(self) -> None:
@@ -120,7 +119,8 @@ class Encoding(Terms):
             return
         destination, port, local = "dst", "dport", "local"
         changed = []
-        for index, (fires, host, new_port) in enumerate(self.dnat):
+        for fires, host, new_port in self.dnat:
+            changed.append(self._changes(fires, host, new_port))
             destination = f"(ite {fires} {self.host(host)} {destination})"
             if new_port is not None:
                 port = f"(ite {fires} {self.port(new_port)} {port})"
@@ -128,12 +128,26 @@ class Encoding(Terms):
             if flag not in self.declared:
                 self._declare(flag, "Bool")
             local = f"(ite {fires} {flag} {local})"
-            if index not in self._unchanged:
-                changed.append(fires)
         self._destination = self._define(f"(_ BitVec {self.width})", destination)
         self._port = self._define("(_ BitVec 16)", port)
         self._local = self._define("Bool", local)
         self._translated = disjunction(changed)
+
+    def _changes(self, fires: str, host: int, port: int | None) -> str:
+        """The DNAT rule fires and sends the packet elsewhere than it went anyway.
+
+        Only then does the kernel set IPS_DST_NAT (net/netfilter/nf_nat_core.c,
+        nf_nat_setup_info).
+        """
+        schema = self.schema
+        if port is not None and schema.fixed_port and port != 0:
+            return fires
+        if schema.fixed_destination and host != 0:
+            return fires
+        same = [f"(= dst {self.host(host)})"]
+        if port is not None:
+            same.append(f"(= dport {self.port(port)})")
+        return conjunction([fires, negate(conjunction(same), True)])
 
     # -- chains ------------------------------------------------------------------------
 
@@ -214,9 +228,7 @@ class Encoding(Terms):
             self._masquerades.append(fires)
             self._accepted.append(fires)
         elif kind == "dnat":
-            _, host, port, same = item.action
-            if same:
-                self._unchanged.add(len(self.dnat))
+            _, host, port = item.action
             own = [c[2] for c in item.conditions if c[0] == "recent" and c[1] != "rcheck"]
             self.dnat_lists.append(own or [n for n in self.recorded if n not in self._outer])
             self.dnat_recorded.append(dict(self.recorded))

@@ -187,7 +187,6 @@ class Regions:
             numbering.port(frontend.port)
             if frontend.address is not None:
                 numbering.host(frontend.address)
-                numbering.destination = (frontend.address, frontend.port)
         box = region.box
 
         def hooks(

@@ -82,8 +82,6 @@ class Numbering:
     hosts: dict[int, int] = field(default_factory=dict)
     ports: dict[int, int] = field(default_factory=dict)
     lists: dict[str, int] = field(default_factory=dict)
-    destination: tuple[int, int] | None = None
-    """The region's one address and port, where it has just one."""
     networks: dict[tuple[int, int], None] = field(default_factory=dict)
     """Networks that conditions on the destination name, in order of first use."""
     default_port: int | None = None
@@ -131,8 +129,7 @@ class Numbering:
             return action
         _, address, port = action
         port = self.default_port if port is None else port
-        same = self.destination == (address, port)
-        return ("dnat", self.host(address), None if port is None else self.port(port), same)
+        return ("dnat", self.host(address), None if port is None else self.port(port))
 
     def facts(self) -> tuple[tuple[int, int, tuple[bool, ...]], ...]:
         """Which hosts lie in which of the networks; see :attr:`Schema.facts`."""

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from svcc.compiler.ir import Forwarding, ServicePort
+from svcc.compiler.ir import Backend, Forwarding, ServicePort
 from svcc.compiler.lower.chains import Chains, to_port
 from svcc.compiler.lower.dispatch import Entry, dispatch_addresses, dispatch_ports
+from svcc.compiler.lower.names import digest
 from svcc.compiler.lower.selection import TO_LOCAL, jump_selected, loopback_match
 from svcc.grammar.address import Family
 from svcc.grammar.program import (
+    AddressMatch,
     ConntrackMatch,
+    Goto,
     InterfaceMatch,
     Jump,
     MarkMatch,
@@ -120,7 +123,25 @@ class FilterTable:
             self._refuse_external(port, _DROP, nowhere)
         elif port.allowed_sources is not None:
             for address in port.balancer_addresses:
-                self._address(port, address, _DROP, "is not for this source")
+                self._address(port, address, self._outside(port, address), "is not for this source")
+
+    def _outside(self, port: ServicePort, address: int) -> Target:
+        """What becomes of packets from outside the source ranges.
+
+        Those from inside are translated and so not seen here, unless a backend is the
+        balancer's address itself: that DNAT changes nothing, and the ranges decide again.
+        """
+        if Backend(address, port.port) not in (*port.everywhere, *port.here):
+            return _DROP
+        chain = f"SVCC-DENY-{digest(port.label + str(port.protocol))}"
+        if chain not in self._chains:
+            for network in port.allowed_sources or ():
+                source = AddressMatch(network.value, network.mask)
+                self._chains.add(
+                    chain, Verdict("RETURN"), source=source if network.prefix_length else None
+                )
+            self._chains.add(chain, _DROP)
+        return Goto(chain)
 
     def _refuse_all(self, port: ServicePort, target: Target, why: str) -> None:
         self._address(port, port.cluster_ip, target, why)

@@ -6,11 +6,18 @@ from pathlib import Path
 
 import pytest
 
-from svcc.grammar.address import Family
+from svcc.grammar.address import Family, parse_address
 from svcc.grammar.parse import parse
 from svcc.grammar.ruleset import RuleSet, load
 from svcc.verify.engine import LoadedRules, verify
+from svcc.verify.expectation import Case, Expectation, Frontend, Serve
+from svcc.verify.properties import REACHES
+from svcc.verify.prove import Prover, Violated
+from svcc.verify.records import index_rules
+from svcc.verify.regions import Region, Regions
 from svcc.verify.report import Report
+from svcc.verify.selection import Backend
+from svcc.verify.slices import Box
 from tests.support.damage import DAMAGE, HARMLESS, Change
 from tests.support.dumps import DUMPS, dump_objects, dump_settings
 
@@ -85,3 +92,25 @@ def test_rule_outside_the_model_makes_the_verdict_undecided(line: str) -> None:
     report = judge("clusterip-3ep", {Family.IPV4: loaded(folder, Family.IPV4, lines)})
     assert report.verdict == "undecided", report.to_text()
     assert f"line {entry + 1}" in report.to_text()
+
+
+def test_translation_to_where_the_packet_goes_anyway_is_none() -> None:
+    """The node port's own address and number as a backend: refusals still see the packet."""
+    rules = """\
+*nat
+-A PREROUTING -p tcp -m addrtype --dst-type LOCAL -m tcp --dport 30080 -j DNAT \
+--to-destination 192.168.7.10:30080
+COMMIT
+*filter
+-A INPUT -p tcp -m tcp --dport 30080 -m conntrack ! --ctstate DNAT -j DROP
+COMMIT
+"""
+    found = load(parse(rules, family=Family.IPV4, source="x"))
+    regions = Regions(
+        index_rules(found), Expectation(Family.IPV4, dump_settings("nodeport"), (), ())
+    )
+    port = Frontend(Family.IPV4, None, 6, 30080, "x", "node port")
+    backend = Backend(parse_address("192.168.7.10").value, 30080)
+    cases = (Case((), (Serve((backend,), False),)),)
+    cut = regions.cut(Region(port, cases, Box(0, 0, 6, 30080, 30080, True), False))
+    assert isinstance(Prover().region(cut.schema, cut.numbering)[REACHES], Violated)
