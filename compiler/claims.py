@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from typing import NamedTuple
 
-from svcc.compiler.errors import Position
-from svcc.compiler.objects import Objects, Origin, Service
+from svcc.compiler.objects import Objects, Service
 from svcc.compiler.resolve import is_forwarded
 
 Claim = tuple[object, ...]
 
 
-def conflicts(
-    objects: Objects, position: Callable[[Origin], Position]
-) -> Iterator[tuple[Origin, str]]:
-    """Where a Service claims what another one has, and what to say there."""
+class Conflict(NamedTuple):
+    """``claimant`` claims what ``owner``, which came first, has: ``frontend`` as text."""
+
+    owner: Service
+    claimant: Service
+    frontend: str
+
+
+def conflicts(objects: Objects) -> Iterator[Conflict]:
+    """Every frontend that a Service claims and an earlier one has."""
     owners: dict[Claim, Service] = {}
     for service in objects.services:
         if not is_forwarded(service):
@@ -22,11 +28,7 @@ def conflicts(
         for claim, shown in _claims(service):
             owner = owners.setdefault(claim, service)
             if owner is not service:
-                yield (
-                    service.origin,
-                    f"Services {owner.key} and {service.key} both claim {shown}; "
-                    f"{owner.key} stands at {position(owner.origin)}; change one of them",
-                )
+                yield Conflict(owner, service, shown)
 
 
 def _claims(service: Service) -> Iterator[tuple[Claim, str]]:

@@ -6,7 +6,7 @@ problem needs one the text is read a second time (:func:`locate`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +16,11 @@ MAX_DEPTH = 100
 """Nesting of objects and lists; no Kubernetes object comes near it."""
 
 Path = tuple[str | int, ...]
+
+
+def shorten(text: str) -> str:
+    """A text in quotes, safe to print and not too long."""
+    return repr(text if len(text) <= 60 else text[:57] + "...")
 
 
 class TextError(Exception):
@@ -28,9 +33,9 @@ class TextError(Exception):
         self.message = message
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Source:
-    """One input: its name in messages and its text."""
+    """One input: its name in messages, which no other input has, and its text."""
 
     name: str
     text: str
@@ -71,18 +76,7 @@ class Source:
             for document, path in wanted
             for length in range(len(path) + 1)
         }
-        found: dict[tuple[int, Path], tuple[int, int]] = {}
-        try:
-            if self.is_json:
-                from svcc.compiler import read_json
-
-                found = read_json.positions(self.text, asked)
-            if not found:
-                from svcc.compiler import read_yaml
-
-                found = read_yaml.positions(self.text, asked)
-        except TextError:
-            pass
+        found = self._places(asked)
         positions = {}
         for document, path in wanted:
             length = len(path)
@@ -92,24 +86,67 @@ class Source:
             positions[document, path] = Position(self.name, line, column)
         return positions
 
+    def _places(self, asked: set[tuple[int, Path]]) -> dict[tuple[int, Path], tuple[int, int]]:
+        """Line and column of the asked values that exist; nothing of a text that is broken."""
+        from svcc.compiler import read_json, read_yaml
+
+        if self.is_json:
+            try:
+                read_json.documents(self.text)
+            except TextError:
+                pass
+            else:
+                return read_json.positions(self.text, asked)
+        try:
+            return read_yaml.positions(self.text, asked)
+        except TextError:
+            return {}
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A value in a document of an input."""
+
+    source: Source
+    document: int = 0
+    path: Path = ()
+
 
 @dataclass(frozen=True, slots=True)
 class Complaint:
-    """A problem whose position is not known yet."""
+    """A problem whose position is not known yet.
 
-    source: Source
-    document: int
-    path: Path
+    Where it names a second place, that place's position stands between ``message`` and
+    ``rest``.
+    """
+
+    place: Place
     message: str
+    other: Place | None = None
+    rest: str = ""
 
 
-def problems_of(complaints: Iterable[Complaint]) -> list[Problem]:
-    """The complaints with their positions, each file read once."""
-    by_source: dict[str, list[Complaint]] = {}
-    for complaint in complaints:
-        by_source.setdefault(complaint.source.name, []).append(complaint)
-    problems = []
+def positions_of(places: Iterable[Place]) -> dict[Place, Position]:
+    """The positions of places, each input read once."""
+    by_source: dict[str, list[Place]] = {}
+    for place in places:
+        by_source.setdefault(place.source.name, []).append(place)
+    found: dict[Place, Position] = {}
     for group in by_source.values():
-        positions = group[0].source.locate((c.document, c.path) for c in group)
-        problems += [Problem(positions[c.document, c.path], c.message) for c in group]
+        positions = group[0].source.locate((place.document, place.path) for place in group)
+        for place in group:
+            found[place] = positions[place.document, place.path]
+    return found
+
+
+def problems_of(complaints: Sequence[Complaint]) -> list[Problem]:
+    """The complaints with their positions."""
+    others = [complaint.other for complaint in complaints if complaint.other is not None]
+    positions = positions_of([complaint.place for complaint in complaints] + others)
+    problems = []
+    for complaint in complaints:
+        message = complaint.message
+        if complaint.other is not None:
+            message += f"{positions[complaint.other]}{complaint.rest}"
+        problems.append(Problem(positions[complaint.place], message))
     return problems

@@ -6,8 +6,8 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
-from svcc.compiler.document import Complaint, Path, Source
-from svcc.grammar.address import Address, Network, parse_address, parse_network
+from svcc.compiler.document import Complaint, Path, Place, Source, shorten
+from svcc.grammar.address import Address, Family, Network, parse_address, parse_network
 
 Value = TypeVar("Value")
 
@@ -35,9 +35,10 @@ class Report:
         self.document = document
         self._complaints = complaints
 
-    def wrong(self, path: Path, message: str) -> None:
-        """Note a problem at a path."""
-        self._complaints.append(Complaint(self.source, self.document, path, message))
+    def wrong(self, path: Path, message: str, other: Place | None = None, rest: str = "") -> None:
+        """Note a problem at a path; ``other`` and ``rest`` as in a Complaint."""
+        place = Place(self.source, self.document, path)
+        self._complaints.append(Complaint(place, message, other, rest))
 
 
 class Fields:
@@ -83,7 +84,12 @@ class Fields:
         if value is None:
             return default
         if type(value) is float and value.is_integer() and abs(value) < 1 << 53:
+            # 80.0 reaches the API server as 80.
             value = int(value)
+        if type(value) is float:
+            wrong = "is out of range" if abs(value) > high else "is no whole number"
+            self.wrong(key, f"{value:g} {wrong}; write {low} to {high}")
+            return default
         if type(value) is not int:
             self.wrong(key, wrong_type(value, int))
             return default
@@ -97,7 +103,8 @@ class Fields:
         """One of a few words."""
         value = self.text(key, default)
         if value not in choices:
-            self.wrong(key, f"{shorten(value)} is not known; write {' or '.join(choices)}")
+            known = " or ".join(filter(None, choices))
+            self.wrong(key, f"{shorten(value)} is not known; write {known}")
             return default
         return value
 
@@ -107,8 +114,8 @@ class Fields:
         if value and not is_name(value, what):
             self.wrong(
                 key,
-                f"{shorten(value)} is not a valid name; use lower case letters, digits and "
-                f"hyphens{' and dots' if what == 'subdomain' else ''}",
+                f"{shorten(value)} is not a valid name; use lower case letters, digits"
+                f"{', hyphens and dots' if what == 'subdomain' else ' and hyphens'}",
             )
             return default
         return value
@@ -190,11 +197,6 @@ def is_name(text: str, what: str) -> bool:
     return bool((_SUBDOMAIN if what == "subdomain" else _LABEL).match(text))
 
 
-def shorten(text: str) -> str:
-    """A text in quotes, safe to print and not too long."""
-    return repr(text if len(text) <= 60 else text[:57] + "...")
-
-
 def wrong_type(value: Any, wanted: type) -> str:
     """What to say of a value of the wrong type."""
     kind = _JSON_TYPES.get(type(value), "something else")
@@ -211,6 +213,40 @@ def wrong_type(value: Any, wanted: type) -> str:
 def address(text: str) -> Address:
     """One IP address."""
     return parse_address(checked(text))
+
+
+_SPECIAL = [
+    (parse_network(text), what)
+    for text, what in (
+        ("0.0.0.0/32", "the unspecified address"),
+        ("::/128", "the unspecified address"),
+        ("127.0.0.0/8", "a loopback address"),
+        ("::1/128", "a loopback address"),
+        ("169.254.0.0/16", "a link-local address"),
+        ("fe80::/10", "a link-local address"),
+        ("224.0.0.0/24", "a link-local multicast address"),
+        ("ff02::/16", "a link-local multicast address"),
+    )
+]
+_SPECIAL_FIRST_BYTE = {
+    Family.IPV4: frozenset((0, 127, 169, 224)),
+    Family.IPV6: frozenset((0, 0xFE, 0xFF)),
+}
+
+
+def remote_address(text: str) -> Address:
+    """An address that another host can have.
+
+    Source: k8s.io/kubernetes pkg/apis/core/validation ValidateNonSpecialIP, which guards
+    endpoints and externalIPs.
+    """
+    found = address(text)
+    # Millions of addresses come this way, and few of them need the closer look.
+    if found.value >> found.family.bits - 8 in _SPECIAL_FIRST_BYTE[found.family]:
+        for special, what in _SPECIAL:
+            if special.holds(found):
+                raise ValueError(f"{text!r} is {what}; no other host can be reached there")
+    return found
 
 
 def network(text: str) -> Network:

@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
-import sys
+import gc
 from collections.abc import Iterator, Sequence
-from pathlib import Path
+from contextlib import contextmanager
 from typing import Any, BinaryIO
 
 from svcc.compiler import validate
-from svcc.compiler.claims import conflicts
-from svcc.compiler.document import MAX_DEPTH, Complaint, Source, TextError, problems_of
-from svcc.compiler.document import Path as FieldPath
+from svcc.compiler.claims import Conflict, conflicts
+from svcc.compiler.document import (
+    MAX_DEPTH,
+    Complaint,
+    Path,
+    Place,
+    Source,
+    TextError,
+    problems_of,
+    shorten,
+)
 from svcc.compiler.errors import InputError, Position, Problem
-from svcc.compiler.fields import Fields, Report, shorten
+from svcc.compiler.fields import Fields, Report
+from svcc.compiler.inputs import read_inputs, source_of
 from svcc.compiler.objects import Objects, Origin
 
-SUFFIXES = (".yaml", ".yml", ".json")
-STANDARD_INPUT = "<stdin>"
 MAX_PROBLEMS = 200
+MAX_KIND = 63
 
 _LISTS = {"List", "ServiceList", "EndpointsList", "EndpointSliceList", "NodeList"}
 
@@ -36,53 +44,22 @@ def load(
         InputError: everything that is wrong with the input.
     """
     loader = _Loader()
-    for name, read in _inputs(paths, recursive, stdin, loader.problems):
-        loader.source(name, read)
-    return loader.finish()
+    with _no_collection():
+        for name, data in read_inputs(paths, recursive, stdin, loader.problems):
+            loader.source(name, data)
+        return loader.finish()
 
 
-def read_source(name: str, data: bytes) -> Source:
-    """The text of an input.
-
-    Raises:
-        InputError: it is not UTF-8.
-    """
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Without garbage collection, which would look through millions of live values in vain."""
+    enabled = gc.isenabled()
+    gc.disable()
     try:
-        return Source(name, data.decode("utf-8-sig"))
-    except UnicodeDecodeError as error:
-        before = data[: error.start]
-        line = before.count(b"\n") + 1
-        column = error.start - before.rfind(b"\n")
-        message = f"byte 0x{data[error.start]:02x} is not UTF-8; save the file as UTF-8"
-        raise InputError([Problem(Position(name, line, column), message)]) from None
-
-
-def _inputs(
-    paths: Sequence[str], recursive: bool, stdin: BinaryIO | None, problems: list[Problem]
-) -> Iterator[tuple[str, bytes]]:
-    for text in paths:
-        if text == "-":
-            yield STANDARD_INPUT, (stdin or sys.stdin.buffer).read()
-            continue
-        path = Path(text)
-        try:
-            files = _files(path, recursive)
-            if not files:
-                wanted = ", ".join(f"*{suffix}" for suffix in SUFFIXES)
-                deeper = "" if recursive else "; -R looks into subfolders"
-                problems.append(Problem(Position(text), f"no {wanted} in this folder{deeper}"))
-            for file in files:
-                yield str(file), file.read_bytes()
-        except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or str(error)
-            problems.append(Problem(Position(text), f"cannot read: {reason}"))
-
-
-def _files(path: Path, recursive: bool) -> list[Path]:
-    if not path.is_dir():
-        return [path]
-    entries = path.rglob("*") if recursive else path.iterdir()
-    return sorted(e for e in entries if e.suffix in SUFFIXES and e.is_file())
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 class _Loader:
@@ -90,13 +67,14 @@ class _Loader:
         self.problems: list[Problem] = []
         self._objects = Objects()
         self._complaints: list[Complaint] = []
-        self._seen: dict[tuple[str, str, str], tuple[Source, Origin]] = {}
+        self._seen: dict[tuple[str, str, str], Origin] = {}
         self._sources: dict[str, Source] = {}
+        self._is_empty = True
 
     def source(self, name: str, data: bytes) -> None:
         """Load one input."""
         try:
-            source = read_source(name, data)
+            source = source_of(name, data)
         except InputError as error:
             self.problems.extend(error.problems)
             return
@@ -108,24 +86,45 @@ class _Loader:
             return
         for number, value in enumerate(documents):
             if value is not None:
+                self._is_empty = False
                 self._value(value, (), 0, Report(source, number, self._complaints))
 
     def finish(self) -> Objects:
         """The objects, if nothing was wrong."""
-        if not self._complaints and not self.problems:
-            for origin, message in conflicts(self._objects, self._position):
-                source = self._sources[origin.file]
-                self._complaints.append(Complaint(source, origin.document, origin.path, message))
-        problems = self.problems + problems_of(self._complaints[:MAX_PROBLEMS])
+        if self._is_empty and not self.problems and self._sources:
+            # Most likely the command before the pipe failed; no rules would come of it.
+            message = "no object in this input; an empty List (items: []) says there is none"
+            self.problems.append(Problem(Position(next(iter(self._sources))), message))
+        for found in conflicts(self._objects):
+            if found.owner.name and found.claimant.name:
+                self._conflict(found)
+        complaints = list(dict.fromkeys(self._complaints))
+        more = len(complaints) - MAX_PROBLEMS
+        problems = self.problems + problems_of(complaints[:MAX_PROBLEMS])
+        if more > 0:
+            name = complaints[MAX_PROBLEMS].place.source.name
+            message = f"{more} more problems, not listed; mend the first {MAX_PROBLEMS}"
+            problems.append(Problem(Position(name), message))
         if problems:
             raise InputError(list(dict.fromkeys(problems)))
         return self._objects
 
-    def _position(self, origin: Origin) -> Position:
-        key = (origin.document, origin.path)
-        return self._sources[origin.file].locate([key])[key]
+    def _conflict(self, found: Conflict) -> None:
+        owner, claimant = found.owner, found.claimant
+        self._complaints.append(
+            Complaint(
+                self._place(claimant.origin),
+                f"Services {owner.key} and {claimant.key} both claim {found.frontend}; "
+                f"{owner.key} stands at ",
+                self._place(owner.origin),
+                "; change one of them",
+            )
+        )
 
-    def _value(self, value: Any, path: FieldPath, depth: int, report: Report) -> None:
+    def _place(self, origin: Origin) -> Place:
+        return Place(self._sources[origin.file], origin.document, origin.path)
+
+    def _value(self, value: Any, path: Path, depth: int, report: Report) -> None:
         if not isinstance(value, dict):
             report.wrong(path, "this is no Kubernetes object; it needs apiVersion and kind")
             return
@@ -134,13 +133,16 @@ class _Loader:
             missing = "kind" if not isinstance(kind, str) or not kind else "apiVersion"
             report.wrong(path, f"{missing} is missing; every object needs apiVersion and kind")
             return
+        if not (len(kind) <= MAX_KIND and kind.isascii() and kind.isalnum()):
+            report.wrong((*path, "kind"), f"kind: {shorten(kind)} is no kind of object")
+            return
         if kind in _LISTS:
             self._list(value, path, depth, report)
             return
         origin = Origin(report.source.name, report.document, path)
         self._object(kind, version, Fields(value, path, report), origin, report)
 
-    def _list(self, value: dict[str, Any], path: FieldPath, depth: int, report: Report) -> None:
+    def _list(self, value: dict[str, Any], path: Path, depth: int, report: Report) -> None:
         items = value.get("items")
         if items is None:
             return
@@ -190,15 +192,20 @@ class _Loader:
         namespace, name = meta.get("namespace"), meta.get("name")
         if not isinstance(name, str):
             return True
-        key = (kind, namespace if isinstance(namespace, str) and kind != "Node" else "", name)
-        before = self._seen.setdefault(key, (report.source, origin))[1]
+        if kind == "Node":
+            namespace = ""
+        elif not isinstance(namespace, str) or not namespace:
+            namespace = validate.DEFAULT_NAMESPACE
+        key = (kind, namespace, name)
+        before = self._seen.setdefault(key, origin)
         if before is origin:
             return True
-        shown = name if kind == "Node" else f"{key[1] or 'default'}/{name}"
-        fields.wrong(
-            None,
-            f"{kind} {shorten(shown)} stands here for the second time, first at "
-            f"{self._position(before)}; leave one out",
+        shown = name if kind == "Node" else f"{namespace}/{name}"
+        report.wrong(
+            origin.path,
+            f"{kind} {shorten(shown)} stands here for the second time, first at ",
+            self._place(before),
+            "; leave one out",
         )
         return False
 

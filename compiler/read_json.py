@@ -6,7 +6,7 @@ import json
 import re
 from typing import Any
 
-from svcc.compiler.document import MAX_DEPTH, Path, TextError
+from svcc.compiler.document import MAX_DEPTH, Path, TextError, shorten
 
 _SPACE = re.compile(r"[ \t\r\n\ufeff]*")
 _SCALAR = re.compile(r'"(?:[^"\\]|\\.)*"|[^\s,\]}:]+', re.DOTALL)
@@ -30,7 +30,9 @@ def documents(text: str) -> list[Any]:
         raise TextError(error.lineno, error.colno, f"not JSON: {error.msg}") from None
     except _RepeatedKeyError as error:
         line, column = _find_repeated(text, error.key)
-        raise TextError(line, column, f"key {error.key!r} stands twice in one object") from None
+        raise TextError(
+            line, column, f"key {shorten(error.key)} stands twice in one object"
+        ) from None
     except RecursionError:
         line, column = _too_deep(text)
         raise TextError(line, column, f"nested deeper than {MAX_DEPTH} levels") from None

@@ -1,8 +1,8 @@
 """YAML as Kubernetes reads it: PyYAML's C parser for the events, scalars its own way.
 
-The API machinery converts YAML to JSON with sigs.k8s.io/yaml, which is go-yaml version 2:
-YAML 1.1 booleans (``yes``, ``on``), no base-60 numbers, dates stay strings, octal with a
-leading zero.
+The API machinery converts YAML to JSON with sigs.k8s.io/yaml, whose scalars are those of
+goyaml.v2/resolve.go: YAML 1.1 booleans (``yes``, ``on``), no base-60 numbers, dates stay
+strings, octal with a leading zero.
 """
 
 from __future__ import annotations
@@ -11,19 +11,20 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from svcc.compiler.document import MAX_DEPTH, Path, TextError
+from svcc.compiler.document import MAX_DEPTH, Path, TextError, shorten
 
-MAX_NODES = 5_000_000
-"""Values in a document with its aliases written out."""
+MAX_ALIASED = 1_000_000
+"""Values that the aliases of a document may stand for."""
 
 _TRUE = frozenset({"y", "Y", "yes", "Yes", "YES", "true", "True", "TRUE", "on", "On", "ON"})
 _FALSE = frozenset({"n", "N", "no", "No", "NO", "false", "False", "FALSE", "off", "Off", "OFF"})
 _NULL = frozenset({"", "~", "null", "Null", "NULL"})
 _NOT_A_NUMBER = frozenset({".nan", ".NaN", ".NAN"})
 _INFINITY = re.compile(r"[-+]?\.(?:inf|Inf|INF)\Z")
-_FLOAT = re.compile(r"[-+]?[0-9]*\.?[0-9]+(?:[eE][-+][0-9]+)?\Z")
+_FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?\Z")
 _INTEGER = re.compile(r"([-+]?)(0[xX][0-9a-fA-F]+|0[bB][01]+|0[oO]?[0-7]+|0|[1-9][0-9]*)\Z")
 _MAX_DIGITS = 400
+"""Longer numbers fit no field, and take long to convert."""
 
 
 def plain_scalar(text: str) -> Any:
@@ -41,20 +42,19 @@ def plain_scalar(text: str) -> Any:
 
 
 def _number(text: str) -> Any:
-    plain = text.replace("_", "")
-    if len(plain) <= _MAX_DIGITS:
-        match = _INTEGER.match(plain)
-        if match:
-            value = _integer(match[2])
-            return -value if match[1] == "-" else value
-        if _FLOAT.match(plain):
-            return float(plain)
+    plain = text.replace("_", "") if text[0] != "." else text
+    match = _INTEGER.match(plain)
+    if match:
+        value = _integer(match[2]) if len(plain) <= _MAX_DIGITS else float("inf")
+        return -value if match[1] == "-" else value
+    if _FLOAT.match(plain):
+        return float(plain)
     if text in _NOT_A_NUMBER or _INFINITY.match(text):
         return float(text.replace(".", "", 1).lower())
     return text
 
 
-def _integer(digits: str) -> int:
+def _integer(digits: str) -> float:
     prefix = digits[:2].lower()
     if prefix == "0x":
         return int(digits, 16)
@@ -111,13 +111,14 @@ class _Builder:
         self._asked = asked
         self._stack: list[_Open] = []
         self._anchors: dict[str, tuple[Any, int]] = {}
+        self._aliased = 0
 
     def start(self, is_mapping: bool, event: Any) -> None:
         if len(self._stack) >= MAX_DEPTH:
-            _fail(event, f"nested deeper than {MAX_DEPTH} levels")
+            raise _error(event, f"nested deeper than {MAX_DEPTH} levels")
         self._note(event)
         if self._stack and self._stack[-1].is_mapping and self._stack[-1].key is _NO_KEY:
-            _fail(event, "a key must be a plain value, not a mapping or list")
+            raise _error(event, "a key must be a plain value, not a mapping or list")
         self._stack.append(_Open(is_mapping, event.anchor))
 
     def end(self, event: Any) -> None:
@@ -149,13 +150,15 @@ class _Builder:
     def alias(self, event: Any) -> None:
         known = self._anchors.get(event.anchor)
         if known is None:
-            _fail(event, f"alias *{event.anchor} has no anchor before it")
-        assert known is not None
+            raise _error(event, f"alias {shorten(event.anchor)} has no anchor before it")
         parent = self._stack[-1] if self._stack else None
         if parent is not None and parent.is_mapping and parent.key is _NO_KEY:
             self._take_key(parent, known[0], event)
             return
         self._note(event)
+        self._aliased += known[1]
+        if self._aliased > MAX_ALIASED:
+            raise _error(event, f"the aliases stand for more than {MAX_ALIASED} values")
         self._add(*known, event)
 
     def _take_key(self, parent: _Open, value: Any, event: Any) -> None:
@@ -163,10 +166,10 @@ class _Builder:
             parent.key = _MERGE
             return
         if isinstance(value, dict | list):
-            _fail(event, "a key must be a plain value, not a mapping or list")
+            raise _error(event, "a key must be a plain value, not a mapping or list")
         key = _key_text(value)
         if key in parent.value:
-            _fail(event, f"key {key!r} stands twice in one mapping")
+            raise _error(event, f"key {shorten(key)} stands twice in one mapping")
         parent.key = key
 
     def _add(self, value: Any, weight: int, event: Any) -> None:
@@ -175,15 +178,13 @@ class _Builder:
             return
         parent = self._stack[-1]
         parent.weight += weight
-        if parent.weight > MAX_NODES:
-            _fail(event, f"more than {MAX_NODES} values when its aliases are written out")
         if not parent.is_mapping:
             parent.value.append(value)
             return
         if parent.key is _MERGE:
             merged = value if isinstance(value, list) else [value]
             if not all(isinstance(item, dict) for item in merged):
-                _fail(event, "<< merges mappings only")
+                raise _error(event, "<< merges mappings only")
             parent.merges.extend(merged)
         else:
             parent.value[parent.key] = value
@@ -212,15 +213,17 @@ def _key_text(value: Any) -> str:
 def _tagged(event: Any, tag: str) -> Any:
     kind = tag.removeprefix("tag:yaml.org,2002:")
     value = plain_scalar(event.value)
+    if kind == "float" and type(value) is int:
+        return float(value)
     wanted = {"int": int, "float": float, "bool": bool, "null": type(None)}.get(kind)
     if wanted is None or type(value) is not wanted:
-        _fail(event, f"tag {tag!r} is not supported here; leave it out")
+        raise _error(event, f"tag {shorten(tag)} is not supported here; leave it out")
     return value
 
 
-def _fail(event: Any, message: str) -> None:
+def _error(event: Any, message: str) -> TextError:
     mark = event.start_mark
-    raise TextError(mark.line + 1, mark.column + 1, message)
+    return TextError(mark.line + 1, mark.column + 1, message)
 
 
 def _build(text: str, asked: set[Path] | None) -> Iterator[_Builder]:
@@ -248,10 +251,14 @@ def _build(text: str, asked: set[Path] | None) -> Iterator[_Builder]:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         line, column = (mark.line + 1, mark.column + 1) if mark else (1, 1)
-        raise TextError(line, column, f"not YAML: {error.problem or error.context}") from None
+        message = f"not YAML: {error.problem or error.context}"
+        if mark and text[mark.index : mark.index + 1] == "\t":
+            message = "not YAML: a tab; indent with blanks"
+        raise TextError(line, column, message) from None
     except yaml.reader.ReaderError as error:
-        line = text.count("\n", 0, error.position) + 1
-        column = error.position - text.rfind("\n", 0, error.position)
+        # The C parser counts bytes.
+        before = text.encode()[: error.position].decode(errors="ignore")
+        line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
         raise TextError(line, column, f"not YAML: {error.reason}") from None
     except yaml.YAMLError as error:
         raise TextError(1, 1, f"not YAML: {' '.join(str(error).split())}") from None

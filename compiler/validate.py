@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Literal
 
-from svcc.compiler.fields import Fields, address, is_name, network, shorten
+from svcc.compiler.document import shorten
+from svcc.compiler.fields import Fields, address, is_name, network, remote_address
 from svcc.compiler.objects import (
     Endpoint,
     EndpointPort,
@@ -25,6 +26,7 @@ from svcc.grammar.address import Address, Family
 
 SERVICE_NAME_LABEL = "kubernetes.io/service-name"
 ZONE_LABELS = ("topology.kubernetes.io/zone", "failure-domain.beta.kubernetes.io/zone")
+DEFAULT_NAMESPACE = "default"
 DEFAULT_AFFINITY_TIMEOUT = 10800
 MAX_AFFINITY_TIMEOUT = 86400
 
@@ -48,12 +50,12 @@ def _policy(fields: Fields, key: str) -> Policy:
 
 
 def metadata(fields: Fields, *, what: str = "subdomain") -> tuple[str, str]:
-    """Namespace ("default" where there is none, as kubectl has it) and name."""
+    """Namespace (kubectl's default where there is none) and name."""
     meta = fields.object("metadata")
     name = meta.name("name", what=what)
     if not meta.has("name"):
         meta.wrong(None, "name is missing; every object has one")
-    return meta.name("namespace", default="default"), name
+    return meta.name("namespace") or DEFAULT_NAMESPACE, name
 
 
 def service(fields: Fields, origin: Origin) -> Service:
@@ -74,7 +76,7 @@ def service(fields: Fields, origin: Origin) -> Service:
         headless,
         () if kind == "ExternalName" else cluster_ips,
         ports,
-        tuple(spec.texts("externalIPs", address)),
+        tuple(spec.texts("externalIPs", remote_address)),
         tuple(_ingress(fields)),
         tuple(spec.texts("loadBalancerSourceRanges", network)),
         _policy(spec, "internalTrafficPolicy"),
@@ -114,6 +116,7 @@ def _address_or_empty(text: str) -> Address | None:
 def _ports(spec: Fields) -> Iterator[ServicePort]:
     names: set[str] = set()
     numbers: set[tuple[int, str]] = set()
+    node_ports: set[tuple[int, str]] = set()
     listed = list(spec.objects("ports"))
     for fields in listed:
         name = fields.name("name")
@@ -129,8 +132,11 @@ def _ports(spec: Fields) -> Iterator[ServicePort]:
             fields.wrong("name", f"two ports have the name {name!r}")
         if number and (number, protocol) in numbers:
             fields.wrong("port", f"two ports have the number {number}/{protocol}")
+        if node_port and (node_port, protocol) in node_ports:
+            fields.wrong("nodePort", f"two ports have the node port {node_port}/{protocol}")
         names.add(name)
         numbers.add((number, protocol))
+        node_ports.add((node_port, protocol))
         if number:
             yield ServicePort(name, protocol, number, node_port)
 
@@ -184,7 +190,7 @@ def _endpoint_ports(fields: Fields) -> Iterator[EndpointPort]:
 
 def _endpoints(fields: Fields, family: Family) -> Iterator[Endpoint]:
     for entry in fields.objects("endpoints"):
-        addresses = entry.texts("addresses", address)
+        addresses = entry.texts("addresses", remote_address)
         conditions = entry.object("conditions")
         ready = conditions.flag("ready", True)
         serving = conditions.flag("serving", True)
@@ -213,7 +219,7 @@ def endpoints(fields: Fields, origin: Origin) -> list[EndpointSlice]:
         ports = tuple(_endpoint_ports(subset))
         by_family: dict[Family, list[Endpoint]] = {}
         for entry in subset.objects("addresses"):
-            value = entry.read("ip", address)
+            value = entry.read("ip", remote_address)
             if value is None:
                 if not entry.has("ip"):
                     entry.wrong(None, "ip is missing")
@@ -222,7 +228,7 @@ def endpoints(fields: Fields, origin: Origin) -> list[EndpointSlice]:
             endpoint = Endpoint(value, node_name=node or None)
             by_family.setdefault(value.family, []).append(endpoint)
         for entry in subset.objects("notReadyAddresses"):
-            entry.read("ip", address)
+            entry.read("ip", remote_address)
         for family, members in by_family.items():
             found.append(
                 EndpointSlice(

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Callable
 from pathlib import Path
 
+import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -15,9 +17,15 @@ from svcc.compiler.load import load
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "examples").rglob("*.yaml"))
 TEXTS = [path.read_bytes() for path in EXAMPLES]
+JSON_TEXTS = [
+    b"\n".join(json.dumps(value, indent=1).encode() for value in yaml.safe_load_all(text))
+    for text in TEXTS
+]
 TOKENS = (b"*", b"&a ", b"[", b"]", b"{", b"}", b": ", b"- ", b"\n", b"'", b'"', b"!!binary ",
           b"\t", b"\x00", b"\xff", b"<<: ", b"null", b"99999999999999999999", b"-1", b"? ",
-          b"%YAML 9.9\n", b"--- ", b"...\n", b".inf", b"|\n", b"\xef\xbb\xbf")  # fmt: skip
+          b"%YAML 9.9\n", b"--- ", b"...\n", b".inf", b"|\n", b"\xef\xbb\xbf", b",",
+          b"\\u0000", b"\\ud800", b"1e999", b"NaN", b'"kind": 1, ', b"[" * 3000,
+          b"9" * 5000)  # fmt: skip
 
 
 def said(run: Callable[[], object]) -> list[str] | None:
@@ -45,7 +53,7 @@ def test_any_bytes(data: bytes) -> None:
 
 @settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
-    st.sampled_from(TEXTS),
+    st.sampled_from(TEXTS + JSON_TEXTS),
     st.lists(
         st.tuples(st.floats(0, 1), st.sampled_from(TOKENS), st.integers(0, 12)),
         min_size=1,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -164,6 +165,37 @@ def test_bad_files(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(InputError) as caught:
         resolved(file=text, folder=tmp_path)
     assert message in str(caught.value)
+
+
+def test_a_setting_is_blamed_where_it_was_given(tmp_path: Path) -> None:
+    two = "10.0.0.0/8,10.1.0.0/16"
+
+    def blamed(**given: Any) -> str:
+        with pytest.raises(InputError) as caught:
+            resolved(folder=tmp_path, **given)
+        return str(caught.value).split(": error:")[0]
+
+    file = f"detectLocalMode: ClusterCIDR\nclusterCIDR: {two}\n"
+    assert blamed(file=file) == f"{tmp_path}/config.yaml:4:14"
+    assert blamed(environment={"SVCC_CLUSTER_CIDR": two}, file=file) == "SVCC_CLUSTER_CIDR"
+    assert blamed(flags=Overrides(cluster_cidr=two), file=file) == "--cluster-cidr"
+    assert blamed(file="hostnameOverride: other\n") == f"{tmp_path}/config.yaml:3:19"
+    assert blamed(environment={"SVCC_NODE": "other"}) == "SVCC_NODE"
+    absent = "detectLocalMode: BridgeInterface\n"
+    assert blamed(file=absent) == "--pod-bridge-interface"
+
+
+def test_interface_names() -> None:
+    longest = "a" * 15
+    bridge = Overrides(detect_local_mode="BridgeInterface", pod_bridge_interface=longest)
+    assert resolved(bridge).pods.in_interface == longest
+    prefix = Overrides(detect_local_mode="InterfaceNamePrefix", pod_interface_name_prefix=longest)
+    with pytest.raises(InputError, match="is no such prefix"):
+        resolved(prefix)
+    for name in ("eth 0", "eth+", "a/b", 'x" -j ACCEPT', "ä"):
+        named = Overrides(detect_local_mode="BridgeInterface", pod_bridge_interface=name)
+        with pytest.raises(InputError, match="is no interface's name"):
+            resolved(named)
 
 
 def test_a_file_of_another_kind(tmp_path: Path) -> None:

@@ -98,7 +98,22 @@ def test_folder(tmp_path: Path) -> None:
         ("1_000", 1000),
         ("-1", -1),
         ("1e+3", 1000.0),
-        ("1e3", "1e3"),
+        ("1e3", 1000.0),
+        ("1.", 1.0),
+        (".5", 0.5),
+        ("1_0.5", 10.5),
+        ("0b11", 3),
+        ("-0x10", -16),
+        (".inf", float("inf")),
+        ("-.INF", float("-inf")),
+        ("y", True),
+        ("No", False),
+        ("nO", "nO"),
+        ("1:2:3", "1:2:3"),
+        ("0x", "0x"),
+        ("12h", "12h"),
+        ("-", "-"),
+        ("18446744073709551616", 18446744073709551616),
         ("09", 9.0),
         ("1.2.3.4", "1.2.3.4"),
         ("fd00::1", "fd00::1"),
@@ -145,7 +160,7 @@ BAD = [
         "<stdin>:11:3: error: key 'clusterIP' stands twice in one mapping",
     ),
     (SERVICE + "  a: [1\n", "<stdin>:12:1: error: not YAML: did not find expected ',' or ']'"),
-    (SERVICE + "  a: *nobody\n", "<stdin>:11:6: error: alias *nobody has no anchor before it"),
+    (SERVICE + "  a: *nobody\n", "<stdin>:11:6: error: alias 'nobody' has no anchor before it"),
     ("kind: Service\n", "<stdin>:1:1: error: apiVersion is missing; every object needs "
      "apiVersion and kind"),
     ("- 1\n", "<stdin>:1:1: error: this is no Kubernetes object; it needs apiVersion and kind"),
@@ -198,6 +213,120 @@ def test_node_ports_are_claimed_per_protocol() -> None:
     assert "shop/web and shop/api both claim node port 30080/TCP" in problem
     both[1] = both[1].replace("nodePort: 30080", "nodePort: 30080\n    protocol: UDP")
     assert len(read("---\n".join(both)).services) == 2
+
+
+def test_one_input_given_twice(tmp_path: Path) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_text(SERVICE)
+    with pytest.raises(InputError) as caught:
+        load([str(tmp_path), str(path)])
+    assert str(caught.value) == f"{path}: error: this input is given twice; leave one out"
+
+
+def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").symlink_to(tmp_path / "nowhere")
+    (tmp_path / "b.yaml").write_text(SERVICE)
+    assert len(load([str(tmp_path)]).services) == 1
+    with pytest.raises(InputError) as caught:
+        load([str(tmp_path / "a.yaml"), "x\0y", str(tmp_path / "b.yaml" / "c")])
+    assert [problem.message for problem in caught.value.problems] == [
+        "cannot read: No such file or directory",
+        "cannot read: Not a directory",
+        "cannot read: embedded null byte",
+    ]
+
+
+def test_an_empty_list_is_fine_and_an_empty_input_is_not() -> None:
+    assert read("apiVersion: v1\nkind: List\nitems: []\n") == Objects()
+    for text in ("", "---\n", "# nothing\n", "null"):
+        assert problems(text) == [
+            "<stdin>: error: no object in this input; an empty List (items: []) says there is none"
+        ]
+
+
+def test_flow_style_yaml_begins_like_json() -> None:
+    text = "{apiVersion: v1, kind: Service, metadata: {name: %s}, spec: {}}\n"
+    assert len(read(text % "web").services) == 1
+    (problem,) = problems("---\n" + text % "web" + "---\n" + text % "Web")
+    assert problem.startswith("<stdin>:4:50: error: metadata.name: 'Web'")
+    (problem,) = problems(text % "Web")
+    assert problem.startswith("<stdin>:1:50: error: metadata.name: 'Web'")
+
+
+def test_thousands_of_problems_are_counted_and_found_in_one_reading() -> None:
+    text = "".join("---\n" + SERVICE.replace("web", f"web-{i}") for i in range(3000))
+    found = problems(text)
+    assert len(found) == 201
+    assert found[0] == "<stdin>: error: 2799 more problems, not listed; mend the first 200"
+    found = problems("".join("---\n" + SERVICE for _ in range(3000)))
+    assert found[-1].endswith("first at <stdin>:2:1; leave one out")
+
+
+def test_large_documents_are_no_alias_bombs() -> None:
+    endpoint = "- {addresses: [10.0.0.1], conditions: {ready: true}, nodeName: a}\n"
+    text = (
+        "apiVersion: discovery.k8s.io/v1\nkind: EndpointSlice\naddressType: IPv4\n"
+        "metadata: &meta {name: web-1, labels: {kubernetes.io/service-name: web}}\n"
+        "copy: *meta\nmore: {<<: *meta, name: other}\nendpoints:\n" + endpoint * 5000
+    )
+    (found,) = read(text).slices
+    assert len(found.endpoints) == 5000
+
+
+def test_what_kubectl_prints_beside_the_fields_that_matter() -> None:
+    text = """\
+apiVersion: v1
+items:
+- apiVersion: v1
+  kind: Service
+  metadata:
+    annotations:
+      kubectl.kubernetes.io/last-applied-configuration: |
+        {"apiVersion":"v1","kind":"Service"}
+    creationTimestamp: "2026-11-23T07:00:00Z"
+    labels: null
+    managedFields:
+    - {apiVersion: v1, fieldsType: FieldsV1, fieldsV1: {"f:spec": {"f:ports": {".": {}}}}}
+    name: web
+    namespace: shop
+    resourceVersion: "12"
+    uid: 4c1d8f2a-0000-4000-8000-000000000000
+  spec:
+    allocateLoadBalancerNodePorts: true
+    clusterIP: 10.96.0.1
+    clusterIPs: [10.96.0.1, "fd00:96::1"]
+    externalIPs: null
+    internalTrafficPolicy: Cluster
+    ipFamilies: [IPv4, IPv6]
+    ipFamilyPolicy: PreferDualStack
+    ports:
+    - {name: http, nodePort: null, port: 80, protocol: TCP, targetPort: http, appProtocol: http}
+    selector: {app: web}
+    sessionAffinity: None
+    type: ClusterIP
+  status:
+    loadBalancer: {}
+- apiVersion: v1
+  kind: Node
+  metadata: {name: node-a, creationTimestamp: null, labels: {topology.kubernetes.io/zone: z1}}
+  spec: {podCIDR: 10.244.1.0/24, podCIDRs: [10.244.1.0/24, "fd00:244:1::/64"]}
+  status:
+    addresses:
+    - {address: node-a, type: Hostname}
+    - {address: 203.0.113.7, type: ExternalIP}
+    - {address: 192.168.7.10, type: InternalIP}
+    - {address: "fd00:7::10", type: InternalIP}
+kind: List
+metadata:
+  resourceVersion: ""
+"""
+    objects = read(text)
+    (service,) = objects.services
+    assert [str(address) for address in service.cluster_ips] == ["10.96.0.1", "fd00:96::1"]
+    (node,) = objects.nodes
+    assert [str(a) for a in node.addresses] == ["192.168.7.10", "fd00:7::10", "203.0.113.7"]
+    assert [str(c) for c in node.pod_cidrs] == ["10.244.1.0/24", "fd00:244:1::/64"]
+    assert node.zone == "z1"
 
 
 HOSTILE = {
