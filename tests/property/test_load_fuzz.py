@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from copy import deepcopy
 from pathlib import Path
+from typing import Any
 
 import yaml
 from hypothesis import HealthCheck, given, settings
@@ -77,3 +79,38 @@ def test_damaged_configuration(tmp_path: Path, place: float, token: bytes, remov
     damaged = tmp_path / "config.yaml"
     damaged.write_bytes(text[:at] + token + text[at + removed :])
     assert said(lambda: load_configuration(str(damaged))) != []
+
+
+ODD_VALUES: st.SearchStrategy[Any] = st.sampled_from(
+    (None, True, 0, -1, 1 << 70, 1.5, float("inf"), "", "None", "a b", "10.0.0.1", [], {}, [[]],
+     [None], [0], [{}], {"a": None}, {"": []}, "x" * 300, "\n-A INPUT -j ACCEPT")
+)  # fmt: skip
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    if path:
+        yield path
+    inner = value.items() if isinstance(value, dict) else enumerate(value)
+    for key, item in inner:
+        if isinstance(item, dict | list):
+            yield from places(item, (*path, key))
+        else:
+            yield (*path, key)
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.sampled_from(TEXTS), st.data(), st.booleans())
+def test_any_value_anywhere(text: bytes, data: st.DataObject, as_json: bool) -> None:
+    documents = [value for value in yaml.safe_load_all(text) if value is not None]
+    for _ in range(data.draw(st.integers(1, 3))):
+        path = data.draw(st.sampled_from(list(places(documents))))
+        parent: Any = documents
+        for key in path[:-1]:
+            parent = parent[key]
+        parent[path[-1]] = deepcopy(data.draw(ODD_VALUES))
+    if as_json:
+        # JSON itself has no infinity; the loader must refuse Python's word for it.
+        damaged = "\n".join(json.dumps(value) for value in documents)
+    else:
+        damaged = yaml.safe_dump_all(documents)
+    only_input_errors(damaged.encode())
