@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from svcc.compiler.objects import Objects, Service
-from svcc.compiler.resolve import is_forwarded
+from svcc.compiler.ours import is_forwarded
 
 Claim = tuple[object, ...]
 

@@ -11,14 +11,10 @@ from collections.abc import Iterable
 
 from svcc.compiler.ir import LOOPBACK, PROTOCOL_NUMBERS, Forwarding, HealthCheck, ServicePort
 from svcc.compiler.objects import EndpointSlice, Objects, Service
+from svcc.compiler.ours import is_forwarded, left_to_others
 from svcc.compiler.settings import NodeSettings
 from svcc.compiler.topology import select
 from svcc.grammar.address import Address, Family, Network
-
-SKIP_LABELS = (
-    "service.kubernetes.io/service-proxy-name",
-    "service.kubernetes.io/headless",
-)
 
 
 def resolve(objects: Objects, settings: NodeSettings) -> Forwarding:
@@ -50,22 +46,13 @@ def resolve(objects: Objects, settings: NodeSettings) -> Forwarding:
     return Forwarding(settings, tuple(ports), tuple(checks), tuple(sorted(notes)))
 
 
-def is_forwarded(service: Service) -> bool:
-    """Whether this is a Service for us: no ExternalName, not headless, not another proxy's."""
-    return not (service.type == "ExternalName" or service.headless or _skipped(service.labels))
-
-
-def _skipped(labels: dict[str, str]) -> bool:
-    return any(label in labels for label in SKIP_LABELS)
-
-
 def _slices_of_services(
     slices: Iterable[EndpointSlice],
 ) -> defaultdict[tuple[str, str], list[EndpointSlice]]:
     """Each Service's slices by name; Endpoints only where there is no slice."""
     found: defaultdict[tuple[str, str], list[EndpointSlice]] = defaultdict(list)
     for item in slices:
-        if not _skipped(item.labels):
+        if not left_to_others(item.labels):
             found[item.namespace, item.service].append(item)
     for key, items in found.items():
         if len(items) > 1:

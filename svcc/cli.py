@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -55,6 +56,9 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     given = parser().parse_args(arguments)
+    # Objects and rules are trees that live until the end: looking for cycles among a million
+    # of them takes a fifth of the time and finds nothing.
+    gc.disable()
     try:
         code = int(given.run(given))
         sys.stdout.flush()

@@ -6,7 +6,7 @@ import argparse
 import os
 import socket
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from svcc.compiler.configuration import Configuration, Overrides
@@ -151,7 +151,7 @@ def overrides(arguments: argparse.Namespace) -> Overrides:
     from svcc.compiler.configuration import Overrides
     from svcc.compiler.errors import InputError, Position, Problem
 
-    values: dict[str, object] = {}
+    values: dict[str, Any] = {}
     for item in fields(Overrides):
         value = getattr(arguments, item.name, None)
         if value is None:
@@ -164,7 +164,7 @@ def overrides(arguments: argparse.Namespace) -> Overrides:
                 raise InputError([Problem(Position(flag), f"{value!r} is neither true nor false")])
             value = value == "true"
         values[item.name] = value
-    return Overrides(**values)  # type: ignore[arg-type]
+    return Overrides(**values)
 
 
 def configuration(arguments: argparse.Namespace) -> Configuration:

@@ -44,7 +44,7 @@ def imported(path: Path) -> Iterator[str]:
 
 
 @pytest.mark.parametrize(
-    ("package", "path"), modules(), ids=lambda value: str(value).removeprefix(f"{ROOT}/")
+    ("package", "path"), list(modules()), ids=lambda value: str(value).removeprefix(f"{ROOT}/")
 )
 def test_imports_point_one_way(package: str, path: Path) -> None:
     for name in imported(path):
@@ -63,6 +63,16 @@ def test_the_walk_sees_the_packages() -> None:
     found = list(modules())
     assert {package for package, _ in found} == {*PACKAGES, "svcc"}
     assert len(found) > 50
+
+
+def test_the_verifier_loads_no_lowering_even_indirectly() -> None:
+    code = "import sys, svcc.verify.engine, svcc.compiler.load; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    loaded = done.stdout.split()
+    assert "svcc.verify.engine" in loaded
+    assert not [name for name in loaded if name.startswith(LOWERING)]
 
 
 HEAVY = ("z3", "lark", "jinja2", "yaml", "hypothesis")
