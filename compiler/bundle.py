@@ -6,15 +6,19 @@ import hashlib
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 from svcc import __version__
 from svcc.compiler.pipeline import Compiled
-from svcc.grammar.address import Family
+from svcc.grammar import ipset, ipvsadm
+from svcc.grammar.address import Family, format_address
+from svcc.grammar.ipvs import DEVICE, Ipvs
 from svcc.grammar.write import write
 
 FILE_NAMES = {Family.IPV4: "iptables.rules", Family.IPV6: "ip6tables.rules"}
 RESTORE_COMMANDS = {Family.IPV4: "iptables-restore", Family.IPV6: "ip6tables-restore"}
 MANIFEST = "bundle.json"
+IPVSADM, IPSET, ADDRESSES = "ipvsadm.rules", "ipset.rules", "addresses.batch"
 
 
 def script(compiled: Compiled, family: Family) -> str:
@@ -36,6 +40,44 @@ def script(compiled: Compiled, family: Family) -> str:
     )
 
 
+def ipvs_scripts(compiled: Compiled, ipvs: Ipvs) -> dict[str, str]:
+    """What ipvs mode loads beside iptables rules: for ipvsadm, ipset and ip -batch."""
+    node = f"# svcc {__version__}: %s of node {compiled.settings.node_name}.\n"
+    servers = node % "virtual servers" + "# Load them with ipvsadm -R.\n"
+    sets = node % "sets" + "# Load them with ipset restore, before the iptables rules.\n"
+    addresses = node % "virtual IPs" + "# Load them with ip -batch, when all else is loaded.\n"
+    return {
+        IPVSADM: servers + ipvsadm.write(ipvs.servers),
+        IPSET: sets + ipset.write(ipvs.sets),
+        ADDRESSES: addresses + batch(ipvs),
+    }
+
+
+def batch(ipvs: Ipvs) -> str:
+    """The dummy device and its addresses, for ``ip -batch`` (ip(8))."""
+    if not any(ipvs.addresses.values()):
+        return ""
+    lines = [f"link add {DEVICE} type dummy", f"link set {DEVICE} up"]
+    for family, addresses in sorted(ipvs.addresses.items()):
+        for address in addresses:
+            extra = " nodad" if family is Family.IPV6 else ""
+            text = format_address(family, address)
+            lines.append(f"address add {text}/{family.bits} dev {DEVICE}{extra}")
+    return "".join(f"{line}\n" for line in lines)
+
+
+def sysctls(ipvs: Ipvs) -> dict[str, str]:
+    """The kernel settings that ipvs mode needs; docs/ipvs.md has the reasons."""
+    found = {
+        "net.ipv4.vs.conntrack": "1",
+        "net.ipv4.vs.expire_nodest_conn": "1",
+        "net.ipv4.vs.expire_quiescent_template": "1",
+    }
+    if ipvs.strict_arp:
+        found |= {"net.ipv4.conf.all.arp_announce": "2", "net.ipv4.conf.all.arp_ignore": "1"}
+    return found
+
+
 def main_family(compiled: Compiled) -> Family:
     """The family to print where only one can be: IPv4 unless all frontends are IPv6."""
     families = {port.family for port in compiled.forwarding.service_ports}
@@ -45,7 +87,22 @@ def main_family(compiled: Compiled) -> Family:
 def render(compiled: Compiled) -> dict[str, str]:
     """Every file of the bundle by name. The same input gives the same bytes."""
     files = {FILE_NAMES[family]: script(compiled, family) for family in Family}
-    manifest = {
+    counts = {
+        FILE_NAMES[f]: {
+            "chains": sum(len(table.chains) for table in compiled.programs[f].tables.values()),
+            "rules": sum(len(table.commands) for table in compiled.programs[f].tables.values()),
+        }
+        for f in Family
+    }
+    if compiled.ipvs is not None:
+        files |= ipvs_scripts(compiled, compiled.ipvs)
+        sets, servers = compiled.ipvs.sets.values(), compiled.ipvs.servers.values()
+        counts[IPSET] = {"sets": len(sets), "entries": sum(len(s.entries) for s in sets)}
+        counts[IPVSADM] = {
+            "virtual_servers": len(servers),
+            "real_servers": sum(len(s.servers) for s in servers),
+        }
+    manifest: dict[str, Any] = {
         "svcc": __version__,
         "node": compiled.settings.node_name,
         "mode": compiled.settings.mode,
@@ -61,14 +118,12 @@ def render(compiled: Compiled) -> dict[str, str]:
             for family in Family
         },
         "files": {
-            name: {
-                "sha256": hashlib.sha256(files[name].encode()).hexdigest(),
-                "chains": sum(len(table.chains) for table in compiled.programs[f].tables.values()),
-                "rules": sum(len(table.commands) for table in compiled.programs[f].tables.values()),
-            }
-            for f, name in FILE_NAMES.items()
+            name: {"sha256": hashlib.sha256(text.encode()).hexdigest(), **counts.get(name, {})}
+            for name, text in files.items()
         },
     }
+    if compiled.ipvs is not None:
+        manifest["sysctls"] = sysctls(compiled.ipvs)
     files[MANIFEST] = json.dumps(manifest, indent=2, sort_keys=True) + "\n"
     return files
 

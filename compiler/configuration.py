@@ -6,6 +6,7 @@ pkg/proxy/apis/config/validation for what is allowed.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,7 +18,7 @@ from svcc.compiler.fields import Fields, Report, address, field_name, is_name, n
 from svcc.compiler.inputs import reason, source_of
 from svcc.compiler.objects import Node, Objects
 from svcc.compiler.overrides import Layers, Overrides
-from svcc.compiler.settings import Mode, NodeSettings, PodDetection
+from svcc.compiler.settings import SCHEDULERS, IpvsSettings, Mode, NodeSettings, PodDetection
 from svcc.grammar.address import Address, Family, Network
 
 __all__ = [
@@ -33,9 +34,6 @@ DETECT_MODES = ("ClusterCIDR", "NodeCIDR", "BridgeInterface", "InterfaceNamePref
 MODES: tuple[Mode, ...] = ("iptables", "ipvs", "nftables")
 MAX_INTERFACE_NAME = 15
 """IFNAMSIZ of linux/if.h without the closing zero."""
-IPVS_SCHEDULERS = (
-    "rr", "wrr", "lc", "wlc", "lblc", "lblcr", "dh", "sh", "sed", "nq", "mh",
-)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,18 +59,15 @@ _PATHS: dict[str, tuple[str, ...]] = {
     "iptables_localhost_nodeports": ("iptables", "localhostNodePorts"),
     "conntrack_tcp_be_liberal": ("conntrack", "tcpBeLiberal"),
     "ipvs_scheduler": ("ipvs", "scheduler"),
+    "ipvs_strict_arp": ("ipvs", "strictARP"),
+    "ipvs_exclude_cidrs": ("ipvs", "excludeCIDRs"),
+    "ipvs_tcp_timeout": ("ipvs", "tcpTimeout"),
+    "ipvs_tcpfin_timeout": ("ipvs", "tcpFinTimeout"),
+    "ipvs_udp_timeout": ("ipvs", "udpTimeout"),
 }
 """Where the file has each setting."""
 
-_ONLY_CHECKED = {
-    ("apiVersion",),
-    ("kind",),
-    ("ipvs", "strictARP"),
-    ("ipvs", "excludeCIDRs"),
-    ("ipvs", "tcpTimeout"),
-    ("ipvs", "tcpFinTimeout"),
-    ("ipvs", "udpTimeout"),
-}
+_ONLY_CHECKED = {("apiVersion",), ("kind",)}
 
 
 def load_configuration(path: str) -> Configuration:
@@ -114,10 +109,6 @@ def load_configuration(path: str) -> Configuration:
 def _configured(top: Fields) -> Overrides:
     iptables, ipvs = top.object("iptables"), top.object("ipvs")
     conntrack, local = top.object("conntrack"), top.object("detectLocal")
-    for key in ("tcpTimeout", "tcpFinTimeout", "udpTimeout"):
-        ipvs.text(key)
-    ipvs.flag("strictARP", False)
-    ipvs.texts("excludeCIDRs", network)
     for part in filter(None, top.text("clusterCIDR").split(",")):
         try:
             network(part)
@@ -136,12 +127,22 @@ def _configured(top: Fields) -> Overrides:
         iptables_masquerade_bit=None if bit < 0 else bit,
         iptables_localhost_nodeports=_flag(iptables, "localhostNodePorts"),
         conntrack_tcp_be_liberal=_flag(conntrack, "tcpBeLiberal"),
-        ipvs_scheduler=ipvs.choice("scheduler", ("", *IPVS_SCHEDULERS), "") or None,
+        ipvs_scheduler=ipvs.choice("scheduler", ("", *SCHEDULERS), "") or None,
+        ipvs_strict_arp=_flag(ipvs, "strictARP"),
+        ipvs_exclude_cidrs=",".join(ipvs.texts("excludeCIDRs", _as_network)) or None,
+        ipvs_tcp_timeout=ipvs.text("tcpTimeout") or None,
+        ipvs_tcpfin_timeout=ipvs.text("tcpFinTimeout") or None,
+        ipvs_udp_timeout=ipvs.text("udpTimeout") or None,
     )
 
 
 def _flag(fields: Fields, key: str) -> bool | None:
     return fields.flag(key, False) if fields.has(key) else None
+
+
+def _as_network(text: str) -> str:
+    network(text)
+    return text
 
 
 def _node_port_address(text: str) -> str:
@@ -275,8 +276,6 @@ def _settings(layers: Layers, name: str, node: Node | None, known: bool) -> Node
     if bit is not None and not 0 <= bit <= 31:
         reader.wrong("iptables_masquerade_bit", f"{bit} is out of range; write 0 to 31")
         bit = None
-    if given.ipvs_scheduler:
-        reader.choice("ipvs_scheduler", given.ipvs_scheduler, IPVS_SCHEDULERS)
     mode = reader.choice("proxy_mode", given.proxy_mode or "iptables", MODES)
     settings = NodeSettings(
         name,
@@ -290,10 +289,42 @@ def _settings(layers: Layers, name: str, node: Node | None, known: bool) -> Node
         _node_port_networks(given, addresses, reader),
         given.iptables_localhost_nodeports is not False,
         bool(given.conntrack_tcp_be_liberal),
+        _ipvs(given, reader),
     )
     if reader.problems:
         raise InputError(reader.problems)
     return settings
+
+
+_DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)(ms|us|ns|h|m|s)")
+_SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
+_MAX_TIMEOUT = 31 * 24 * 3600
+
+
+def _duration(text: str) -> int:
+    """A Go duration (``15m``, ``1h30m``, ``0s``) in whole seconds.
+
+    Raises:
+        ValueError: it is none, or no number of seconds that ipvsadm takes.
+    """
+    parts = _DURATION.findall(text)
+    if text != "0" and ("".join(n + unit for n, unit in parts) != text or not parts):
+        raise ValueError(f"{shorten(text)} is not a duration; write it like 15m or 30s")
+    seconds = sum(float(number) * _SECONDS[unit] for number, unit in parts)
+    if seconds != int(seconds) or seconds > _MAX_TIMEOUT:
+        raise ValueError(f"{shorten(text)} must be whole seconds, at most 31 days")
+    return int(seconds)
+
+
+def _ipvs(given: Overrides, reader: _Reader) -> IpvsSettings:
+    scheduler = reader.choice("ipvs_scheduler", given.ipvs_scheduler or "rr", SCHEDULERS)
+    texts = tuple(filter(None, (given.ipvs_exclude_cidrs or "").split(",")))
+    excluded = reader.each("ipvs_exclude_cidrs", texts, network)
+    timeouts = []
+    for name in ("ipvs_tcp_timeout", "ipvs_tcpfin_timeout", "ipvs_udp_timeout"):
+        text = getattr(given, name)
+        timeouts += (reader.each(name, (text,), _duration) if text else []) or [0]
+    return IpvsSettings(scheduler, bool(given.ipvs_strict_arp), tuple(excluded), *timeouts)
 
 
 def _pods(given: Overrides, pod_cidrs: list[Network], reader: _Reader) -> PodDetection:

@@ -54,6 +54,8 @@ class ServicePort:
     external_local: bool
     affinity_timeout: int | None
     allowed_sources: tuple[Network, ...] | None
+    scheduler: str | None = None
+    """The IPVS scheduler that the Service asks for."""
 
     @property
     def internal(self) -> tuple[Backend, ...]:

@@ -63,6 +63,7 @@ class Service:
     external_traffic_policy: Policy = "Cluster"
     affinity_timeout: int | None = None
     health_check_node_port: int = 0
+    ipvs_scheduler: str | None = None
 
     @property
     def key(self) -> str:

@@ -29,6 +29,11 @@ class Overrides:
     iptables_localhost_nodeports: bool | None = None
     conntrack_tcp_be_liberal: bool | None = None
     ipvs_scheduler: str | None = None
+    ipvs_strict_arp: bool | None = None
+    ipvs_exclude_cidrs: str | None = None
+    ipvs_tcp_timeout: str | None = None
+    ipvs_tcpfin_timeout: str | None = None
+    ipvs_udp_timeout: str | None = None
     node_ip: tuple[str, ...] | None = None
     pod_cidr: tuple[str, ...] | None = None
     zone: str | None = None

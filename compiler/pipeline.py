@@ -5,22 +5,28 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from svcc.compiler.ir import Forwarding
-from svcc.compiler.lower.iptables import lower
+from svcc.compiler.lower import iptables as iptables_mode
+from svcc.compiler.lower import ipvs as ipvs_mode
 from svcc.compiler.objects import Objects
 from svcc.compiler.resolve import resolve
 from svcc.compiler.settings import NodeSettings
 from svcc.grammar.address import Family
+from svcc.grammar.ipvs import Ipvs
 from svcc.grammar.program import Program
 
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
-    """What was compiled for one node. ``notes`` are for the person who asked for it."""
+    """What was compiled for one node. ``notes`` are for the person who asked for it.
+
+    ``ipvs`` None: not in ipvs mode.
+    """
 
     settings: NodeSettings
     forwarding: Forwarding
     programs: dict[Family, Program]
     notes: tuple[str, ...]
+    ipvs: Ipvs | None = None
 
     @property
     def route_localnet(self) -> bool:
@@ -31,4 +37,8 @@ class Compiled:
 def compile_objects(objects: Objects, settings: NodeSettings, *, comments: bool = True) -> Compiled:
     """Compile for the node of ``settings``; ``comments`` False leaves comments out."""
     forwarding = resolve(objects, settings)
-    return Compiled(settings, forwarding, lower(forwarding, comments=comments), forwarding.notes)
+    if settings.mode == "ipvs":
+        programs, ipvs = ipvs_mode.lower(forwarding, comments=comments)
+        return Compiled(settings, forwarding, programs, forwarding.notes, ipvs)
+    programs = iptables_mode.lower(forwarding, comments=comments)
+    return Compiled(settings, forwarding, programs, forwarding.notes)

@@ -90,6 +90,7 @@ def _service_ports(
             service.external_traffic_policy == "Local",
             service.affinity_timeout,
             sources,
+            service.ipvs_scheduler,
         )
 
 

@@ -24,6 +24,26 @@ class PodDetection:
     """As ``-i`` takes it: ``cbr0``, or ``veth+`` for a prefix."""
 
 
+SCHEDULERS = ("rr", "wrr", "lc", "wlc", "lblc", "lblcr", "dh", "sh", "sed", "nq", "mh")
+"""The IPVS schedulers that kube-proxy takes (ipvsadm(8))."""
+
+
+@dataclass(frozen=True, slots=True)
+class IpvsSettings:
+    """Settings of ipvs mode only.
+
+    ``exclude_networks``: virtual servers inside them are somebody else's and are left alone.
+    Timeouts are seconds after which an idle connection is forgotten, 0 to leave the kernel's.
+    """
+
+    scheduler: str = "rr"
+    strict_arp: bool = False
+    exclude_networks: tuple[Network, ...] = ()
+    tcp_timeout: int = 0
+    tcp_fin_timeout: int = 0
+    udp_timeout: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class NodeSettings:
     """One node's settings after flags, environment, file and Node object were merged.
@@ -46,6 +66,7 @@ class NodeSettings:
     node_port_networks: tuple[Network, ...] | None = None
     localhost_node_ports: bool = True
     tcp_be_liberal: bool = False
+    ipvs: IpvsSettings = IpvsSettings()
 
     def primary_address(self, family: Family) -> Address | None:
         """The node's own address of a family, None if it has none."""

@@ -22,8 +22,11 @@ from svcc.compiler.objects import (
     Service,
     ServicePort,
 )
+from svcc.compiler.settings import SCHEDULERS
 from svcc.grammar.address import Address, Family
 
+SCHEDULER_ANNOTATION = "svcc/ipvs-scheduler"
+"""The IPVS scheduler of all ports of a Service."""
 SERVICE_NAME_LABEL = "kubernetes.io/service-name"
 ZONE_LABELS = ("topology.kubernetes.io/zone", "failure-domain.beta.kubernetes.io/zone")
 DEFAULT_NAMESPACE = "default"
@@ -83,7 +86,14 @@ def service(fields: Fields, origin: Origin) -> Service:
         external,
         _affinity(spec),
         spec.number("healthCheckNodePort", 0, 65535, 0) if kind == "LoadBalancer" else 0,
+        _scheduler(meta),
     )
+
+
+def _scheduler(meta: Fields) -> str | None:
+    if not meta.has("annotations"):
+        return None
+    return meta.object("annotations").choice(SCHEDULER_ANNOTATION, ("", *SCHEDULERS), "") or None
 
 
 def _cluster_ips(spec: Fields) -> tuple[tuple[Address, ...], bool]:

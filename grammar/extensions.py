@@ -15,6 +15,8 @@ from svcc.grammar.program import (
     BpfMatch,
     Comment,
     ConntrackMatch,
+    IpvsMatch,
+    MapMark,
     MarkMatch,
     Masquerade,
     Match,
@@ -280,12 +282,28 @@ def _set(options: Options, family: Family) -> Match | None:
     if options.keys() != {"--match-set"}:
         return None
     given = options["--match-set"]
+    return SetMatch(*_set_and_flags(given), given.negated)
+
+
+def _set_and_flags(given: Given) -> tuple[str, tuple[str, ...]]:
     name, flags = given.values
     if len(name) > 31:
         raise ValueError("a set's name has at most 31 characters")
     if set(flags.split(",")) - {"src", "dst"}:
         raise ValueError(f"{flags!r}: the flags of a set are src and dst")
-    return SetMatch(name, tuple(flags.split(",")), given.negated)
+    return name, tuple(flags.split(","))
+
+
+def _ipvs(options: Options, family: Family) -> Match | None:
+    if options.keys() != {"--ipvs"}:
+        return None
+    return IpvsMatch(options["--ipvs"].negated)
+
+
+def _map_set(options: Options, family: Family) -> Target | None:
+    if options.keys() != {"--map-set", "--map-mark"}:
+        return None
+    return MapMark(*_set_and_flags(options["--map-set"]))
 
 
 def _reject(options: Options, family: Family) -> Target:
@@ -369,6 +387,7 @@ _MATCH_MAKERS: dict[str, Callable[[Options, Family], Match | None]] = {
     "recent": _recent,
     "bpf": _bpf,
     "set": _set,
+    "ipvs": _ipvs,
 }
 
 _TARGET_MAKERS: dict[str, Callable[[Options, Family], Target | None]] = {
@@ -379,5 +398,6 @@ _TARGET_MAKERS: dict[str, Callable[[Options, Family], Target | None]] = {
     "MASQUERADE": _masquerade,
     "MARK": _set_mark,
     "CT": _ct,
+    "SET": _map_set,
     "NOTRACK": lambda options, family: Notrack(),
 }

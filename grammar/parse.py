@@ -12,6 +12,7 @@ from svcc.grammar.errors import InputError, Position, Problem
 from svcc.grammar.program import (
     ChainCommand,
     ChainDeclaration,
+    MapMark,
     Masquerade,
     NatTarget,
     Notrack,
@@ -182,6 +183,8 @@ class _Parser:
             raise LineError(1, f"NOTRACK is for table raw, not {table.name}")
         if table.name == "nat" and isinstance(target, Verdict) and target.name == "DROP":
             raise LineError(1, "table nat is not for filtering, DROP is not allowed there")
+        if isinstance(target, MapMark) and table.name != "mangle":
+            raise LineError(1, f"--map-set is for table mangle, not {table.name}")
         if isinstance(target, OtherTarget):
             allowed = _TABLES_OF.get(target.name)
             if allowed is not None and table.name not in allowed:

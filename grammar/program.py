@@ -184,6 +184,13 @@ class SetMatch:
 
 
 @dataclass(slots=True, unsafe_hash=True)
+class IpvsMatch:
+    """``-m ipvs [!] --ipvs``: IPVS has sent the packet on."""
+
+    negated: bool = False
+
+
+@dataclass(slots=True, unsafe_hash=True)
 class Option:
     """One ``[!] --name value…`` of a match or target that has no class of its own."""
 
@@ -213,6 +220,7 @@ Match = (
     | RecentMatch
     | BpfMatch
     | SetMatch
+    | IpvsMatch
     | OtherMatch
 )
 
@@ -290,6 +298,14 @@ class Notrack:
 
 
 @dataclass(slots=True, unsafe_hash=True)
+class MapMark:
+    """``-j SET --map-set NAME FLAGS --map-mark``: the mark of the set's entry, if there is one."""
+
+    name: str
+    flags: tuple[str, ...]
+
+
+@dataclass(slots=True, unsafe_hash=True)
 class OtherTarget:
     """A target that iptables knows and that has no class of its own (LOG, TPROXY, …)."""
 
@@ -297,7 +313,18 @@ class OtherTarget:
     options: tuple[Option, ...] = ()
 
 
-Target = Jump | Goto | Verdict | Reject | NatTarget | Masquerade | SetMark | Notrack | OtherTarget
+Target = (
+    Jump
+    | Goto
+    | Verdict
+    | Reject
+    | NatTarget
+    | Masquerade
+    | SetMark
+    | Notrack
+    | MapMark
+    | OtherTarget
+)
 
 
 @dataclass(slots=True)

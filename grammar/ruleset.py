@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from svcc.grammar.address import Family
 from svcc.grammar.errors import InputError, Position, Problem
+from svcc.grammar.ipvs import Ipvs
 from svcc.grammar.program import ChainCommand, Goto, Jump, Program, Rule, Table
 
 BUILT_IN_CHAINS = {
@@ -30,10 +31,11 @@ class Chain:
 
 @dataclass(slots=True)
 class RuleSet:
-    """All tables of one family."""
+    """All tables of one family; ``ipvs``: what else the kernel holds, None for nothing."""
 
     family: Family
     tables: dict[str, dict[str, Chain]] = field(default_factory=dict)
+    ipvs: Ipvs | None = None
 
 
 def load(program: Program, onto: RuleSet | None = None) -> RuleSet:

@@ -17,7 +17,9 @@ from svcc.grammar.program import (
     ConntrackMatch,
     Goto,
     InterfaceMatch,
+    IpvsMatch,
     Jump,
+    MapMark,
     MarkMatch,
     Masquerade,
     Match,
@@ -214,6 +216,8 @@ def _match_words(match: Match, family: Family) -> Iterator[str]:
     elif isinstance(match, SetMatch):
         flags = ",".join(match.flags)
         yield f"-m set {_not(match.negated)}--match-set {match.name} {flags}"
+    elif isinstance(match, IpvsMatch):
+        yield f"-m ipvs {_not(match.negated)}--ipvs"
     elif isinstance(match, OtherMatch):
         yield f"-m {match.name}"
         yield from _options(match.options)
@@ -302,6 +306,8 @@ def _target_words(target: Target, family: Family) -> Iterator[str]:
         yield f"-j MARK --set-xmark {target.value:#x}/{target.mask:#x}"
     elif isinstance(target, Notrack):
         yield "-j CT --notrack"
+    elif isinstance(target, MapMark):
+        yield f"-j SET --map-set {target.name} {','.join(target.flags)} --map-mark"
     elif isinstance(target, OtherTarget):
         yield f"-j {target.name}"
         yield from _options(target.options)

@@ -52,7 +52,7 @@ def add_node(parser: argparse.ArgumentParser, *, all_nodes: bool = False) -> Non
         "--proxy-mode",
         dest="proxy_mode",
         metavar="MODE",
-        help="iptables (the only mode of this version)",
+        help="iptables or ipvs (default: iptables)",
     )
     group.add_argument(
         "--node-ip", action="append", metavar="IP", help="address of the node; repeatable"
@@ -88,8 +88,28 @@ def add_node(parser: argparse.ArgumentParser, *, all_nodes: bool = False) -> Non
         "--iptables-masquerade-bit", type=int, metavar="BIT", help="0 to 31 (default: 14)"
     )
     group.add_argument(
-        "--ipvs-scheduler", metavar="NAME", help="for ipvs mode, which this version has not"
+        "--ipvs-scheduler",
+        metavar="NAME",
+        help="rr (default), wrr, lc, wlc, lblc, lblcr, dh, sh, sed, nq or mh",
     )
+    group.add_argument(
+        "--ipvs-strict-arp",
+        nargs="?",
+        const="true",
+        metavar="true|false",
+        help="answer ARP for an address on its own interface only",
+    )
+    group.add_argument(
+        "--ipvs-exclude-cidrs",
+        metavar="CIDR[,CIDR]",
+        help="leave virtual servers with these addresses to others",
+    )
+    for name, what in (("tcp", "a TCP"), ("tcpfin", "a closed TCP"), ("udp", "a UDP")):
+        group.add_argument(
+            f"--ipvs-{name}-timeout",
+            metavar="DURATION",
+            help=f"after which {what} connection is forgotten (default: the kernel's)",
+        )
 
 
 def add_verbose(parser: argparse.ArgumentParser) -> None:
@@ -227,10 +247,10 @@ def check_mode(settings: NodeSettings) -> None:
     """Refuse a mode that this version has not.
 
     Raises:
-        InputError: the mode is not iptables.
+        InputError: the mode is nftables.
     """
     from svcc.compiler.errors import InputError, Position, Problem
 
-    if settings.mode != "iptables":
-        message = f"mode {settings.mode} is not built yet; use --mode iptables"
+    if settings.mode == "nftables":
+        message = f"mode {settings.mode} is not built yet; use --mode iptables or ipvs"
         raise InputError([Problem(Position("--mode"), message)])

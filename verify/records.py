@@ -7,6 +7,7 @@ condition: true or false, the proof has to hold both ways.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,7 +20,9 @@ from svcc.grammar.program import (
     Comment,
     ConntrackMatch,
     Goto,
+    IpvsMatch,
     Jump,
+    MapMark,
     MarkMatch,
     Masquerade,
     Match,
@@ -33,6 +36,7 @@ from svcc.grammar.program import (
     Reject,
     Rule,
     SetMark,
+    SetMatch,
     StateMatch,
     Target,
     TransportMatch,
@@ -41,6 +45,7 @@ from svcc.grammar.program import (
 from svcc.grammar.ruleset import RuleSet
 from svcc.verify import bpf
 from svcc.verify.extensions import INERT_TARGETS, TCP_SYN, TRANSPORT_NUMBER
+from svcc.verify.sets import IndexedSet, index_sets
 
 Condition = tuple[Any, ...]
 Action = tuple[Any, ...]
@@ -107,6 +112,7 @@ class IndexedRules:
     tables: dict[str, dict[str, IndexedChain]]
     tracks_all: bool
     """No rule exempts packets from connection tracking."""
+    sets: Mapping[str, IndexedSet] = field(default_factory=dict)
 
 
 def index_rules(rules: RuleSet) -> IndexedRules:
@@ -121,7 +127,7 @@ def index_rules(rules: RuleSet) -> IndexedRules:
             indexed[name] = IndexedChain(name, chain.policy, records)
             indexed[name].index()
         tables[table] = indexed
-    return IndexedRules(rules.family, tables, tracks_all)
+    return IndexedRules(rules.family, tables, tracks_all, index_sets(rules))
 
 
 def translate(rule: Rule, table: str, family: Family) -> Record:
@@ -208,6 +214,10 @@ def _translate_match(match: Match, family: Family, into: list[Condition]) -> Non
             into.append(NEVER)
         elif condition is not True:
             into.append(("bpf", condition))
+    elif isinstance(match, SetMatch):
+        into.append(("set", match.name, match.flags, match.negated))
+    elif isinstance(match, IpvsMatch):
+        into.append(("ipvs", match.negated))
     else:
         into.append(("unknown", repr(match)))
 
@@ -257,6 +267,8 @@ def _action(target: Target | None) -> Action:
         return ("mark", target.value, target.mask)
     if isinstance(target, Notrack):
         return ("notrack",)
+    if isinstance(target, MapMark):
+        return ("map-mark", target.name, target.flags)
     if isinstance(target, Masquerade) or (isinstance(target, NatTarget) and target.name == "SNAT"):
         return ("masquerade",)
     if isinstance(target, NatTarget):

@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+from svcc.grammar.address import Network
+from svcc.grammar.ipset import PortOf
 from svcc.verify.records import (
     NEVER,
     Action,
@@ -22,10 +24,11 @@ from svcc.verify.records import (
     Record,
     exact_port,
 )
+from svcc.verify.sets import Excluded, Where
 
 MAX_SLICE_RULES = 400_000
 
-_GO_ON = frozenset({"jump", "mark", "nothing", "notrack"})
+_GO_ON = frozenset({"jump", "map-mark", "mark", "nothing", "notrack"})
 """Actions after which the next rule is looked at."""
 
 
@@ -155,6 +158,13 @@ class Slicer:
         for condition in record.conditions:
             if condition is NEVER:
                 return _without_effect(conditions, record) if records_client else None
+            if condition[0] == "set":
+                member = self._member(condition, boxes)
+                if member is False:
+                    return _without_effect(conditions, record) if records_client else None
+                if member is not True:
+                    conditions.append(member)
+                continue
             records_client |= condition[0] == "recent" and condition[1] != "rcheck"
             kept: list[Box] = []
             decided = True
@@ -179,9 +189,62 @@ class Slicer:
         kind = record.action[0]
         if kind in ("jump", "goto"):
             return self._jump(table, record, tuple(conditions), tuple(dict.fromkeys(boxes)))
+        if kind == "map-mark":
+            return self._map_mark(record, tuple(conditions), boxes)
         if kind == "nothing" and not any(c[0] == "recent" for c in conditions):
             return None
         return Item(tuple(conditions), record.action, (), record)
+
+    def _member(self, condition: Condition, boxes: tuple[Box, ...]) -> bool | Condition:
+        """Whether every packet of the boxes is in a set, none is, or on what it depends."""
+        _, name, flags, negated = condition
+        known = self._rules.sets.get(name)
+        if known is None:
+            return ("unknown", f"set {name}, which was not given")
+        found = {
+            known.evaluate(flags, _where(box), self._full_mask, self._of_others(box))
+            for box in boxes
+        }
+        if len(found) > 1:
+            return ("unknown", f"set {name}")
+        result = found.pop() if found else False
+        if isinstance(result, bool):
+            return result != negated
+        if result[0] == "any":
+            return ("any", result[1], negated)
+        return result
+
+    def _map_mark(
+        self, record: Record, conditions: tuple[Condition, ...], boxes: tuple[Box, ...]
+    ) -> Item | None:
+        _, name, flags = record.action
+        known = self._rules.sets.get(name)
+        if known is None:
+            return Item(conditions, ("unknown", f"set {name}, which was not given"), (), record)
+        found = {
+            known.mark(flags, _where(box), self._full_mask, self._of_others(box)) for box in boxes
+        }
+        if found <= {False}:
+            return None
+        if len(found) > 1 or not isinstance(mark := found.pop(), tuple):
+            return Item(conditions, ("unknown", f"set {name}"), (), record)
+        return Item(conditions, ("mark", *mark), (), record)
+
+    def _of_others(self, box: Box) -> Excluded:
+        """Whether an entry of a set is a packet of another region than the box's."""
+        excluded = self._excluded
+
+        def judge(network: Network | None, port: PortOf | None) -> bool:
+            if excluded is None or network is None or network.mask != self._full_mask:
+                return False
+            place = self._normal(box._replace(address=network.value, mask=network.mask))
+            if port is not None:
+                place = place._replace(
+                    protocol=port.protocol, first_port=port.port, last_port=port.port
+                )
+            return excluded(place)
+
+        return judge
 
     def _jump(
         self,
@@ -282,6 +345,10 @@ class Slicer:
         if not {"DNAT", "SNAT"} & set(states):
             return bool(negated)
         return None
+
+
+def _where(box: Box) -> Where:
+    return Where(box.address, box.mask, box.protocol, box.first_port, box.last_port)
 
 
 def _without_effect(conditions: list[Condition], record: Record) -> Item:

@@ -7,6 +7,7 @@ from svcc.compiler.lower.chains import Chains, to_port
 from svcc.compiler.lower.dispatch import Entry, dispatch_addresses, dispatch_ports
 from svcc.compiler.lower.names import digest
 from svcc.compiler.lower.selection import TO_LOCAL, jump_selected, loopback_match
+from svcc.compiler.settings import NodeSettings
 from svcc.grammar.address import Family
 from svcc.grammar.program import (
     AddressMatch,
@@ -52,48 +53,14 @@ class FilterTable:
     def write(self) -> Chains:
         """Fill the table."""
         chains = self._chains
-        for hook, chain in (("INPUT", INPUT), ("FORWARD", FORWARD), ("OUTPUT", OUTPUT)):
-            chains.declare(chain)
-            chains.base(Rule(hook, target=Jump(chain)))
-        self._input()
-        self._forward()
+        base_jumps(chains)
+        loopback_guard(chains, self._forwarding)
+        health_checks(chains, self._forwarding)
+        chains.add(INPUT, Jump(REFUSE), matches=(_NEW,))
+        forward_rules(chains, self._settings, refuse=REFUSE)
         chains.add(OUTPUT, Jump(REFUSE), matches=(_NEW,))
         self._refuse()
         return chains
-
-    def _input(self) -> None:
-        chains = self._chains
-        if self._family is Family.IPV4 and self._forwarding.loopback_node_ports:
-            # route_localnet, which loopback node ports need, lets neighbours send to 127/8.
-            chains.append(
-                Rule(
-                    INPUT,
-                    destination=loopback_match(self._family),
-                    in_interface=InterfaceMatch("lo", negated=True),
-                    matches=(_UNKNOWN,),
-                    target=_DROP,
-                )
-            )
-        for family, check in self._forwarding.health_checks:
-            if family is self._family:
-                chains.add(
-                    INPUT,
-                    _ACCEPT,
-                    protocol=_TCP,
-                    matches=(to_port(_TCP, check.port), TO_LOCAL),
-                    comment=f"{check.label} health check node port",
-                )
-        chains.add(INPUT, Jump(REFUSE), matches=(_NEW,))
-
-    def _forward(self) -> None:
-        chains, mark = self._chains, self._settings.masquerade_mark
-        chains.add(FORWARD, _ACCEPT, matches=(_KNOWN,))
-        if not self._settings.tcp_be_liberal:
-            # A packet that conntrack does not place is not translated back either; the peer
-            # would answer it with a reset and end a good connection.
-            chains.add(FORWARD, _DROP, matches=(_INVALID,))
-        chains.add(FORWARD, Jump(REFUSE), matches=(_NEW,))
-        chains.add(FORWARD, _ACCEPT, matches=(MarkMatch(mark, mark),))
 
     def _refuse(self) -> None:
         chains = self._chains
@@ -157,3 +124,50 @@ class FilterTable:
     def _address(self, port: ServicePort, address: int, target: Target, why: str) -> None:
         comment = f"{port.label} {why}"
         self._addresses.append(Entry(address, port.protocol, port.port, target, comment))
+
+
+def base_jumps(chains: Chains) -> None:
+    """Jumps from the base chains of the filter table."""
+    for hook, chain in (("INPUT", INPUT), ("FORWARD", FORWARD), ("OUTPUT", OUTPUT)):
+        chains.declare(chain)
+        chains.base(Rule(hook, target=Jump(chain)))
+
+
+def loopback_guard(chains: Chains, forwarding: Forwarding) -> None:
+    """Keep neighbours out of 127/8: route_localnet, which node ports there need, lets them in."""
+    if chains.family is Family.IPV4 and forwarding.loopback_node_ports:
+        chains.append(
+            Rule(
+                INPUT,
+                destination=loopback_match(chains.family),
+                in_interface=InterfaceMatch("lo", negated=True),
+                matches=(_UNKNOWN,),
+                target=_DROP,
+            )
+        )
+
+
+def health_checks(chains: Chains, forwarding: Forwarding) -> None:
+    """Keep health check node ports open."""
+    for family, check in forwarding.health_checks:
+        if family is chains.family:
+            chains.add(
+                INPUT,
+                _ACCEPT,
+                protocol=_TCP,
+                matches=(to_port(_TCP, check.port), TO_LOCAL),
+                comment=f"{check.label} health check node port",
+            )
+
+
+def forward_rules(chains: Chains, settings: NodeSettings, *, refuse: str | None = None) -> None:
+    """What is forwarded whatever the policy is, and what never is."""
+    mark = settings.masquerade_mark
+    chains.add(FORWARD, _ACCEPT, matches=(_KNOWN,))
+    if not settings.tcp_be_liberal:
+        # A packet that conntrack does not place is not translated back either; the peer
+        # would answer it with a reset and end a good connection.
+        chains.add(FORWARD, _DROP, matches=(_INVALID,))
+    if refuse is not None:
+        chains.add(FORWARD, Jump(refuse), matches=(_NEW,))
+    chains.add(FORWARD, _ACCEPT, matches=(MarkMatch(mark, mark),))

@@ -8,7 +8,7 @@ be walked by every packet.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from svcc.compiler.lower.chains import Chains, protocol_match
 from svcc.compiler.lower.dispatch import LEAF_PORTS, Part
@@ -61,7 +61,11 @@ _Ports = tuple[int, PortRange]
 
 
 def masquerade(
-    chains: Chains, mark: int, gates: Iterable[Part], node_ports: Iterable[tuple[int, int]]
+    chains: Chains,
+    mark: int,
+    gates: Iterable[Part],
+    node_ports: Iterable[tuple[int, int]],
+    more: Callable[[], None] = lambda: None,
 ) -> None:
     """Write the chains behind POSTROUTING.
 
@@ -70,12 +74,14 @@ def masquerade(
         mark: the packet mark that asks for masquerading.
         gates: prefixes that hold the addresses of the frontends.
         node_ports: protocol and number of node ports whose traffic is not all marked anyway.
+        more: adds rules that mark, ahead of those that look for the mark.
     """
     for name in (POSTROUTING, HAIRPIN):
         chains.declare(name)
     chains.base(Rule("POSTROUTING", target=Jump(POSTROUTING)))
     matches = (_TRANSLATED, SENT_TO_ITSELF[chains.family])
     chains.add(POSTROUTING, Jump(HAIRPIN), matches=matches)
+    more()
     not_marked = MarkMatch(mark, mark, negated=True)
     chains.add(POSTROUTING, Verdict("RETURN"), matches=(not_marked,))
     # Cleared, or a tunnel that copies the mark would have the outer packet masqueraded.
