@@ -3,7 +3,6 @@
 
 PYTHON ?= python3
 VENV := .venv
-PACKAGES := iptables ipset conntrack iproute2 nftables
 
 .PHONY: demo test setup check packages golden docs bench clean
 
@@ -31,7 +30,8 @@ $(VENV)/installed: pyproject.toml
 packages:
 	@missing=""; \
 	PATH="$$PATH:/usr/sbin:/sbin"; \
-	for pair in iptables:iptables ipset:ipset conntrack:conntrack ip:iproute2 nft:nftables; do \
+	for pair in iptables:iptables ipset:ipset conntrack:conntrack ip:iproute2 nft:nftables \
+			ipvsadm:ipvsadm linux.uml:user-mode-linux modprobe:kmod; do \
 		command -v "$${pair%%:*}" >/dev/null || missing="$$missing $${pair##*:}"; \
 	done; \
 	test -z "$$missing" && exit 0; \

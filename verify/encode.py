@@ -26,11 +26,14 @@ class Encoding(Terms):
         self.dnat: list[tuple[str, int, int | None]] = []
         self.dnat_lists: list[list[int]] = []
         self.dnat_recorded: list[dict[int, str]] = []
+        self.persistence: dict[int, int | None] = {}
+        """Seconds that IPVS remembers a client's real server, by the place in ``dnat``."""
         self.unknown_met: list[str] = []
         self.fell_through: list[str] = []
         self.dropped: list[str] = []
         self.rejected: list[str] = []
         self._accepted: list[str] = []
+        self._balanced: list[tuple[str, int, int | None, int | None]] = []
         self._outer: set[int] = set()
 
     def run(self) -> None:
@@ -52,20 +55,9 @@ class Encoding(Terms):
         alive = self._hooks("true", schema.rewriting)
         self._after_translation()
         if schema.from_node:
-            self._out_interface = "oif1"
-            alive = self._hooks(alive, schema.onward)
-            inside = self._define("Bool", f"(and {alive} {self._local})")
-            outside = f"(and {alive} (not {self._local}))"
-            self._in_interface, self._out_interface = "lo", "none"
-            inside = self._hooks(inside, schema.inward)
+            self.passed = self._from_node(alive)
         else:
-            inside = self._define("Bool", f"(and {alive} {self._local})")
-            outside = self._define("Bool", f"(and {alive} (not {self._local}))")
-            self._out_interface = "none"
-            inside = self._hooks(inside, schema.inward)
-            self._out_interface = "oif1"
-            outside = self._hooks(outside, schema.onward)
-        self.passed = self._define("Bool", f"(or {inside} {outside})")
+            self.passed = self._from_wire(alive)
         self.masqueraded = disjunction(self._masquerades)
         self.is_dropped = disjunction(self.dropped)
         self.is_rejected = disjunction(self.rejected)
@@ -74,6 +66,86 @@ class Encoding(Terms):
         self._interface_axioms()
         self._recent_axioms()
         self._distinct_numbers()
+
+    def _from_node(self, alive: str) -> str:
+        """The way of a packet of the node's own behind the nat hook."""
+        schema = self.schema
+        self._out_interface = "oif1"
+        alive = self._balance(alive)
+        if schema.resent and self._sent_on != "false":
+            stays = self._define("Bool", f"(and {alive} (not {self._sent_on}))")
+            served = self._define("Bool", f"(and {alive} {self._sent_on})")
+            alive = disjunction([stays, self._hooks(served, schema.resent)])
+        alive = self._hooks(alive, schema.onward)
+        inside = self._define("Bool", f"(and {alive} {self._local})")
+        outside = f"(and {alive} (not {self._local}))"
+        self._in_interface, self._out_interface = "lo", "none"
+        inside = self._hooks(inside, schema.inward)
+        return self._define("Bool", f"(or {inside} {outside})")
+
+    def _from_wire(self, alive: str) -> str:
+        """The way of a packet from a wire behind the nat hook."""
+        schema = self.schema
+        inside = self._define("Bool", f"(and {alive} {self._local})")
+        outside = self._define("Bool", f"(and {alive} (not {self._local}))")
+        self._out_interface = "none"
+        if not schema.balanced:
+            inside = self._hooks(inside, schema.inward)
+            self._out_interface = "oif1"
+            outside = self._hooks(outside, schema.onward)
+            return self._define("Bool", f"(or {inside} {outside})")
+        inside = self._hooks(inside, tuple(h for h in schema.inward if h.table != "nat"))
+        inside = self._balance(inside)
+        sent = conjunction([inside, self._sent_on, negate(self._local, True)])
+        sent = self._define("Bool", sent)
+        here = conjunction(
+            [inside, negate(conjunction([self._sent_on, negate(self._local, True)]), True)]
+        )
+        here = self._hooks(
+            self._define("Bool", here), tuple(h for h in schema.inward if h.table == "nat")
+        )
+        self._out_interface = "oif1"
+        saved, self._in_interface = self._in_interface, "none"
+        sent = self._hooks(sent, schema.resent)
+        self._in_interface = saved
+        onward = tuple(h for h in schema.onward if h.chain != "POSTROUTING")
+        leaves = disjunction([self._hooks(outside, onward), sent])
+        last = tuple(h for h in schema.onward if h.chain == "POSTROUTING")
+        leaves = self._hooks(leaves, last)
+        return self._define("Bool", disjunction([here, leaves]))
+
+    def _balance(self, alive: str) -> str:
+        """Let IPVS choose: afterwards the packet's destination is the real server's."""
+        if not self.schema.balanced:
+            return alive
+        through = self._chain(self.schema.balanced, alive)
+        chosen = self._balanced
+        self._sent_on = self._define("Bool", disjunction([fires for fires, *_ in chosen]))
+        stays = negate(self._sent_on, True)
+        self.dnat = [(conjunction([fires, stays]), h, p) for fires, h, p in self.dnat]
+        destination, port, local = self._destination, self._port, self._local
+        for fires, host, new_port, timeout in chosen:
+            destination = f"(ite {fires} {self.host(host)} {destination})"
+            if new_port is not None:
+                port = f"(ite {fires} {self.port(new_port)} {port})"
+            local = f"(ite {fires} {self._local_flag(host)} {local})"
+            self.dnat.append((fires, host, new_port))
+            self.dnat_lists.append([])
+            self.dnat_recorded.append({})
+            self.persistence[len(self.dnat) - 1] = timeout
+        self._destination = self._define(f"(_ BitVec {self.width})", destination)
+        self._port = self._define("(_ BitVec 16)", port)
+        self._local = self._define("Bool", local)
+        return disjunction([through, self._sent_on])
+
+    def _local_flag(self, host: int) -> str:
+        """The term that a numbered host is the node's own."""
+        if host in self.schema.local_hosts:
+            return "true"
+        flag = f"backend_local{host}"
+        if flag not in self.declared:
+            self._declare(flag, "Bool")
+        return flag
 
     def text(self) -> str:
         """All of it as SMT-LIB."""
@@ -94,6 +166,8 @@ class Encoding(Terms):
         schema = self.schema
         mark = schema.mark
         self._assert(f"(= (bvand mark0 (_ bv{mark} 32)) (_ bv{mark if schema.marked else 0} 32))")
+        for value, mask in schema.foreign_marks:
+            self._assert(f"(not (= (bvand mark0 (_ bv{mask} 32)) (_ bv{value} 32)))")
         known_local = [self._masked("src", address, mask) for address, mask in schema.node_networks]
         if not schema.from_node:
             # The kernel drops what comes from outside with one of the node's own sources.
@@ -124,10 +198,7 @@ class Encoding(Terms):
             destination = f"(ite {fires} {self.host(host)} {destination})"
             if new_port is not None:
                 port = f"(ite {fires} {self.port(new_port)} {port})"
-            flag = f"backend_local{host}"
-            if flag not in self.declared:
-                self._declare(flag, "Bool")
-            local = f"(ite {fires} {flag} {local})"
+            local = f"(ite {fires} {self._local_flag(host)} {local})"
         self._destination = self._define(f"(_ BitVec {self.width})", destination)
         self._port = self._define("(_ BitVec 16)", port)
         self._local = self._define("Bool", local)
@@ -234,6 +305,17 @@ class Encoding(Terms):
             self.dnat_recorded.append(dict(self.recorded))
             self.dnat.append((fires, host, port))
             self._accepted.append(fires)
+        elif kind == "balance":
+            _, choices, timeout = item.action
+            pick = f"pick{len(self._balanced)}"
+            self._declare(pick, "Int")
+            last = len(choices) - 1
+            for number, (host, port, _) in enumerate(choices):
+                which = f"(= {pick} {number})" if number < last else f"(>= {pick} {last})"
+                if last and not number:
+                    which = f"(<= {pick} 0)"
+                chosen = fires if not last else self._define("Bool", f"(and {fires} {which})")
+                self._balanced.append((chosen, host, port, timeout))
         else:
             self.unknown_met.append(fires)
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from svcc.compiler.objects import Objects
 from svcc.compiler.settings import NodeSettings
-from svcc.grammar.address import Family
+from svcc.grammar.address import Address, Family
 from svcc.grammar.ruleset import RuleSet
 from svcc.verify.beside import judge_passage, passages
 from svcc.verify.ends import check_ends
@@ -16,7 +16,7 @@ from svcc.verify.expectation import expect
 from svcc.verify.judge import Failure
 from svcc.verify.ownership import mark_ownership
 from svcc.verify.packet import Packet, Step
-from svcc.verify.properties import ENDS
+from svcc.verify.properties import CAPTURES, ENDS
 from svcc.verify.prove import Answer, Prover, Undecided, Violated
 from svcc.verify.records import index_rules
 from svcc.verify.regions import Cut, Region, Regions
@@ -25,6 +25,7 @@ from svcc.verify.report import Counterexample, Finding, Report
 from svcc.verify.schema import Schema
 from svcc.verify.simulate import UndecidableError
 from svcc.verify.slices import SliceTooLargeError
+from svcc.verify.virtual import without_others
 
 MAX_EXCLUSIONS = 2000
 
@@ -87,11 +88,14 @@ def _verify_family(
     if endless:
         return
     report.findings.append(Finding(ENDS, "all chains", family, "proved"))
+    if rules.ipvs is not None:
+        rules.ipvs = without_others(rules.ipvs, settings.ipvs.exclude_networks)
     indexed = index_rules(rules)
     mark_ownership(indexed)
     expectation = expect(objects, settings, family)
     regions = Regions(indexed, expectation)
     judge = _RegionJudge(regions, rules, prover, settings.masquerade_mark, family)
+    report.findings += _surplus_addresses(regions)
     for passage in passages(regions, expectation):
         report.findings.append(judge_passage(passage, rules, regions, prover))
     verdicts: dict[tuple[str, str], Finding] = {}
@@ -102,6 +106,21 @@ def _verify_family(
             if known is None or _RANK[finding.verdict] > _RANK[known.verdict]:
                 verdicts[key] = finding
     report.findings.extend(verdicts.values())
+
+
+def _surplus_addresses(regions: Regions) -> Iterator[Finding]:
+    """Addresses of the dummy device that belong to no frontend: the node takes their packets."""
+    declared = {address for address, _, _ in regions.addresses}
+    for value in sorted(regions.virtual_ips - declared):
+        address = Address(regions.family, value)
+        yield Finding(
+            CAPTURES,
+            f"virtual IP {address}",
+            regions.family,
+            "violated",
+            None,
+            "it is an address of the node, but no Service has it",
+        )
 
 
 _RANK = {"proved": 0, "undecided": 1, "violated": 2}
@@ -151,7 +170,7 @@ class _RegionJudge:
 
     def _outside(self, region: Region, answers: Mapping[str, Answer], schema: Schema) -> str | None:
         """A constraint that leaves out the packet of an answer that is not of this region."""
-        if schema.fixed_destination:
+        if schema.fixed_destination and region.virtual_ip is None:
             return None
         for answer in answers.values():
             if not isinstance(answer, Violated):

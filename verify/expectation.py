@@ -130,12 +130,15 @@ def expect(objects: Objects, settings: NodeSettings, family: Family) -> Expectat
     slices = slices_by_service(objects.slices)
     frontends: list[FrontendExpectation] = []
     health_checks: list[int] = []
+    virtual_ips = _virtual_ips(objects, settings, family)
     for service in objects.services:
         if not _is_proxied(service):
             continue
         of_service = slices.get((service.namespace, service.name), [])
         for port in service.ports:
-            frontends.extend(_port_frontends(service, port, of_service, settings, family))
+            frontends.extend(
+                _port_frontends(service, port, of_service, settings, family, virtual_ips)
+            )
         if (
             service.health_check_node_port
             and service.external_traffic_policy == "Local"
@@ -148,6 +151,20 @@ def expect(objects: Objects, settings: NodeSettings, family: Family) -> Expectat
         _with_node_port_overlaps(frontends),
         tuple(sorted(set(health_checks))),
     )
+
+
+def _virtual_ips(objects: Objects, settings: NodeSettings, family: Family) -> tuple[Network, ...]:
+    """Addresses that ipvs mode makes the node's own, where it matters who sends from them."""
+    if settings.mode != "ipvs" or pod_atom(settings, family) is not None:
+        return ()
+    found = {
+        address
+        for service in objects.services
+        if _is_proxied(service)
+        for address in (*service.cluster_ips, *service.external_ips, *service.ingress)
+        if address.family is family and address not in settings.addresses
+    }
+    return tuple(Network(family, a.value, family.bits) for a in sorted(found))
 
 
 def _is_proxied(service: Service) -> bool:
@@ -166,6 +183,7 @@ def _port_frontends(
     slices: Iterable[EndpointSlice],
     settings: NodeSettings,
     family: Family,
+    virtual_ips: tuple[Network, ...],
 ) -> list[FrontendExpectation]:
     cluster_ip = next((a for a in service.cluster_ips if a.family == family), None)
     if cluster_ip is None:
@@ -180,7 +198,7 @@ def _port_frontends(
     found = [
         FrontendExpectation(
             frontend("cluster IP", cluster_ip.value, port.port),
-            _cluster_ip_cases(service, choice, settings, family),
+            _cluster_ip_cases(service, choice, settings, family, virtual_ips),
             may_be_local=False,
         )
     ]
@@ -215,7 +233,11 @@ def _of_family(addresses: Iterable[Address], family: Family) -> list[int]:
 
 
 def _cluster_ip_cases(
-    service: Service, choice: Choice, settings: NodeSettings, family: Family
+    service: Service,
+    choice: Choice,
+    settings: NodeSettings,
+    family: Family,
+    virtual_ips: tuple[Network, ...],
 ) -> tuple[Case, ...]:
     if not choice.any_usable:
         return (Case(ANYONE, (Refuse(),)),)
@@ -228,6 +250,15 @@ def _cluster_ip_cases(
     if settings.masquerade_all:
         return (Case(ANYONE, (with_masquerade,)),)
     pod = pod_atom(settings, family)
+    if pod is None and virtual_ips:
+        # The node's processes send from the virtual IP that they send to, as to any address
+        # of the node, and no backend could answer that.
+        from_virtual_ip = (FromNode(), SourceIn(virtual_ips))
+        return (
+            Case(from_virtual_ip, (with_masquerade,)),
+            Case((negation(FromNode()),), (without,)),
+            Case((FromNode(), negation(SourceIn(virtual_ips))), (without,)),
+        )
     if pod is None:
         return (Case(ANYONE, (without,)),)
     return (Case((pod,), (without,)), Case((negation(pod),), (with_masquerade,)))

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from svcc.grammar.address import Address, Family
+from svcc.grammar.ipvsadm import VirtualKey
 from svcc.grammar.program import Rule
 
 PROTOCOL_NAME = {6: "tcp", 17: "udp", 132: "sctp", 1: "icmp", 58: "ipv6-icmp"}
@@ -68,6 +69,8 @@ class Step:
     rule: Rule | None
     """None: the chain's policy."""
     effect: str
+    virtual: VirtualKey | None = None
+    """The virtual server that did it, in place of a rule."""
 
 
 @dataclass(frozen=True, slots=True)

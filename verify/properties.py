@@ -118,6 +118,10 @@ def returns(encoding: Encoding, schema: Schema) -> list[str]:
             if (host, port) not in serve[1]:
                 continue
             number = serve[1].index((host, port))
+            if index in encoding.persistence:
+                if encoding.persistence[index] != timeout:
+                    terms.append(conjunction([condition, fires]))
+                continue
             lists.setdefault(number, set()).update(encoding.dnat_lists[index])
             recorded = encoding.dnat_recorded[index]
             forgotten = [_not(recorded[item]) for item in encoding.dnat_lists[index]]
@@ -134,8 +138,10 @@ def returns(encoding: Encoding, schema: Schema) -> list[str]:
             long_enough = seconds is None or seconds >= timeout
             stands.append(f"(= {name} {disjunction(holders) if long_enough else 'false'})")
         strays = []
+        remembered = disjunction([encoding.dnat[index][0] for index in encoding.persistence])
         for number, backend in enumerate(serve[1]):
             there = [f for f, host, port in encoding.dnat if (host, port) == backend]
+            there.append(remembered)
             strays.append(conjunction([f"(= {client} {number})", _not(disjunction(there))]))
         terms.append(conjunction([condition, *stands, disjunction(strays)]))
     return terms

@@ -46,6 +46,7 @@ from svcc.grammar.ruleset import RuleSet
 from svcc.verify import bpf
 from svcc.verify.extensions import INERT_TARGETS, TCP_SYN, TRANSPORT_NUMBER
 from svcc.verify.sets import IndexedSet, index_sets
+from svcc.verify.virtual import VirtualIndex, index_virtual
 
 Condition = tuple[Any, ...]
 Action = tuple[Any, ...]
@@ -113,6 +114,7 @@ class IndexedRules:
     tracks_all: bool
     """No rule exempts packets from connection tracking."""
     sets: Mapping[str, IndexedSet] = field(default_factory=dict)
+    virtual: VirtualIndex | None = None
 
 
 def index_rules(rules: RuleSet) -> IndexedRules:
@@ -127,7 +129,7 @@ def index_rules(rules: RuleSet) -> IndexedRules:
             indexed[name] = IndexedChain(name, chain.policy, records)
             indexed[name].index()
         tables[table] = indexed
-    return IndexedRules(rules.family, tables, tracks_all, index_sets(rules))
+    return IndexedRules(rules.family, tables, tracks_all, index_sets(rules), index_virtual(rules))
 
 
 def translate(rule: Rule, table: str, family: Family) -> Record:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from svcc.grammar.address import Address, Family
+from svcc.grammar.ipvsadm import key_words
 from svcc.grammar.write import write_rule
 from svcc.verify.packet import PROTOCOL_NAME, Packet, Step
 from svcc.verify.properties import SENTENCES
@@ -151,10 +152,10 @@ def step_json(step: Step, family: Family, source: str) -> dict[str, Any]:
     shown: dict[str, Any] = {
         "table": step.table,
         "chain": step.chain,
-        "rule": "" if step.rule is None else write_rule(step.rule, family),
+        "rule": _rule_text(step, family),
         "effect": step.effect,
     }
-    if step.rule is not None and step.rule.line:
+    if step.rule is not None and step.rule.line and step.virtual is None:
         shown["file"], shown["line"] = source, step.rule.line
     return shown
 
@@ -163,8 +164,17 @@ def step_text(step: Step, family: Family, source: str) -> str:
     """One step of a trace as a line."""
     if step.rule is None:
         return f"{step.table} {step.chain}: {step.effect}"
-    place = f"{source}:{step.rule.line}: " if step.rule.line else ""
-    return f"{place}{step.table} {write_rule(step.rule, family)}  [{step.effect}]"
+    if step.virtual is not None:
+        place = f"ipvsadm:{step.rule.line}: " if step.rule.line else ""
+    else:
+        place = f"{source}:{step.rule.line}: " if step.rule.line else ""
+    return f"{place}{step.table} {_rule_text(step, family)}  [{step.effect}]"
+
+
+def _rule_text(step: Step, family: Family) -> str:
+    if step.virtual is not None:
+        return f"-A {key_words(step.virtual)}"
+    return "" if step.rule is None else write_rule(step.rule, family)
 
 
 def combined_json(reports: list[Report]) -> dict[str, Any]:

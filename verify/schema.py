@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from svcc.grammar.address import Family
 from svcc.verify.expectation import Case, Discard, Outcome, Refuse, Serve
 from svcc.verify.records import Condition
-from svcc.verify.sender import Atom, DestinationIn, FromNode, FromPod, SourceIn
+from svcc.verify.sender import Atom, DestinationIn, FromNode, FromPod, ProtocolIn, SourceIn
 from svcc.verify.slices import Item
 
 
@@ -72,6 +72,14 @@ class Schema(NamedTuple):
     on the destination name: true of every region that has this schema."""
     marked: bool = False
     """Whether the packets arrive with the masquerade mark; else without."""
+    balanced: tuple[SchemaItem, ...] = ()
+    """The virtual servers that the packet may meet."""
+    resent: tuple[Hook, ...] = ()
+    """The hooks that what IPVS sends on passes once more, POSTROUTING aside."""
+    local_hosts: tuple[int, ...] = ()
+    """Numbered hosts that are known to be the node's own."""
+    foreign_marks: tuple[tuple[int, int], ...] = ()
+    """Marks (value, mask) with which no packet arrives."""
 
 
 @dataclass(slots=True)
@@ -118,6 +126,13 @@ class Numbering:
             _, first, last, negated = condition
             if first == last and first in self.ports:
                 return (kind + "_number", self.ports[first], negated)
+        elif kind == "place":
+            _, places, negated = condition
+            numbered = tuple(
+                (None if address is None else self.host(address), self.port(port))
+                for address, port in places
+            )
+            return (kind, numbered, negated)
         elif kind == "recent":
             _, operation, name, seconds, negated = condition
             number = self.lists.setdefault(name, len(self.lists))
@@ -125,11 +140,17 @@ class Numbering:
         return condition
 
     def _action(self, action: tuple[Any, ...]) -> tuple[Any, ...]:
-        if action[0] != "dnat":
-            return action
-        _, address, port = action
+        if action[0] == "dnat":
+            return ("dnat", *self._place(action[1], action[2]))
+        if action[0] == "balance":
+            _, choices, timeout = action
+            numbered = tuple((*self._place(a, p), weight) for a, p, weight in choices)
+            return ("balance", numbered, timeout)
+        return action
+
+    def _place(self, address: int, port: int | None) -> tuple[int, int | None]:
         port = self.default_port if port is None else port
-        return ("dnat", self.host(address), None if port is None else self.port(port))
+        return self.host(address), None if port is None else self.port(port)
 
     def facts(self) -> tuple[tuple[int, int, tuple[bool, ...]], ...]:
         """Which hosts lie in which of the networks; see :attr:`Schema.facts`."""
@@ -153,6 +174,8 @@ class Numbering:
             return ("node", atom.negated)
         if isinstance(atom, FromPod):
             return ("iif", atom.interface, atom.negated)
+        if isinstance(atom, ProtocolIn):
+            return ("any", tuple(("proto", n, False) for n in atom.numbers), atom.negated)
         kind = "src" if isinstance(atom, SourceIn) else "dst"
         assert isinstance(atom, SourceIn | DestinationIn)
         parts: list[tuple[Any, ...]] = []

@@ -42,7 +42,15 @@ class FromNode:
     negated: bool = False
 
 
-Atom = SourceIn | DestinationIn | FromPod | FromNode
+@dataclass(frozen=True, slots=True)
+class ProtocolIn:
+    """The protocol (IANA number) is one of these."""
+
+    numbers: tuple[int, ...]
+    negated: bool = False
+
+
+Atom = SourceIn | DestinationIn | FromPod | FromNode | ProtocolIn
 Condition = tuple[Atom, ...]
 """All of them hold; the empty condition always does."""
 

@@ -42,6 +42,7 @@ class IndexedSet:
         self.item = item
         self._by_port: defaultdict[Part | None, list[Entry]] = defaultdict(list)
         self._by_host: defaultdict[tuple[Part | None, int], list[Entry]] = defaultdict(list)
+        self._of_host: defaultdict[int, list[Entry]] = defaultdict(list)
         self._wide: defaultdict[Part | None, list[Entry]] = defaultdict(list)
         self._exceptions = False
         for entry in item.entries.values():
@@ -51,6 +52,7 @@ class IndexedSet:
             self._exceptions |= entry.no_match
             if isinstance(first, Network) and first.prefix_length == first.family.bits:
                 self._by_host[port, first.value].append(entry)
+                self._of_host[first.value].append(entry)
             else:
                 self._wide[port].append(entry)
 
@@ -120,6 +122,11 @@ class IndexedSet:
         elif "port" not in kinds:
             ports = (None,)
         exact = where.mask == full_mask and flags[0] == "dst" and kinds[0] != "port"
+        if exact and ports is self._by_port:
+            yield from self._of_host.get(where.address, ())
+            for entries in self._wide.values():
+                yield from entries
+            return
         for port in ports:
             if exact:
                 yield from self._by_host.get((port, where.address), ())

@@ -32,13 +32,45 @@ class SharesEncoding(Encoding):
         super().__init__(schema)
         self.weights: list[tuple[str, int, int | None]] = []
         self.elsewhere: list[str] = []
-        self._chance_so_far = False
+        self._certain = {"0.0", "1.0"}
+        """Weights that no chance has a part in."""
         self._mark_by_chance = False
         self._ways_on: list[str] = []
         self._lingering: set[int] = set()
 
     def _after_translation(self) -> None:
         """Nothing behind the nat hook moves a share."""
+
+    def _balance(self, alive: str) -> str:
+        """Split what IPVS gets among its real servers."""
+        schema = self.schema
+        if not schema.balanced:
+            return alive
+        rest, before = self.elsewhere.pop(), self.weights
+        self.weights = []
+        for weight, host, port in before:
+            if host not in schema.local_hosts and not schema.from_node:
+                self.weights.append((weight, host, port))
+                continue
+            self._destination = self.host(host)
+            self._port = "dport" if port is None else self.port(port)
+            stays = self._chain(schema.balanced, weight)
+            self.weights.append((stays, host, port))
+        self._destination, self._port = "dst", "dport"
+        reaches = rest
+        if not schema.from_node:
+            reaches = self.define("Real", f"(ite local {rest} 0.0)")
+            self.elsewhere.append(self.define("Real", f"(ite local 0.0 {rest})"))
+        self.elsewhere.append(self._chain(schema.balanced, reaches))
+        return alive
+
+    def _share_out(self, weight: str, item: SchemaItem) -> None:
+        """Each real server's part of what its virtual server gets."""
+        _, choices, _ = item.action
+        total = sum(part for *_, part in choices)
+        for host, port, part in choices:
+            share = self.define("Real", f"(* (/ {part}.0 {total}.0) {weight})")
+            self.weights.append((share, host, port))
 
     def _hooks(self, alive: str, hooks: tuple[Hook, ...]) -> str:
         if hooks is not self.schema.rewriting:
@@ -72,8 +104,10 @@ class SharesEncoding(Encoding):
             elif kind in ("mark", "nothing"):
                 here = self._sum([here, fires])
                 if kind == "mark":
-                    self._mark_by_chance |= self._chance_so_far
+                    self._mark_by_chance |= fires not in self._certain
                     self._set_mark(f"(> {fires} 0.0)", item.action[1], item.action[2])
+            elif kind == "balance":
+                self._share_out(fires, item)
             elif kind == "dnat":
                 self.weights.append((fires, item.action[1], item.action[2]))
             elif kind in ("accept", "masquerade"):
@@ -110,8 +144,10 @@ class SharesEncoding(Encoding):
             if condition_term == "true":
                 return here, "0.0"
             fires = self.define("Real", f"(ite {condition_term} {here} 0.0)")
-            return fires, self.define("Real", f"(ite {condition_term} 0.0 {here})")
-        self._chance_so_far = True
+            rest = self.define("Real", f"(ite {condition_term} 0.0 {here})")
+            if here in self._certain:
+                self._certain |= {fires, rest}
+            return fires, rest
         numerator, denominator = 1, 1
         for chance in chances:
             numerator *= chance
@@ -135,7 +171,10 @@ class SharesEncoding(Encoding):
         kept = [weight for weight in weights if weight != "0.0"]
         if len(kept) < 2:
             return kept[0] if kept else "0.0"
-        return self.define("Real", f"(+ {' '.join(kept)})")
+        total = self.define("Real", f"(+ {' '.join(kept)})")
+        if self._certain.issuperset(kept):
+            self._certain.add(total)
+        return total
 
     def total(self, weights: list[str]) -> str:
         """The sum of some weights, as a term."""

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 
 from svcc.grammar.address import Address, Family, Network, prefix_mask
+from svcc.grammar.ipset import Entry, Sets
+from svcc.grammar.ipvsadm import RealKey, VirtualKey, VirtualServer, endpoint
 from svcc.grammar.program import (
     PROBABILITY_ONE,
     AddressMatch,
@@ -22,7 +24,9 @@ from svcc.grammar.program import (
     ConntrackMatch,
     Goto,
     InterfaceMatch,
+    IpvsMatch,
     Jump,
+    MapMark,
     MarkMatch,
     Masquerade,
     Match,
@@ -36,6 +40,7 @@ from svcc.grammar.program import (
     Reject,
     Rule,
     SetMark,
+    SetMatch,
     StateMatch,
     TransportMatch,
     Verdict,
@@ -43,7 +48,9 @@ from svcc.grammar.program import (
 from svcc.grammar.ruleset import RuleSet
 from svcc.verify import bpf
 from svcc.verify.extensions import INERT_TARGETS, TCP_SYN, TRANSPORT_NUMBER
+from svcc.verify.membership import find_entry
 from svcc.verify.packet import Packet, Result, Step, World
+from svcc.verify.virtual import thresholds, translated_port, usable
 
 MAX_STEPS = 200_000
 
@@ -74,10 +81,12 @@ class _State:
     in_interface: str
     out_interface: str = ""
     translated: bool = False
+    balanced: bool = False
     masqueraded: bool = False
     sent_out: bool = False
     untracked: bool = False
     recorded: set[str] = field(default_factory=set)
+    sets: Sets | None = None
     trace: list[Step] = field(default_factory=list)
     steps: int = 0
 
@@ -145,18 +154,22 @@ def simulate(rules: RuleSet, packet: Packet, world: World, decide: Decide) -> Re
         packet.destination_port,
         packet.mark,
         packet.in_interface,
+        sets=None if rules.ipvs is None else rules.ipvs.sets,
     )
     verdict = "passed"
     try:
-        for table, hook in _path(state):
-            _run_hook(rules, state, table, hook)
+        for table, hook in _path(rules, state):
+            if table == "ipvs":
+                _balance(rules, state, hook)
+            else:
+                _run_hook(rules, state, table, hook)
     except _FinalError as final:
         verdict = final.verdict
     return Result(
         "passed" if verdict == "passed" else "dropped" if verdict == "dropped" else "rejected",
         state.destination,
         state.destination_port,
-        state.translated,
+        state.translated or state.balanced,
         state.masqueraded,
         state.sent_out,
         state.mark,
@@ -165,38 +178,62 @@ def simulate(rules: RuleSet, packet: Packet, world: World, decide: Decide) -> Re
     )
 
 
-def _path(state: _State) -> Iterator[tuple[str, str]]:
-    if not state.packet.from_node:
-        yield "raw", "PREROUTING"
-        yield "mangle", "PREROUTING"
-        yield "nat", "PREROUTING"
-        if state.world.is_local(state.destination):
-            yield from _input()
-            return
-        state.out_interface = state.world.out_interface
-        yield "mangle", "FORWARD"
-        yield "filter", "FORWARD"
-        yield from _postrouting(state)
+def _path(rules: RuleSet, state: _State) -> Iterator[tuple[str, str]]:
+    if state.packet.from_node:
+        yield from _path_from_node(rules, state)
         return
-    local = state.world.is_local(state.destination)
-    state.out_interface = "lo" if local else state.world.out_interface
+    yield "raw", "PREROUTING"
+    yield "mangle", "PREROUTING"
+    yield "nat", "PREROUTING"
+    if state.world.is_local(state.destination):
+        yield from _input(rules, state)
+        return
+    state.out_interface = state.world.out_interface
+    yield "mangle", "FORWARD"
+    yield "filter", "FORWARD"
+    yield from _postrouting(state)
+
+
+def _path_from_node(rules: RuleSet, state: _State) -> Iterator[tuple[str, str]]:
+    _route_out(state)
     yield "raw", "OUTPUT"
     yield "mangle", "OUTPUT"
     yield "nat", "OUTPUT"
+    _route_out(state)
+    if rules.ipvs is not None:
+        yield "ipvs", "OUTPUT"
+        if state.balanced:
+            _route_out(state)
+            yield "mangle", "OUTPUT"
     local = state.world.is_local(state.destination)
-    state.out_interface = "lo" if local else state.world.out_interface
     yield "filter", "OUTPUT"
     yield from _postrouting(state)
     if local:
         state.in_interface, state.out_interface = "lo", ""
         yield "raw", "PREROUTING"
         yield "mangle", "PREROUTING"
-        yield from _input()
+        yield "mangle", "INPUT"
+        yield "filter", "INPUT"
+        yield "nat", "INPUT"
 
 
-def _input() -> Iterator[tuple[str, str]]:
+def _route_out(state: _State) -> None:
+    local = state.world.is_local(state.destination)
+    state.out_interface = "lo" if local else state.world.out_interface
+
+
+def _input(rules: RuleSet, state: _State) -> Iterator[tuple[str, str]]:
     yield "mangle", "INPUT"
     yield "filter", "INPUT"
+    if rules.ipvs is not None:
+        yield "ipvs", "INPUT"
+        if state.balanced and not state.world.is_local(state.destination):
+            # ip_vs_xmit.c sends it to LOCAL_OUT; nat INPUT, one step behind, is not reached.
+            state.in_interface, state.out_interface = "", state.world.out_interface
+            yield "mangle", "OUTPUT"
+            yield "filter", "OUTPUT"
+            yield from _postrouting(state)
+            return
     yield "nat", "INPUT"
 
 
@@ -204,6 +241,51 @@ def _postrouting(state: _State) -> Iterator[tuple[str, str]]:
     yield "mangle", "POSTROUTING"
     yield "nat", "POSTROUTING"
     state.sent_out = True
+
+
+def _balance(rules: RuleSet, state: _State, hook: str) -> None:
+    """What IPVS does with a new connection (net/netfilter/ipvs/ip_vs_core.c)."""
+    assert rules.ipvs is not None
+    family, servers = state.packet.family, rules.ipvs.servers
+    keys = [VirtualKey(family, 0, state.mark, 0)] if state.mark else []
+    for port in (state.destination_port, 0):
+        keys.append(VirtualKey(family, state.packet.protocol, state.destination, port))
+    key = next((key for key in keys if key in servers), None)
+    if key is None:
+        return
+    server = servers[key]
+    rule = Rule(hook, line=server.line)
+    if not usable(server):
+        state.trace.append(Step("ipvs", hook, rule, f"{key} has no real server: refused", key))
+        raise _FinalError("rejected")
+    real = _choose(state, key, server)
+    port_there = translated_port(key, server.scheduling, real)
+    state.destination = real.address
+    if port_there is not None:
+        state.destination_port = port_there
+    state.balanced = True
+    sent_to = endpoint(family, real.address, port_there or state.destination_port)
+    state.trace.append(Step("ipvs", hook, rule, f"{server.scheduling.scheduler} to {sent_to}", key))
+
+
+def _choose(state: _State, key: VirtualKey, server: VirtualServer) -> RealKey:
+    """The real server: the one that a persistent virtual server remembers, or any."""
+    candidates = usable(server)
+    timeout = server.scheduling.persistence
+    chances = [*thresholds([weight for _, weight in candidates]), PROBABILITY_ONE]
+    names = {real: f"ipvs {key} {real}" for real, _ in candidates}
+    chosen = candidates[-1][0]
+    for real, name in names.items():
+        age = state.world.recent.get(name)
+        if timeout is not None and age is not None and age < timeout:
+            return real
+    for (real, _), chance in zip(candidates, chances, strict=True):
+        if chance == PROBABILITY_ONE or state.decide(RandomMatch(chance)):
+            chosen = real
+            break
+    if timeout is not None:
+        state.recorded.add(names[chosen])
+    return chosen
 
 
 def _run_hook(rules: RuleSet, state: _State, table: str, hook: str) -> None:
@@ -264,6 +346,13 @@ def _act(state: _State, table: str, chain: str, rule: Rule) -> bool:
     if isinstance(target, SetMark):
         state.mark = (state.mark & ~target.mask & 0xFFFFFFFF) ^ target.value
         note(f"mark {state.mark:#x}")
+        return False
+    if isinstance(target, MapMark):
+        entry = _entry(state, table, rule, target.name, target.flags)
+        if entry is not None and entry.mark is not None:
+            value, mask = entry.mark
+            state.mark = (state.mark & ~mask & 0xFFFFFFFF) ^ value
+            note(f"mark {state.mark:#x}")
         return False
     if isinstance(target, Notrack):
         state.untracked = True
@@ -384,6 +473,11 @@ def _match(state: _State, table: str, rule: Rule, match: Match) -> bool:
         return _conntrack(state, match)
     if isinstance(match, AddrtypeMatch):
         return _addrtype(state, table, rule, match)
+    if isinstance(match, SetMatch):
+        entry = _entry(state, table, rule, match.name, match.flags)
+        return (entry is not None) != match.negated
+    if isinstance(match, IpvsMatch):
+        return state.balanced != match.negated
     if isinstance(match, RandomMatch):
         return state.decide(match)
     if isinstance(match, RecentMatch):
@@ -396,6 +490,25 @@ def _match(state: _State, table: str, rule: Rule, match: Match) -> bool:
             return condition
         return condition.holds(packet.family, packet.source, state.destination)
     raise UndecidableError(table, rule, f"match {getattr(match, 'name', type(match).__name__)}")
+
+
+def _entry(
+    state: _State, table: str, rule: Rule, name: str, flags: tuple[str, ...]
+) -> Entry | None:
+    known = None if state.sets is None else state.sets.get(name)
+    if known is None:
+        raise UndecidableError(table, rule, f"set {name}, which was not given")
+    packet = state.packet
+    try:
+        return find_entry(
+            known,
+            flags,
+            packet.protocol,
+            (packet.source, packet.source_port),
+            (state.destination, state.destination_port),
+        )
+    except ValueError as error:
+        raise UndecidableError(table, rule, str(error)) from None
 
 
 def _conntrack(state: _State, match: ConntrackMatch) -> bool:

@@ -9,7 +9,7 @@ treated alike.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -104,6 +104,10 @@ class Slicer:
         if found is None or not boxes:
             return (), None
         return self._chain(table, found, boxes), found.policy
+
+    def leaves_out(self, box: Box) -> bool:
+        """Whether the box lies outside the region altogether."""
+        return self._excluded is not None and self._excluded(box)
 
     def _normal(self, box: Box) -> Box:
         if box.local is None and box.mask:
@@ -201,18 +205,45 @@ class Slicer:
         known = self._rules.sets.get(name)
         if known is None:
             return ("unknown", f"set {name}, which was not given")
-        found = {
+        answers = [
             known.evaluate(flags, _where(box), self._full_mask, self._of_others(box))
             for box in boxes
-        }
+        ]
+        found = set(answers)
         if len(found) > 1:
-            return ("unknown", f"set {name}")
-        result = found.pop() if found else False
+            places = self._places(boxes, answers)
+            return ("unknown", f"set {name}") if places is None else ("place", places, negated)
+        result: bool | Condition = found.pop() if found else False
         if isinstance(result, bool):
-            return result != negated
-        if result[0] == "any":
-            return ("any", result[1], negated)
-        return result
+            return result != bool(negated)
+        if result[0] != "any":
+            return result
+        return ("any", result[1], negated)
+
+    def _places(
+        self, boxes: tuple[Box, ...], answers: Sequence[object]
+    ) -> tuple[tuple[int | None, int], ...] | None:
+        """The places (address, port) of the boxes with the one answer that is not False.
+
+        None: it cannot be told from address and port which box a packet is in.
+        """
+        if len({answer for answer in answers if answer is not False}) != 1:
+            return None
+        if not all(answer is False or not _is_condition(answer) for answer in answers):
+            return None
+        inside = [box for box, answer in zip(boxes, answers, strict=True) if answer is not False]
+        outside = [box for box, answer in zip(boxes, answers, strict=True) if answer is False]
+        for one in inside:
+            if one.first_port != one.last_port:
+                return None
+            for other in outside:
+                exact = one.mask == other.mask == self._full_mask
+                apart = other.last_port < one.first_port or one.last_port < other.first_port
+                if not apart and not (exact and one.address != other.address):
+                    return None
+        return tuple(
+            (box.address if box.mask == self._full_mask else None, box.first_port) for box in inside
+        )
 
     def _map_mark(
         self, record: Record, conditions: tuple[Condition, ...], boxes: tuple[Box, ...]
@@ -221,23 +252,34 @@ class Slicer:
         known = self._rules.sets.get(name)
         if known is None:
             return Item(conditions, ("unknown", f"set {name}, which was not given"), (), record)
-        found = {
+        answers = [
             known.mark(flags, _where(box), self._full_mask, self._of_others(box)) for box in boxes
-        }
-        if found <= {False}:
+        ]
+        marks = {answer for answer in answers if answer is not False}
+        if not marks:
             return None
-        if len(found) > 1 or not isinstance(mark := found.pop(), tuple):
-            return Item(conditions, ("unknown", f"set {name}"), (), record)
-        return Item(conditions, ("mark", *mark), (), record)
+        mark = marks.pop()
+        if not marks and isinstance(mark, tuple):
+            if False not in answers:
+                return Item(conditions, ("mark", *mark), (), record)
+            places = self._places(boxes, answers)
+            if places is not None:
+                place: Condition = ("place", places, False)
+                return Item((*conditions, place), ("mark", *mark), (), record)
+        return Item(conditions, ("unknown", f"set {name}"), (), record)
 
     def _of_others(self, box: Box) -> Excluded:
         """Whether an entry of a set is a packet of another region than the box's."""
         excluded = self._excluded
 
         def judge(network: Network | None, port: PortOf | None) -> bool:
-            if excluded is None or network is None or network.mask != self._full_mask:
+            if excluded is None or network is None:
                 return False
-            place = self._normal(box._replace(address=network.value, mask=network.mask))
+            place = box
+            if network.mask == self._full_mask:
+                place = self._normal(box._replace(address=network.value, mask=network.mask))
+            elif port is None:
+                return False
             if port is not None:
                 place = place._replace(
                     protocol=port.protocol, first_port=port.port, last_port=port.port
@@ -345,6 +387,10 @@ class Slicer:
         if not {"DNAT", "SNAT"} & set(states):
             return bool(negated)
         return None
+
+
+def _is_condition(answer: object) -> bool:
+    return isinstance(answer, tuple) and bool(answer) and isinstance(answer[0], str)
 
 
 def _where(box: Box) -> Where:

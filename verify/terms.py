@@ -31,6 +31,7 @@ class Terms:
         self.patterns: dict[tuple[str, str], str] = {}
         self._untracked = "false"
         self._translated = "false"
+        self._sent_on = "false"
         self._in_interface = ""
         self._out_interface = ""
         self._destination = "dst"
@@ -155,6 +156,18 @@ class Terms:
             return negate(tracked, negated)
         untracked = "true" if "UNTRACKED" in states else "false"
         return negate(f"(ite {self._untracked} {untracked} {tracked})", negated)
+
+    def _is_ipvs(self, negated: bool) -> str:
+        return negate(self._sent_on, negated)
+
+    def _is_place(self, places: tuple[tuple[int | None, int], ...], negated: bool) -> str:
+        found = []
+        for host, port in places:
+            parts = [f"(= {self._port} {self.port(port)})"]
+            if host is not None:
+                parts.append(f"(= {self._destination} {self.host(host)})")
+            found.append(conjunction(parts))
+        return negate(disjunction(found), negated)
 
     def _is_never(self) -> str:
         return "false"

@@ -16,6 +16,7 @@ from svcc.grammar.program import (
     InterfaceMatch,
     Jump,
     MarkMatch,
+    Match,
     Reject,
     Rule,
     Target,
@@ -147,15 +148,15 @@ def loopback_guard(chains: Chains, forwarding: Forwarding) -> None:
         )
 
 
-def health_checks(chains: Chains, forwarding: Forwarding) -> None:
-    """Keep health check node ports open."""
+def health_checks(chains: Chains, forwarding: Forwarding, *more: Match) -> None:
+    """Keep health check node ports open, on local addresses that fulfil ``more``."""
     for family, check in forwarding.health_checks:
         if family is chains.family:
             chains.add(
                 INPUT,
                 _ACCEPT,
                 protocol=_TCP,
-                matches=(to_port(_TCP, check.port), TO_LOCAL),
+                matches=(to_port(_TCP, check.port), TO_LOCAL, *more),
                 comment=f"{check.label} health check node port",
             )
 

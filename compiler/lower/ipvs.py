@@ -229,7 +229,7 @@ class _Table:
         self._served_node_ports("SVCC-NODEPORTS", writer)
         self._node_ports(services, "SVCC-NODEPORTS")
         local_ports = self._loopback(writer)
-        masquerade(chains, self._settings.masquerade_mark, gates, local_ports, self._sent_on)
+        masquerade(chains, self._settings.masquerade_mark, gates, set(local_ports), self._sent_on)
         return chains
 
     def _by_rules(self, writer: ServiceChains) -> list[Entry]:
@@ -303,7 +303,7 @@ class _Table:
         Source: net/netfilter/ipvs/ip_vs_xmit.c, crosses_local_route_boundary.
 
         Returns:
-            Protocol and number of the node ports that rules serve for pods, too.
+            Protocol and number of the node ports that rules serve unmasqueraded for some.
         """
         chains, chain = self._chains, "SVCC-LOOPBACK"
         local = [
@@ -317,6 +317,7 @@ class _Table:
         if not ports:
             return local
         entries = []
+        local += [(p.protocol, p.node_port) for p in ports if p.external_local]
         for port in ports:
             only_node_port = replace(port, external_addresses=(), balancer_addresses=())
             entries.append(node_port_entry(port, writer.external(only_node_port, outside=False)))
@@ -340,7 +341,9 @@ class _Table:
         chains, refuse = self._chains, "SVCC-REFUSE"
         base_jumps(chains)
         loopback_guard(chains, self._forwarding)
-        health_checks(chains, self._forwarding)
+        if self._lowered.has(virtual.VIRTUAL_IPS):
+            not_virtual = self._in(virtual.VIRTUAL_IPS, "dst", negated=True)
+            health_checks(chains, self._forwarding, not_virtual)
         chains.add("SVCC-INPUT", Jump(refuse), matches=(_NEW,))
         forward_rules(chains, self._settings)
         chains.add("SVCC-OUTPUT", Jump(refuse), matches=(_NEW,))

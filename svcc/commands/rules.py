@@ -12,10 +12,16 @@ if TYPE_CHECKING:
 
 def compiled_rules(compiled: Compiled) -> dict[Family, LoadedRules]:
     """Both families' scripts, read back."""
-    from svcc.compiler.bundle import FILE_NAMES, script
-    from svcc.verify.sources import from_text
+    from svcc.compiler.bundle import FILE_NAMES, ipvs_scripts, script
+    from svcc.verify.sources import from_text, ipvs_of
 
-    return {
+    found = {
         family: from_text(script(compiled, family), family, FILE_NAMES[family])
         for family in compiled.programs
     }
+    if compiled.ipvs is not None:
+        texts = ipvs_scripts(compiled, compiled.ipvs)
+        beside = {name.split(".")[0]: (text, name) for name, text in texts.items()}
+        for item in found.values():
+            item.rules.ipvs = ipvs_of(beside)
+    return found
