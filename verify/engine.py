@@ -187,7 +187,7 @@ class _RegionJudge:
                 if region.frontend is not None:
                     return f"(assert (not {same_address}))"
                 return f"(assert (not (and {same_address} {' '.join(ports)})))"
-            if local and packet.destination in self._regions.cluster_ips:
+            if local and self._regions.never_local(packet.destination):
                 return f"(assert (not (and local {same_address})))"
             if (
                 region.frontend is None

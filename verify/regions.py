@@ -421,8 +421,6 @@ def virtual_item(key: VirtualKey, server: VirtualServer, box: Box | None) -> Ite
     if not real:
         return Item(tuple(conditions), ("reject",), (), record)
     timeout = server.scheduling.persistence
-    if server.scheduling.netmask is not None:
-        timeout = 0
     choices = tuple(
         (k.address, translated_port(key, server.scheduling, k), weight) for k, weight in real
     )

@@ -17,8 +17,11 @@ from svcc.grammar.ruleset import RuleSet
 
 Condition = tuple[Any, ...]
 
-MAX_SOURCES = 256
-"""A condition on the source with more networks than this is not written out."""
+MAX_WRITTEN = 256
+"""A condition on more entries than this is not written out."""
+
+Member = tuple[int, int, int, int]
+"""Destination bits, their mask, protocol (0: TCP or UDP), port; -1: any."""
 
 
 class Where(NamedTuple):
@@ -70,45 +73,55 @@ class IndexedSet:
         if any(k == "port" and flag == "src" for k, flag in zip(kinds, flags, strict=True)):
             return unknown
         sources: list[Network] = []
-        partly = False
+        members: list[Member] = []
+        with_source = False
         halves: defaultdict[tuple[Part, ...], int] = defaultdict(int)
         for entry in self._candidates(kinds, flags, where, full_mask):
             covers, overlaps, source = _compare(entry, flags, where)
             if not overlaps or excluded(*_place(entry, flags)):
                 continue
-            if not covers:
-                rest = entry.parts[1:]
-                first = entry.parts[0]
-                if isinstance(first, Network) and first.prefix_length == 1 and flags[0] == "dst":
-                    halves[rest] += 1
-                    if halves[rest] == 2 and _covers_port(rest, where):
-                        return True
-                partly = True
-            elif source is None:
+            if covers and source is None:
                 return True
-            else:
+            if covers and source is not None:
                 sources.append(source)
-        if partly or len(sources) > MAX_SOURCES:
-            return unknown
-        if not sources:
+                continue
+            first, rest = entry.parts[0], entry.parts[1:]
+            if isinstance(first, Network) and first.prefix_length == 1 and flags[0] == "dst":
+                halves[rest] += 1
+                if halves[rest] == 2 and _covers_port(rest, where):
+                    return True
+            with_source |= source is not None
+            members.append(_member(entry, flags))
+        if not sources and not members:
             return False
+        if len(sources) + len(members) > MAX_WRITTEN or with_source or (sources and members):
+            return unknown
+        if members:
+            return ("members", tuple(sorted(members)), False)
         return ("any", tuple(("src", n.value, n.mask, False) for n in sorted(sources)), False)
 
     def mark(
         self, flags: Sequence[str], where: Where, full_mask: int, excluded: Excluded
-    ) -> tuple[int, int] | bool | None:
-        """The mark that the entry gives; False: no entry, None: it cannot be told."""
+    ) -> tuple[tuple[int, int], Condition | None] | bool | None:
+        """The mark that an entry gives, and on what it depends whether there is one.
+
+        False: there is none; None: it cannot be told.
+        """
         found: set[tuple[int, int] | None] = set()
-        for entry in self._candidates(self.item.kind.partition(":")[2].split(","), flags, where,
-                                      full_mask):  # fmt: skip
+        kinds = self.item.kind.partition(":")[2].split(",")
+        for entry in self._candidates(kinds, flags, where, full_mask):
             _, overlaps, _ = _compare(entry, flags, where)
             if overlaps and not excluded(*_place(entry, flags)):
                 found.add(entry.mark)
-        if not found:
+        if not found or found == {None}:
             return False
-        if len(found) > 1 or self.evaluate(flags, where, full_mask, excluded) is not True:
+        mark = found.pop()
+        member = self.evaluate(flags, where, full_mask, excluded)
+        if found or mark is None or member is False:
             return None
-        return found.pop() or False
+        if member is True:
+            return mark, None
+        return None if member[0] == "unknown" else (mark, member)
 
     def _candidates(
         self, kinds: Sequence[str], flags: Sequence[str], where: Where, full_mask: int
@@ -165,6 +178,21 @@ def _port(part: Part, where: Where) -> tuple[bool, bool]:
     else:
         covers &= where.protocol in (6, 17)
     return covers, meets
+
+
+def _member(entry: Entry, flags: Sequence[str]) -> Member:
+    """The destinations that an entry names."""
+    address, mask, protocol, port = 0, 0, -1, -1
+    for part, flag in zip(entry.parts, flags, strict=True):
+        if flag == "src":
+            continue
+        if isinstance(part, Network):
+            address, mask = part.value, part.mask
+        elif isinstance(part, PortOf):
+            protocol, port = part
+        else:
+            protocol, port = 0, part
+    return address, mask, protocol, port
 
 
 def _covers_port(parts: tuple[Part, ...], where: Where) -> bool:

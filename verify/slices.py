@@ -216,9 +216,9 @@ class Slicer:
         result: bool | Condition = found.pop() if found else False
         if isinstance(result, bool):
             return result != bool(negated)
-        if result[0] != "any":
+        if result[0] == "unknown":
             return result
-        return ("any", result[1], negated)
+        return (result[0], result[1], negated)
 
     def _places(
         self, boxes: tuple[Box, ...], answers: Sequence[object]
@@ -258,8 +258,11 @@ class Slicer:
         marks = {answer for answer in answers if answer is not False}
         if not marks:
             return None
-        mark = marks.pop()
-        if not marks and isinstance(mark, tuple):
+        found = marks.pop()
+        if not marks and isinstance(found, tuple):
+            mark, member = found
+            if member is not None:
+                conditions = (*conditions, member)
             if False not in answers:
                 return Item(conditions, ("mark", *mark), (), record)
             places = self._places(boxes, answers)

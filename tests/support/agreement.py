@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from svcc.compiler.objects import Objects
 from svcc.compiler.settings import NodeSettings
 from svcc.grammar.address import Address, Family, parse_address
+from svcc.grammar.ipvs import Ipvs
 from svcc.grammar.parse import parse
 from svcc.grammar.ruleset import RuleSet, load
 from svcc.verify import expectation, judge
@@ -25,7 +27,7 @@ from tests.support.outcomes import (
     is_loopback,
     mismatch,
 )
-from tests.support.plain_reading import read
+from tests.support.plain_reading import Reading, read
 from tests.support.probes import probes
 from tests.support.probing import check, send_judged
 from tests.support.testbed import Lost, Outcome, Testbed
@@ -38,40 +40,70 @@ def disagreements(
     texts: Mapping[Family, str],
     *,
     strict: bool,
+    ipvs: Ipvs | None = None,
 ) -> list[str]:
     """Send packets through rules that are loaded; every way in which the four differ.
 
     ``strict``: the rules are svcc's own and do the strict thing where kube-proxy is laxer.
+    ``ipvs``: what is loaded beside the rules in ipvs mode.
     """
     rules = {
         family: load(parse(text, family=family, source=family.label))
         for family, text in texts.items()
     }
+    for item in rules.values():
+        item.ipvs = ipvs
+    virtual = frozenset(
+        str(Address(family, value))
+        for family, values in (ipvs.addresses.items() if ipvs else ())
+        for value in values
+    )
     expectations = {family: expect(objects, settings, family) for family in Family}
     wrong: list[str] = []
     for probe in probes(testbed, objects):
         family = Family(probe.flow.version)
-        reading = read(objects, settings, probe)
+        if probe.sender != "node" and probe.flow.source in virtual:
+            # The kernel takes no packet from a wire with one of its own addresses as source.
+            continue
+        reading = in_ipvs_mode(read(objects, settings, probe), probe, virtual)
         allowed = reading.own if strict else reading.allowed
         results = [check(testbed, probe, wanted) for wanted in allowed]
         if all(results):
             wrong.append(f"kernel: {results[0]}")
-        expected = expected_outcomes(expectations[family], probe)
+        expected = expected_outcomes(expectations[family], probe, virtual)
         if expected[0] != reading.strict or set(expected) != set(reading.allowed):
             wrong.append(f"readings differ on {probe}: {expected} and {reading.allowed}")
-        found = _model_differs(testbed, rules[family], probe)
+        found = _model_differs(testbed, rules[family], probe, virtual)
         if found:
             wrong.append(found)
     return wrong
 
 
+def in_ipvs_mode(reading: Reading, probe: Probe, virtual: frozenset[str]) -> Reading:
+    """What the reading becomes where virtual IPs are addresses of the node."""
+    if probe.flow.destination not in virtual:
+        return reading
+    if reading.strict == Untouched():
+        return Reading(Refuse())
+    if probe.flow.source in virtual and isinstance(reading.strict, Serve):
+        # No backend could answer a virtual IP.
+        return Reading(replace(reading.strict, masquerade=True))
+    return reading
+
+
 # -- the verifier's expectation ------------------------------------------------------------
 
 
-def expected_outcomes(expected: Expectation, probe: Probe) -> tuple[Wanted, ...]:
+def expected_outcomes(
+    expected: Expectation, probe: Probe, virtual: frozenset[str] = frozenset()
+) -> tuple[Wanted, ...]:
     """What :mod:`svcc.verify.expectation` allows for a packet."""
     packet = packet_of(probe)
     frontend = _frontend_of(expected, packet, probe)
+    if probe.flow.destination in virtual and (
+        frontend is None or frontend.frontend.address is None
+    ):
+        return (Refuse(),)
     if frontend is None:
         return (Untouched(),)
     outcomes = judge.allowed_outcomes(frontend.cases, packet)
@@ -118,12 +150,15 @@ def packet_of(probe: Probe) -> Packet:
 # -- the model of netfilter ----------------------------------------------------------------
 
 
-def _model_differs(testbed: Testbed, rules: RuleSet, probe: Probe) -> str | None:
+def _model_differs(
+    testbed: Testbed, rules: RuleSet, probe: Probe, virtual: frozenset[str]
+) -> str | None:
     """Send one packet, and compare with what the plain simulator makes of it."""
     packet = packet_of(probe)
 
     def local(address: int) -> bool:
-        return is_local(str(Address(packet.family, address)))
+        text = str(Address(packet.family, address))
+        return is_local(text) or text in virtual
 
     results = [result for _, result in distribution(rules, packet, World(local))]
 
