@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field
 
-from svcc.compiler.ir import Backend, Forwarding, ServicePort
+from svcc.compiler.ir import LOOPBACK, Backend, Forwarding, ServicePort
 from svcc.compiler.settings import NodeSettings
 from svcc.grammar.address import Family, Network
 from svcc.grammar.ipset import DEFAULT_MAX_ENTRIES, PortOf, Set, Sets, host
@@ -121,6 +121,9 @@ def _node_port_address(settings: NodeSettings, family: Family) -> int | None:
     """The first of the node's addresses on which node ports answer."""
     networks = settings.node_port_networks
     for address in settings.addresses:
+        if LOOPBACK[family].holds(address):
+            # Nothing that comes from a wire can be sent there (RFC 1122, 3.2.1.3).
+            continue
         if address.family is family and (
             networks is None or any(network.holds(address) for network in networks)
         ):

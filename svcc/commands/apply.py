@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING
 from svcc import options
 
 if TYPE_CHECKING:
+    from svcc.apply.iptables import Iptables
     from svcc.compiler.objects import Objects
     from svcc.compiler.pipeline import Compiled
+    from svcc.compiler.settings import NodeSettings
 
 
 def add_apply(parser: argparse.ArgumentParser) -> None:
@@ -24,9 +26,33 @@ def add_apply(parser: argparse.ArgumentParser) -> None:
         "--no-verify", action="store_true", help="load the rules without proving them first"
     )
     parser.add_argument("--no-comments", action="store_true", help="leave comments out")
+    parser.add_argument(
+        "--drain-timeout",
+        type=_seconds,
+        default=15.0,
+        metavar="SECONDS",
+        help="how long TCP connections to real servers that go may take to end in ipvs mode "
+        "(default: 15)",
+    )
+    _add_fallback(parser)
     options.add_kernel(parser)
     options.add_wait(parser)
     options.add_verbose(parser)
+
+
+def _add_fallback(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--fallback",
+        action="store_true",
+        help="use iptables mode where the kernel has no IPVS, in place of an error",
+    )
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 <= value < 1e6:
+        raise argparse.ArgumentTypeError(f"{text} is no number of seconds")
+    return value
 
 
 def add_diff(parser: argparse.ArgumentParser) -> None:
@@ -34,6 +60,7 @@ def add_diff(parser: argparse.ArgumentParser) -> None:
     options.add_input(parser)
     options.add_node(parser)
     parser.add_argument("--no-comments", action="store_true", help="leave comments out")
+    _add_fallback(parser)
     options.add_kernel(parser)
     options.add_wait(parser)
     options.add_verbose(parser)
@@ -48,15 +75,46 @@ def add_cleanup(parser: argparse.ArgumentParser) -> None:
     options.add_wait(parser)
 
 
-def _compile(arguments: argparse.Namespace) -> tuple[Objects, Compiled]:
+def _compile(arguments: argparse.Namespace, tools: Iptables) -> tuple[Objects, Compiled]:
     from svcc.compiler.pipeline import compile_objects
 
     objects = options.load_objects(arguments)
-    settings = options.settings(arguments, objects)
+    settings = _for_this_node(options.settings(arguments, objects), arguments, tools)
     compiled = compile_objects(objects, settings, comments=not arguments.no_comments)
     for note in compiled.notes:
         options.say(f"note: {note}")
     return objects, compiled
+
+
+def _for_this_node(
+    settings: NodeSettings, arguments: argparse.Namespace, tools: Iptables
+) -> NodeSettings:
+    """The settings, with what only the node itself can tell.
+
+    Raises:
+        ApplyError, ToolError: ipvs mode is asked for, and this node cannot do it.
+    """
+    from dataclasses import replace
+
+    from svcc.apply.addresses import local_addresses
+    from svcc.apply.errors import ApplyError
+    from svcc.apply.ipvs import available
+
+    if settings.mode != "ipvs":
+        return settings
+    reason = available(tools)
+    if reason is None:
+        # An external IP that is the node's own must stay on its interface, whether the Node
+        # object has it or not.
+        own = [a for a in local_addresses(tools) if a not in settings.addresses]
+        return replace(settings, addresses=(*settings.addresses, *own))
+    if arguments.fallback:
+        options.say(f"note: ipvs mode cannot be used here: {reason}; iptables mode it is")
+        return replace(settings, mode="iptables")
+    raise ApplyError(
+        f"ipvs mode cannot be used here: {reason}; load the module ip_vs, or give --mode iptables "
+        "or --fallback; nothing was changed"
+    )
 
 
 def _is_proved(objects: Objects, compiled: Compiled) -> bool:
@@ -71,9 +129,15 @@ def _is_proved(objects: Objects, compiled: Compiled) -> bool:
 
 def run_apply(arguments: argparse.Namespace) -> int:
     """Apply."""
-    from svcc.apply.engine import ApplyError, Iptables, apply
+    from svcc.apply.engine import Iptables, apply
+    from svcc.apply.errors import ApplyError, ToolError
 
-    objects, compiled = _compile(arguments)
+    tools = Iptables(arguments.iptables)
+    try:
+        objects, compiled = _compile(arguments, tools)
+    except (ApplyError, ToolError) as error:
+        options.say(f"error: {error}")
+        return options.FAILED
     if not arguments.no_verify and not _is_proved(objects, compiled):
         options.say(
             "error: the compiled rules are not proved, so nothing was loaded; please report this "
@@ -84,7 +148,10 @@ def run_apply(arguments: argparse.Namespace) -> int:
         outcome = apply(
             compiled.programs,
             route_localnet=compiled.route_localnet,
-            tools=Iptables(arguments.iptables),
+            ipvs=compiled.ipvs,
+            exclude=compiled.settings.ipvs.exclude_networks,
+            drain=arguments.drain_timeout,
+            tools=tools,
             wait=arguments.wait,
             dry_run=arguments.dry_run,
         )
@@ -101,17 +168,21 @@ def run_apply(arguments: argparse.Namespace) -> int:
 
 def run_diff(arguments: argparse.Namespace) -> int:
     """Diff."""
-    from svcc.apply.engine import ApplyError, Iptables, diff
+    from svcc.apply.engine import Iptables, diff
+    from svcc.apply.errors import ApplyError, ToolError
 
-    _, compiled = _compile(arguments)
+    tools = Iptables(arguments.iptables)
     try:
+        _, compiled = _compile(arguments, tools)
         text = diff(
             compiled.programs,
             route_localnet=compiled.route_localnet,
-            tools=Iptables(arguments.iptables),
+            ipvs=compiled.ipvs,
+            exclude=compiled.settings.ipvs.exclude_networks,
+            tools=tools,
             wait=arguments.wait,
         )
-    except ApplyError as error:
+    except (ApplyError, ToolError) as error:
         options.say(f"error: {error}")
         return options.BAD_INPUT
     sys.stdout.write(text)

@@ -17,7 +17,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         "--output",
         default="-",
         metavar="DIR|-",
-        help="folder for iptables.rules, ip6tables.rules and bundle.json, or - to print one script",
+        help="folder for the scripts and bundle.json, or - to print one script",
     )
     parser.add_argument(
         "--family", choices=("ipv4", "ipv6"), help="which script -o - prints (default: ipv4)"
@@ -28,7 +28,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Compile."""
-    from svcc.compiler.bundle import main_family, script, write_bundle
+    from svcc.compiler.bundle import IPVSADM, ipvs_scripts, main_family, script, write_bundle
     from svcc.compiler.errors import InputError, Position, Problem
     from svcc.compiler.pipeline import compile_objects
     from svcc.grammar.address import Family
@@ -44,6 +44,10 @@ def run(arguments: argparse.Namespace) -> int:
         except OSError as error:
             problem = Problem(Position(arguments.output), f"cannot write: {error.strerror}")
             raise InputError([problem]) from None
+        return options.OK
+    if compiled.ipvs is not None:
+        options.say("note: this is for ipvsadm only; -o DIR writes sets, rules and addresses too")
+        sys.stdout.write(ipvs_scripts(compiled, compiled.ipvs)[IPVSADM])
         return options.OK
     family = main_family(compiled)
     if arguments.family:

@@ -40,7 +40,7 @@ def missing() -> str | None:
 
 
 def run(command: list[str], *, seconds: float) -> tuple[int, str]:
-    """Boot, run a command from this folder, halt.
+    """Boot, run a command from this folder with the variables CI and SVCC_*, halt.
 
     Args:
         command: program and arguments.
@@ -52,7 +52,13 @@ def run(command: list[str], *, seconds: float) -> tuple[int, str]:
     _link_modules()
     with tempfile.TemporaryDirectory(prefix="svcc-uml-") as folder:
         line = " ".join(shlex.quote(word) for word in command)
-        Path(folder, "command").write_text(f"cd {shlex.quote(os.getcwd())}\nexec {line}\n")
+        exports = "".join(
+            f"export {name}={shlex.quote(value)}\n"
+            for name, value in os.environ.items()
+            if name == "CI" or name.startswith("SVCC_")
+        )
+        script = f"{exports}cd {shlex.quote(os.getcwd())}\nexec {line}\n"
+        Path(folder, "command").write_text(script)
         arguments = [
             sys.executable, launch.__file__, KERNEL, "rootfstype=hostfs", "rootflags=/", "rw",
             f"mem={MEMORY}", f"init={Path(__file__).with_name('init.sh')}", "con=null",

@@ -15,8 +15,8 @@ from svcc.compiler.load import load
 from svcc.verify.engine import verify
 from svcc.verify.report import Report
 from svcc.verify.sources import from_files
-from tests.kernel.ipvs.test_layout import compiled_case
 from tests.support.cases import case_names, read_case
+from tests.support.ipvs_cases import compiled_case
 
 RULES = "iptables.rules"
 Edit = Callable[[str], str]

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from svcc.apply.ipvs import available
 from svcc.apply.iptables import Iptables
+from svcc.apply.ipvs import available
 from tests.support.namespace import Namespace, missing, namespace
 
 ADDRESSES = ("192.168.7.10/32", "10.244.1.1/24", "fd00:7::10/128")

@@ -19,7 +19,7 @@ from svcc.grammar.ipvs import DEVICE
 from tests.support.namespace import Namespace
 
 Document = dict[str, Any]
-NODES = {"10.244.1.": "node-a", "10.244.2.": "node-b", "10.244.3.": "node-c"}
+HERE = ("10.244.1.", "fd00:244:1:")
 NODE: Document = {
     "apiVersion": "v1",
     "kind": "Node",
@@ -77,7 +77,7 @@ def service(
         "addressType": version,
         "ports": [{k: port[k] for k in ("name", "port", "protocol")} for port in listed],
         "endpoints": [
-            {"addresses": [address], "nodeName": NODES.get(address[:9], "node-b")}
+            {"addresses": [address], "nodeName": "node-a" if address.startswith(HERE) else "node-b"}
             for address in backends
         ],
     }
@@ -109,8 +109,9 @@ def compiled(documents: Sequence[Document], mode: str = "ipvs", **config: Any) -
 
 LOCAL = {"externalTrafficPolicy": "Local"}
 OLD = [
-    *service("web", "10.96.0.10", ["80"], ["10.244.1.5", "10.244.1.6", "10.244.2.7"], nodePort=30080,
-             balancer="198.51.100.20", loadBalancerSourceRanges=["203.0.113.0/24"], **LOCAL),
+    *service("web", "10.96.0.10", ["80"], ["10.244.1.5", "10.244.1.6", "10.244.2.7"],
+             nodePort=30080, balancer="198.51.100.20", **LOCAL,
+             loadBalancerSourceRanges=["203.0.113.0/24"]),
     *service("dns", "10.96.0.11", ["53/UDP", "53"], ["10.244.1.9", "10.244.2.9"]),
     *service("idle", "10.96.0.12", ["80"], []),
     *service("old", "10.96.0.13", ["80", "81/SCTP"], ["10.244.1.5"], balancer="198.51.100.21",
@@ -180,15 +181,27 @@ def put(
 
 def changes(arguments: Sequence[str]) -> bool:
     """Whether a command changes the node."""
-    name = arguments[0].rpartition("/")[2]
-    if name.endswith("-restore"):
-        return True
-    return {
-        "ipvsadm": arguments[1] in ("-R", "--set"),
-        "ipset": arguments[1] == "restore",
-        "ip": arguments[1] == "-batch",
-        "conntrack": arguments[1] == "-D",
-    }.get(name, False)
+    name, first = arguments[0].rpartition("/")[2], [*arguments, ""][1]
+    return name.endswith("-restore") or (name, first) in {
+        ("ipvsadm", "-R"),
+        ("ipvsadm", "--set"),
+        ("ipset", "restore"),
+        ("ip", "-batch"),
+        ("conntrack", "-D"),
+    }
+
+
+def counted(action: Callable[[Iptables], object]) -> int:
+    """How many commands change the node while ``action`` is at work."""
+    seen = 0
+
+    def run(arguments: Sequence[str], text: str | None, keep_open: tuple[int, ...]) -> Result:
+        nonlocal seen
+        seen += changes(arguments)
+        return run_tool(arguments, text, keep_open)
+
+    action(Iptables("legacy", run=run))
+    return seen
 
 
 def at_change(number: int, act: Callable[[Sequence[str], str | None], Result | None]) -> Runner:

@@ -60,7 +60,11 @@ def test_a_change_ends_where_a_cold_start_does(node: Namespace) -> None:
 
 def test_a_small_change_is_small(node: Namespace) -> None:
     put(compiled(OLD))
-    grown = [*OLD[:3], *service("dns", "10.96.0.11", ["53/UDP", "53"], ["10.244.1.9"])[1:], *OLD[4:]]
+    grown = [
+        *OLD[:3],
+        *service("dns", "10.96.0.11", ["53/UDP", "53"], ["10.244.1.9"])[1:],
+        *OLD[4:],
+    ]
     outcome = put(compiled(grown))
     assert outcome.scripts().count("\n-d ") == 2
     assert "restore" not in outcome.scripts()

@@ -1,0 +1,195 @@
+"""The proof that every step of an apply is safe: apply's moments, judged by the verifier."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from svcc.grammar.address import Address, Family, Network
+from svcc.grammar.ipset import PortOf, Set, Sets
+from svcc.grammar.ipvs import Ipvs
+from svcc.grammar.ipvsadm import VirtualKey, VirtualServers
+
+if TYPE_CHECKING:
+    from svcc.apply.walk import Moment
+    from svcc.grammar.ruleset import RuleSet
+    from svcc.verify.order import State, Target
+
+MAX_JUDGED = 4000
+"""Frontends times moments; beyond, a proof would take longer than it is worth."""
+
+
+class TooManyError(Exception):
+    """There are more frontends and moments than are judged."""
+
+
+def check(moments: Iterable[Moment], addresses: tuple[Address, ...]) -> list[str]:
+    """What is unsafe in some moment, in words; empty if nothing is.
+
+    Args:
+        moments: from :func:`svcc.apply.walk.moments`.
+        addresses: the node's own, virtual IPs aside.
+
+    Raises:
+        TooManyError: see there.
+        UndecidableError: a packet meets a rule outside the model.
+    """
+    listed = list(moments)
+    found: list[str] = []
+    for family in Family:
+        if all(family in moment.tables for moment in listed):
+            found += _family(listed, family, addresses)
+    return found
+
+
+@dataclass(slots=True)
+class _Rules:
+    """The rules of a family's tables, read once for each state of them."""
+
+    known: dict[tuple[int, ...], RuleSet] = field(default_factory=dict)
+
+    def of(self, moment: Moment, family: Family) -> RuleSet:
+        from svcc.apply.walk import text_of
+        from svcc.grammar.parse import parse
+        from svcc.grammar.ruleset import load
+
+        tables = moment.tables[family]
+        key = tuple(id(state) for state in tables.values())
+        if key not in self.known:
+            self.known[key] = load(parse(text_of(tables), family=family, source="loaded"))
+        return self.known[key]
+
+
+def _family(listed: list[Moment], family: Family, addresses: tuple[Address, ...]) -> list[str]:
+    from svcc.verify.order import unsafe
+
+    rules = _Rules()
+    own = frozenset(a.value for a in addresses if a.family is family)
+    first, last = listed[0], listed[-1]
+    everything = sorted(_targets((first.ipvs, last.ipvs), family, own))
+    by_moment = [
+        (moment, _touched(moment, first.ipvs, last.ipvs, everything, family))
+        for moment in listed[1:-1]
+    ]
+    if sum(len(targets) for _, targets in by_moment) > MAX_JUDGED:
+        raise TooManyError
+    found = []
+    for moment, targets in by_moment:
+        for target in targets:
+            old, now, new = (_state(m, family, target, rules, own) for m in (first, moment, last))
+            for problem in unsafe(old, now, new, [target]):
+                found.append(f"{moment.title}: {problem}")
+                break
+    return found
+
+
+def _state(
+    moment: Moment, family: Family, target: Target, rules: _Rules, own: frozenset[int]
+) -> State:
+    """One moment, as far as one destination is concerned."""
+    from svcc.verify.order import State
+
+    kept = replace(rules.of(moment, family), ipvs=_about(moment.ipvs, family, target, own))
+    return State(kept, own)
+
+
+def _about(ipvs: Ipvs, family: Family, target: Target, own: frozenset[int]) -> Ipvs:
+    """The part of a state that can have to do with packets to a destination.
+
+    A node port's packets may be sent on to the same port of another address of the node.
+    """
+    places = {target.address} | (own if target.address in own else frozenset())
+    servers: VirtualServers = {
+        key: server
+        for key, server in ipvs.servers.items()
+        if key.family is family and (not key.protocol or key.address in places)
+    }
+    sets: Sets = {}
+    for name, item in ipvs.sets.items():
+        part = Set(item.name, item.kind, item.family, {}, item.max_entries, item.maps_marks)
+        part.entries = {
+            parts: entry
+            for parts, entry in item.entries.items()
+            if _meets(parts[0], places) or name.endswith("VIP")
+        }
+        sets[name] = part
+    return Ipvs(servers, sets, ipvs.addresses)
+
+
+def _meets(part: object, places: set[int] | frozenset[int]) -> bool:
+    if not isinstance(part, Network):
+        return True
+    return any(place & part.mask == part.value for place in places)
+
+
+def _targets(states: Iterable[Ipvs], family: Family, own: frozenset[int]) -> set[Target]:
+    """The destinations that old or new name."""
+    from svcc.verify.order import Target
+
+    found = set()
+    for ipvs in states:
+        for key in ipvs.servers:
+            if key.family is family and key.protocol:
+                found.add(Target(key.address, key.protocol, key.port))
+        for item in ipvs.sets.values():
+            for parts in item.entries:
+                found.update(_of_entry(parts, family, own))
+    return found
+
+
+def _of_entry(parts: tuple[object, ...], family: Family, own: frozenset[int]) -> Iterator[Target]:
+    from svcc.verify.order import Target
+
+    if len(parts) < 2 or not isinstance(parts[0], Network) or not isinstance(parts[1], PortOf):
+        return
+    network, port = parts[0], parts[1]
+    if network.family is not family:
+        return
+    if network.prefix_length == family.bits:
+        yield Target(network.value, port.protocol, port.port)
+    else:
+        for address in sorted(own):
+            if address & network.mask == network.value:
+                yield Target(address, port.protocol, port.port)
+
+
+def _touched(
+    moment: Moment, old: Ipvs, new: Ipvs, everything: list[Target], family: Family
+) -> list[Target]:
+    """The destinations whose packets the moment's command can have to do with."""
+    from svcc.apply.ipvs_commands import DestroySet, RemoveDevice, SwapSets
+
+    command = moment.command
+    if command is None or isinstance(command, DestroySet | RemoveDevice | SwapSets):
+        return everything
+    key = getattr(command, "key", None)
+    if isinstance(key, VirtualKey):
+        if key.family is not family:
+            return []
+        if key.protocol:
+            # A node port's virtual server has packets to other addresses of the node, too.
+            return [t for t in everything if (t.protocol, t.port) == (key.protocol, key.port)]
+        marked = set(_marked(key.address, (old, new)))
+        return [t for t in everything if (t.protocol, t.port) in marked]
+    address = getattr(command, "address", None)
+    if isinstance(address, int) and getattr(command, "family", family) is family:
+        return [t for t in everything if t.address == address]
+    entry = getattr(command, "entry", None)
+    parts = getattr(command, "parts", None) or getattr(entry, "parts", None)
+    if isinstance(parts, tuple) and len(parts) > 1 and isinstance(parts[1], PortOf):
+        port = parts[1]
+        return [
+            t for t in everything if (t.protocol, t.port) == port and _meets(parts[0], {t.address})
+        ]
+    if isinstance(parts, tuple) and parts and isinstance(parts[0], Network):
+        return [t for t in everything if _meets(parts[0], {t.address})]
+    return []
+
+
+def _marked(mark: int, states: Iterable[Ipvs]) -> Iterator[tuple[int, int]]:
+    for ipvs in states:
+        for item in ipvs.sets.values():
+            for parts, entry in item.entries.items():
+                if entry.mark and entry.mark[0] == mark and isinstance(parts[1], PortOf):
+                    yield parts[1].protocol, parts[1].port
