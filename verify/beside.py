@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from svcc.grammar.ruleset import RuleSet
 from svcc.verify.encode import Encoding
 from svcc.verify.expectation import Expectation
+from svcc.verify.matching import UndecidableError
 from svcc.verify.ownership import SERVICE_PREFIXES
 from svcc.verify.packet import Result, World
 from svcc.verify.properties import LETS_THROUGH
@@ -22,7 +23,7 @@ from svcc.verify.regions import Regions
 from svcc.verify.replay import packet_of_values, unconfirmed
 from svcc.verify.report import Counterexample, Finding, VerdictName
 from svcc.verify.schema import Hook, Numbering, Schema
-from svcc.verify.simulate import UndecidableError, distribution
+from svcc.verify.simulate import distribution
 from svcc.verify.slices import Box, without_foreign
 from svcc.verify.terms import conjunction, disjunction
 

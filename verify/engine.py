@@ -14,6 +14,7 @@ from svcc.verify.beside import judge_passage, passages
 from svcc.verify.ends import check_ends
 from svcc.verify.expectation import expect
 from svcc.verify.judge import Failure
+from svcc.verify.matching import UndecidableError
 from svcc.verify.ownership import mark_ownership
 from svcc.verify.packet import Packet, Step
 from svcc.verify.properties import CAPTURES, ENDS
@@ -23,7 +24,6 @@ from svcc.verify.regions import Cut, Region, Regions
 from svcc.verify.replay import failures, packet_of, unconfirmed, world_of
 from svcc.verify.report import Counterexample, Finding, Report
 from svcc.verify.schema import Schema
-from svcc.verify.simulate import UndecidableError
 from svcc.verify.slices import SliceTooLargeError
 from svcc.verify.virtual import without_others
 

@@ -8,87 +8,32 @@ that the solver finds, and stands for the kernel in tests.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from fractions import Fraction
 
-from svcc.grammar.address import Address, Family, Network, prefix_mask
-from svcc.grammar.ipset import Entry, Sets
 from svcc.grammar.ipvsadm import RealKey, VirtualKey, VirtualServer, endpoint
 from svcc.grammar.program import (
     PROBABILITY_ONE,
-    AddressMatch,
-    AddrtypeMatch,
-    BpfMatch,
-    Comment,
-    ConntrackMatch,
     Goto,
-    InterfaceMatch,
-    IpvsMatch,
     Jump,
     MapMark,
-    MarkMatch,
     Masquerade,
-    Match,
-    MultiportMatch,
     NatTarget,
     Notrack,
     OtherTarget,
-    PortRange,
     RandomMatch,
-    RecentMatch,
     Reject,
     Rule,
     SetMark,
-    SetMatch,
-    StateMatch,
-    TransportMatch,
     Verdict,
 )
 from svcc.grammar.ruleset import RuleSet
-from svcc.verify import bpf
-from svcc.verify.extensions import INERT_TARGETS, TCP_SYN, TRANSPORT_NUMBER
-from svcc.verify.membership import find_entry
+from svcc.verify.extensions import INERT_TARGETS
+from svcc.verify.matching import Decide, Passage, UndecidableError, entry_of, matches
 from svcc.verify.packet import Packet, Result, Step, World
 from svcc.verify.virtual import thresholds, translated_port, usable
 
 MAX_STEPS = 200_000
-
-
-class UndecidableError(Exception):
-    """The packet met a match or target that the model does not know."""
-
-    def __init__(self, table: str, rule: Rule, what: str) -> None:
-        super().__init__(what)
-        self.table = table
-        self.rule = rule
-        self.what = what
-
-
-Decide = Callable[[RandomMatch], bool]
-
-
-@dataclass(slots=True)
-class _State:
-    """The packet on its way."""
-
-    packet: Packet
-    world: World
-    decide: Decide
-    destination: int
-    destination_port: int
-    mark: int
-    in_interface: str
-    out_interface: str = ""
-    translated: bool = False
-    balanced: bool = False
-    masqueraded: bool = False
-    sent_out: bool = False
-    untracked: bool = False
-    recorded: set[str] = field(default_factory=set)
-    sets: Sets | None = None
-    trace: list[Step] = field(default_factory=list)
-    steps: int = 0
 
 
 class _FinalError(Exception):
@@ -146,7 +91,7 @@ def simulate(rules: RuleSet, packet: Packet, world: World, decide: Decide) -> Re
     Raises:
         UndecidableError: it meets a rule outside the model.
     """
-    state = _State(
+    state = Passage(
         packet,
         world,
         decide,
@@ -178,7 +123,7 @@ def simulate(rules: RuleSet, packet: Packet, world: World, decide: Decide) -> Re
     )
 
 
-def _path(rules: RuleSet, state: _State) -> Iterator[tuple[str, str]]:
+def _path(rules: RuleSet, state: Passage) -> Iterator[tuple[str, str]]:
     if state.packet.from_node:
         yield from _path_from_node(rules, state)
         return
@@ -194,7 +139,7 @@ def _path(rules: RuleSet, state: _State) -> Iterator[tuple[str, str]]:
     yield from _postrouting(state)
 
 
-def _path_from_node(rules: RuleSet, state: _State) -> Iterator[tuple[str, str]]:
+def _path_from_node(rules: RuleSet, state: Passage) -> Iterator[tuple[str, str]]:
     _route_out(state)
     yield "raw", "OUTPUT"
     yield "mangle", "OUTPUT"
@@ -217,12 +162,12 @@ def _path_from_node(rules: RuleSet, state: _State) -> Iterator[tuple[str, str]]:
         yield "nat", "INPUT"
 
 
-def _route_out(state: _State) -> None:
+def _route_out(state: Passage) -> None:
     local = state.world.is_local(state.destination)
     state.out_interface = "lo" if local else state.world.out_interface
 
 
-def _input(rules: RuleSet, state: _State) -> Iterator[tuple[str, str]]:
+def _input(rules: RuleSet, state: Passage) -> Iterator[tuple[str, str]]:
     yield "mangle", "INPUT"
     yield "filter", "INPUT"
     if rules.ipvs is not None:
@@ -237,13 +182,13 @@ def _input(rules: RuleSet, state: _State) -> Iterator[tuple[str, str]]:
     yield "nat", "INPUT"
 
 
-def _postrouting(state: _State) -> Iterator[tuple[str, str]]:
+def _postrouting(state: Passage) -> Iterator[tuple[str, str]]:
     yield "mangle", "POSTROUTING"
     yield "nat", "POSTROUTING"
     state.sent_out = True
 
 
-def _balance(rules: RuleSet, state: _State, hook: str) -> None:
+def _balance(rules: RuleSet, state: Passage, hook: str) -> None:
     """What IPVS does with a new connection (net/netfilter/ipvs/ip_vs_core.c)."""
     assert rules.ipvs is not None
     family, servers = state.packet.family, rules.ipvs.servers
@@ -268,7 +213,7 @@ def _balance(rules: RuleSet, state: _State, hook: str) -> None:
     state.trace.append(Step("ipvs", hook, rule, f"{server.scheduling.scheduler} to {sent_to}", key))
 
 
-def _choose(state: _State, key: VirtualKey, server: VirtualServer) -> RealKey:
+def _choose(state: Passage, key: VirtualKey, server: VirtualServer) -> RealKey:
     """The real server: the one that a persistent virtual server remembers, or any."""
     candidates = usable(server)
     timeout = server.scheduling.persistence
@@ -288,7 +233,7 @@ def _choose(state: _State, key: VirtualKey, server: VirtualServer) -> RealKey:
     return chosen
 
 
-def _run_hook(rules: RuleSet, state: _State, table: str, hook: str) -> None:
+def _run_hook(rules: RuleSet, state: Passage, table: str, hook: str) -> None:
     chains = rules.tables.get(table)
     if chains is None or hook not in chains:
         return
@@ -301,13 +246,13 @@ def _run_hook(rules: RuleSet, state: _State, table: str, hook: str) -> None:
             raise _FinalError("dropped")
 
 
-def _run_chain(rules: RuleSet, state: _State, table: str, chain: str) -> str:
+def _run_chain(rules: RuleSet, state: Passage, table: str, chain: str) -> str:
     """``end`` when the packet runs off the chain, ``done`` when the hook is decided."""
     for rule in rules.tables[table][chain].rules:
         state.steps += 1
         if state.steps > MAX_STEPS:
             raise RuntimeError(f"packet did not end after {MAX_STEPS} rules: {state.packet}")
-        if not _matches(state, table, rule):
+        if not matches(state, table, rule):
             continue
         target = rule.target
         if isinstance(target, Jump | Goto):
@@ -326,7 +271,7 @@ def _run_chain(rules: RuleSet, state: _State, table: str, chain: str) -> str:
     return "end"
 
 
-def _act(state: _State, table: str, chain: str, rule: Rule) -> bool:
+def _act(state: Passage, table: str, chain: str, rule: Rule) -> bool:
     """Carry out a rule's target; True if it decides the hook."""
     target = rule.target
 
@@ -348,7 +293,7 @@ def _act(state: _State, table: str, chain: str, rule: Rule) -> bool:
         note(f"mark {state.mark:#x}")
         return False
     if isinstance(target, MapMark):
-        entry = _entry(state, table, rule, target.name, target.flags)
+        entry = entry_of(state, table, rule, target.name, target.flags)
         if entry is not None and entry.mark is not None:
             value, mask = entry.mark
             state.mark = (state.mark & ~mask & 0xFFFFFFFF) ^ value
@@ -384,192 +329,3 @@ def _act(state: _State, table: str, chain: str, rule: Rule) -> bool:
         return False
     name = target.name if isinstance(target, OtherTarget) else type(target).__name__
     raise UndecidableError(table, rule, f"target {name}")
-
-
-def _matches(state: _State, table: str, rule: Rule) -> bool:
-    packet = state.packet
-    if not (
-        _address(rule.source, packet.source)
-        and _address(rule.destination, state.destination)
-        and _interface(rule.in_interface, state.in_interface)
-        and _interface(rule.out_interface, state.out_interface)
-    ):
-        return False
-    protocol = rule.protocol
-    if protocol is not None and protocol.number:
-        same = protocol.number == packet.protocol
-        if same == protocol.negated:
-            return False
-    if rule.fragment:
-        return False
-    outside: UndecidableError | None = None
-    for match in rule.matches:
-        try:
-            if not _match(state, table, rule, match):
-                return False
-        except UndecidableError as undecidable:
-            outside = undecidable
-    if outside is not None:
-        raise outside
-    return True
-
-
-def _address(match: AddressMatch | None, address: int) -> bool:
-    if match is None:
-        return True
-    return (address & match.mask == match.address & match.mask) != match.negated
-
-
-def _interface(match: InterfaceMatch | None, name: str) -> bool:
-    if match is None:
-        return True
-    pattern = match.name
-    same = name.startswith(pattern[:-1]) if pattern.endswith("+") else name == pattern
-    return same != match.negated
-
-
-def _ports(match: PortRange | None, port: int) -> bool:
-    return match is None or (match.first <= port <= match.last) != match.negated
-
-
-def _conntrack_states(state: _State) -> set[str]:
-    if state.untracked:
-        return {"UNTRACKED"}
-    states = {state.world.state}
-    if state.translated:
-        states.add("DNAT")
-    if state.masqueraded:
-        states.add("SNAT")
-    return states
-
-
-def _match(state: _State, table: str, rule: Rule, match: Match) -> bool:
-    packet = state.packet
-    if isinstance(match, Comment):
-        return True
-    if isinstance(match, TransportMatch):
-        if packet.protocol != TRANSPORT_NUMBER[match.protocol]:
-            return False
-        if match.tcp_flags is not None:
-            flags = match.tcp_flags
-            if (TCP_SYN & flags.mask == flags.compare) == flags.negated:
-                return False
-        return _ports(match.source_ports, packet.source_port) and _ports(
-            match.destination_ports, state.destination_port
-        )
-    if isinstance(match, MultiportMatch):
-        candidates = {
-            "sports": (packet.source_port,),
-            "dports": (state.destination_port,),
-            "ports": (packet.source_port, state.destination_port),
-        }[match.which]
-        hit = any(r.first <= port <= r.last for r in match.ranges for port in candidates)
-        return hit != match.negated
-    if isinstance(match, MarkMatch):
-        return (state.mark & match.mask == match.value) != match.negated
-    if isinstance(match, StateMatch):
-        return bool(match.states & _conntrack_states(state)) != match.negated
-    if isinstance(match, ConntrackMatch):
-        return _conntrack(state, match)
-    if isinstance(match, AddrtypeMatch):
-        return _addrtype(state, table, rule, match)
-    if isinstance(match, SetMatch):
-        entry = _entry(state, table, rule, match.name, match.flags)
-        return (entry is not None) != match.negated
-    if isinstance(match, IpvsMatch):
-        return state.balanced != match.negated
-    if isinstance(match, RandomMatch):
-        return state.decide(match)
-    if isinstance(match, RecentMatch):
-        return _recent(state, table, rule, match)
-    if isinstance(match, BpfMatch):
-        condition = bpf.condition(match.instructions, packet.family)
-        if condition is None:
-            raise UndecidableError(table, rule, "a BPF program")
-        if isinstance(condition, bool):
-            return condition
-        return condition.holds(packet.family, packet.source, state.destination)
-    raise UndecidableError(table, rule, f"match {getattr(match, 'name', type(match).__name__)}")
-
-
-def _entry(
-    state: _State, table: str, rule: Rule, name: str, flags: tuple[str, ...]
-) -> Entry | None:
-    known = None if state.sets is None else state.sets.get(name)
-    if known is None:
-        raise UndecidableError(table, rule, f"set {name}, which was not given")
-    packet = state.packet
-    try:
-        return find_entry(
-            known,
-            flags,
-            packet.protocol,
-            (packet.source, packet.source_port),
-            (state.destination, state.destination_port),
-        )
-    except ValueError as error:
-        raise UndecidableError(table, rule, str(error)) from None
-
-
-def _conntrack(state: _State, match: ConntrackMatch) -> bool:
-    packet = state.packet
-    if match.states is not None:
-        hit = bool(match.states & _conntrack_states(state))
-        if hit == match.states_negated:
-            return False
-    if state.untracked:
-        # xt_conntrack.c: without a connection only the state part can match.
-        return match == ConntrackMatch(match.states, match.states_negated)
-    return (
-        _address(match.original_source, packet.source)
-        and _address(match.original_destination, packet.destination)
-        and _ports(match.original_destination_ports, packet.destination_port)
-        and match.direction != "REPLY"
-    )
-
-
-def _addrtype(state: _State, table: str, rule: Rule, match: AddrtypeMatch) -> bool:
-    if match.limit_interface is not None:
-        raise UndecidableError(table, rule, "addrtype --limit-iface")
-    for kind, negated, address in (
-        (match.source_type, match.source_negated, state.packet.source),
-        (match.destination_type, match.destination_negated, state.destination),
-    ):
-        if kind is None:
-            continue
-        types = set(kind.split(","))
-        if address_is_multicast(state.packet.family, address):
-            hit = "MULTICAST" in types
-        elif types - {"LOCAL", "MULTICAST"}:
-            raise UndecidableError(table, rule, f"addrtype {kind}")
-        else:
-            hit = "LOCAL" in types and state.world.is_local(address)
-        if hit == negated:
-            return False
-    return True
-
-
-def address_is_multicast(family: Family, address: int) -> bool:
-    """Whether the address is a multicast group (RFC 5771, RFC 4291)."""
-    block = (
-        Network(family, 0xE0 << 24, 4) if family is Family.IPV4 else Network(family, 0xFF << 120, 8)
-    )
-    return block.holds(Address(family, address))
-
-
-def _recent(state: _State, table: str, rule: Rule, match: RecentMatch) -> bool:
-    if (
-        match.hitcount is not None
-        or match.rttl
-        or match.by_destination
-        or match.mask not in (None, prefix_mask(state.packet.family, state.packet.family.bits))
-    ):
-        raise UndecidableError(table, rule, "recent with --hitcount, --rttl, --rdest or --mask")
-    if match.operation == "set":
-        state.recorded.add(match.name)
-        return not match.negated
-    age = 0 if match.name in state.recorded else state.world.recent.get(match.name)
-    known = age is not None and (match.seconds is None or age < match.seconds)
-    if known and match.operation == "update":
-        state.recorded.add(match.name)
-    return known != match.negated

@@ -20,7 +20,7 @@ from svcc.compiler.pipeline import Compiled
 from svcc.grammar.address import Family, parse_address
 from svcc.grammar.ipvs import Ipvs
 from svcc.grammar.ipvsadm import RealKey, RealServer, VirtualServer
-from svcc.verify.simulate import UndecidableError
+from svcc.verify.matching import UndecidableError
 from tests.kernel.apply_ipvs.shop import NEW, OLD, compiled
 
 ADDRESSES = tuple(map(parse_address, ("192.168.7.10", "192.168.7.11", "fd00:7::10")))
