@@ -89,9 +89,9 @@ def test_exit_2_and_where_the_mistake_is(tmp_path: Path) -> None:
 
 
 def test_exit_2_for_a_mode_that_is_not_built() -> None:
-    done = svcc("compile", *SHOP, "--mode", "ipvs")
+    done = svcc("compile", *SHOP, "--mode", "nftables")
     assert done.returncode == 2
-    assert "mode ipvs is not built yet" in done.stderr
+    assert "mode nftables is not built yet" in done.stderr
 
 
 def test_exit_3_for_a_rule_outside_the_model(tmp_path: Path) -> None:

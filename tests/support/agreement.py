@@ -87,7 +87,7 @@ def in_ipvs_mode(reading: Reading, probe: Probe, virtual: frozenset[str]) -> Rea
         return Reading(Refuse())
     if probe.flow.source in virtual and isinstance(reading.strict, Serve):
         # No backend could answer a virtual IP.
-        return Reading(replace(reading.strict, masquerade=True))
+        return replace(reading, strict=replace(reading.strict, masquerade=True))
     return reading
 
 

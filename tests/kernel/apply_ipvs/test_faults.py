@@ -84,49 +84,50 @@ def killed_while(what: Compiled, tools: Iptables) -> bool:
     return os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
 
 
-@pytest.mark.parametrize("loaded", [False, True], ids=["before", "after"])
+def die_half_way(arguments: Sequence[str], text: str | None) -> Result:
+    half_done(arguments, text)
+    os.kill(os.getpid(), signal.SIGKILL)
+    raise AssertionError
+
+
+def die_behind(arguments: Sequence[str], text: str | None) -> Result:
+    run_tool(arguments, text, ())
+    os.kill(os.getpid(), signal.SIGKILL)
+    raise AssertionError
+
+
 @pytest.mark.parametrize("name", NAMES)
-def test_killed_at_a_change(node: Namespace, name: str, *, loaded: bool) -> None:
+def test_killed_at_a_change(node: Namespace, name: str) -> None:
+    old, new = way(name)
+    put(old)
+    total = counted(lambda tools: put(new, tools))
+    good = sorted_rules(state(node))
+    for number in range(1, total + 1):
+        put(old)
+        assert killed_while(new, Iptables("legacy", run=at_change(number, die_half_way))), number
+        put(new)
+        assert sorted_rules(state(node)) == good, number
+    assert not put(new).changed
+
+
+@pytest.mark.parametrize("name", NAMES[:2])
+def test_killed_and_then_wanted_otherwise(node: Namespace, name: str) -> None:
     old, new = way(name)
     put(old)
     before = sorted_rules(state(node))
     total = counted(lambda tools: put(new, tools))
-    good = sorted_rules(state(node))
     put(old)
-
-    def die(arguments: Sequence[str], text: str | None) -> Result:
-        if loaded:
-            run_tool(arguments, text, ())
-        elif text is not None:
-            half_done(arguments, text)
-        os.kill(os.getpid(), signal.SIGKILL)
-        raise AssertionError
-
     for number in range(1, total + 1):
-        assert killed_while(new, Iptables("legacy", run=at_change(number, die))), number
-        put(new)
-        assert sorted_rules(state(node)) == good, number
-        assert not put(new).changed
-        put(old)
-        assert sorted_rules(state(node)) == before, number
-        # The other way from the same place.
-        assert killed_while(new, Iptables("legacy", run=at_change(number, die))), number
+        assert killed_while(new, Iptables("legacy", run=at_change(number, die_behind))), number
         put(old)
         assert sorted_rules(state(node)) == before, number
 
 
 def test_cleanup_after_a_kill(node: Namespace) -> None:
     old, new = way("change")
-    total = 8
-
-    def die(arguments: Sequence[str], text: str | None) -> Result:
-        run_tool(arguments, text, ())
-        os.kill(os.getpid(), signal.SIGKILL)
-        raise AssertionError
-
-    for number in range(1, total):
+    for number in (1, 2, 3, 6, 8):
         put(old)
-        assert killed_while(new, Iptables("legacy", run=at_change(number, die)))
+        assert killed_while(new, Iptables("legacy", run=at_change(number, die_behind)))
         cleanup(tools=Iptables("legacy"))
         now = state(node)
         assert (now.servers, now.sets) == ({}, {})
