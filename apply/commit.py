@@ -8,10 +8,16 @@ from dataclasses import dataclass, field
 from svcc.apply import conntrack, sysctl
 from svcc.apply.errors import ApplyError, ToolError
 from svcc.apply.iptables import Iptables
+from svcc.apply.ipvs import Change, ReleaseServed, Servers
+from svcc.apply.ipvs_run import run as run_commands
 from svcc.apply.respell import respell
 from svcc.apply.snapshot import Tables, TableState, read_family
 from svcc.apply.steps import Load, ReleaseFlows, SetRouteLocalnet, Step, make_steps
 from svcc.grammar.address import Family
+
+_STAY = (
+    "{error}; {clients} clients may stay with the backend that they had until their flows time out"
+)
 
 
 @dataclass(slots=True)
@@ -28,6 +34,7 @@ def commit(
     before: Mapping[Family, Tables],
     wanted: Mapping[Family, Tables],
     wait: float | None,
+    servers: Servers | None = None,
 ) -> Done:
     """Run the steps and check what is loaded then; on any failure go back.
 
@@ -37,6 +44,7 @@ def commit(
         before: what was read before, as it was printed.
         wanted: own part to be there in the end.
         wait: seconds for the xtables lock, None without limit.
+        servers: what is there and wanted beside rules, None if nothing is.
 
     Raises:
         ApplyError: something failed; the message says whether the node is as it was before.
@@ -47,14 +55,16 @@ def commit(
         for step in steps:
             _run(tools, step, wait, done)
         problem = next(_differences(tools, before, wanted), None)
+        if problem is None and servers is not None:
+            problem = servers.problem()
     except ToolError as error:
         problem = str(error)
     except BaseException:
-        _go_back(tools, before, route_localnet, wait)
+        _go_back(tools, before, route_localnet, wait, servers)
         raise
     if problem is None:
         return done
-    failures = _go_back(tools, before, route_localnet, wait)
+    failures = _go_back(tools, before, route_localnet, wait, servers)
     if failures:
         raise ApplyError(
             f"{problem}; going back failed too: {'; '.join(failures)}; "
@@ -83,14 +93,18 @@ def _run(tools: Iptables, step: Step, wait: float | None, done: Done) -> None:
             tools.restore(step.family, step.delta.script, wait)
         case SetRouteLocalnet(on):
             sysctl.write(sysctl.ROUTE_LOCALNET, on)
+        case Change(stage, drain):
+            run_commands(tools, stage.commands, drain)
         case ReleaseFlows(family, before, now):
             try:
                 done.released += conntrack.release(tools, family, before, now)
             except ToolError as error:
-                done.warnings.append(
-                    f"{error}; {family.label} UDP clients may stay with the backend that they "
-                    "had until their flows time out"
-                )
+                done.warnings.append(_STAY.format(error=error, clients=f"{family.label} UDP"))
+        case ReleaseServed():
+            try:
+                done.released += step.run(tools)
+            except ToolError as error:
+                done.warnings.append(_STAY.format(error=error, clients="UDP"))
 
 
 def _differences(
@@ -137,6 +151,7 @@ def _go_back(
     before: Mapping[Family, Tables],
     route_localnet: bool | None,
     wait: float | None,
+    servers: Servers | None,
 ) -> list[str]:
     """Undo from what is loaded now: others may have edited their rules in the meantime.
 
@@ -147,8 +162,10 @@ def _go_back(
     try:
         loaded = {family: read_family(tools, family) for family in before}
         now = sysctl.read(sysctl.ROUTE_LOCALNET)
-        steps = make_steps(loaded, before, None if now == route_localnet else route_localnet)
-    except ToolError as error:
+        switch = None if now == route_localnet else route_localnet
+        back = servers.steps_back(loaded) if servers is not None else None
+        steps = make_steps(loaded, before, switch, back)
+    except (ToolError, ApplyError) as error:
         return [str(error)]
     for step in steps:
         try:
@@ -160,6 +177,8 @@ def _go_back(
             for table, state in read_family(tools, family).items():
                 if (line := own_difference(state, tables[table])) is not None:
                     failures.append(f"{family.label} {table}: {line}")
+        if servers is not None and (difference := servers.problem_back()) is not None:
+            failures.append(difference)
     except ToolError as error:
         failures.append(str(error))
     return failures

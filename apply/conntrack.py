@@ -12,9 +12,10 @@ from dataclasses import dataclass
 
 from svcc.apply.errors import ToolError
 from svcc.apply.iptables import Iptables, find_tool
-from svcc.apply.reach import Endpoint, Reach
+from svcc.apply.reach import UDP, Endpoint, Reach
 from svcc.apply.snapshot import TableState
 from svcc.grammar.address import Address, Family, format_address, parse_address
+from svcc.grammar.ipvsadm import VirtualServers
 
 _SOCKET_FAMILY = {Family.IPV4: socket.AF_INET, Family.IPV6: socket.AF_INET6}
 
@@ -66,6 +67,48 @@ def release(tools: Iptables, family: Family, before: TableState, now: TableState
     for flow in stale:
         _delete(tools, family, flow)
     return len(stale)
+
+
+def release_served(tools: Iptables, before: VirtualServers, now: VirtualServers) -> int:
+    """Delete the UDP flows to virtual servers that IPVS would no longer make.
+
+    IPVS lets conntrack know which real server answers. When a real server goes, it forgets
+    the flows to it by itself, but not those that came before there was a virtual server.
+
+    Args:
+        tools: runs conntrack(8).
+        before: our virtual servers until now.
+        now: those that are there; flows to ones that are not are deleted.
+
+    Returns:
+        As :func:`release`.
+
+    Raises:
+        ToolError: conntrack(8) is not installed or not allowed.
+    """
+    count = 0
+    for family in Family:
+        served = {
+            (key.address, key.port): {*now[key].servers} if key in now else set()
+            for key in (*before, *now)
+            if key.family is family and key.protocol == UDP
+        }
+        # Node ports are translated to the virtual server's address first.
+        by_port = {
+            port: reals for (address, port), reals in served.items() if _is_local(family, address)
+        }
+        if not served:
+            continue
+        for flow in sorted(set(_flows(tools, family))):
+            reals = served.get(flow.destination)
+            if reals is None and flow.destination[1] in by_port:
+                if not _is_local(family, flow.destination[0]):
+                    continue
+                reals = by_port[flow.destination[1]]
+            if reals is not None and flow.answering not in reals:
+                _delete(tools, family, flow)
+                count += 1
+    return count
 
 
 def _conntrack(tools: Iptables, arguments: list[str]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -11,6 +11,7 @@ from svcc.apply.commit import Done, commit, respell_all
 from svcc.apply.difference import difference
 from svcc.apply.errors import ApplyError, ToolError, UnreadableTableError
 from svcc.apply.iptables import Iptables
+from svcc.apply.ipvs import Change, Servers, look
 from svcc.apply.snapshot import (
     PREFIX,
     TABLES,
@@ -21,12 +22,19 @@ from svcc.apply.snapshot import (
     read_table,
 )
 from svcc.apply.steps import Load, Step, has_loopback_guard, make_steps, own_rules
-from svcc.grammar.address import Family
+from svcc.apply.walk import Moment, moments
+from svcc.grammar.address import Family, Network
+from svcc.grammar.ipvs import Ipvs
 from svcc.grammar.program import Program
 
 __all__ = ["ApplyError", "Iptables", "Outcome", "apply", "cleanup", "diff"]
 
 FAMILIES = (Family.IPV4, Family.IPV6)
+DRAIN_SECONDS = 15.0
+
+
+Judge = Callable[[Iterable[Moment]], str | None]
+"""Says what is wrong with the moments of an apply, None for nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +70,8 @@ class Outcome:
             parts.append(f"# {step.describe()}\n")
             if isinstance(step, Load):
                 parts.append(step.delta.script)
+            elif isinstance(step, Change):
+                parts.append(step.text())
         return "".join(parts)
 
 
@@ -76,39 +86,55 @@ class _Situation:
     set_localnet: bool | None
     warnings: tuple[str, ...]
     notes: tuple[str, ...]
+    servers: Servers | None
 
     def steps(self) -> tuple[Step, ...]:
-        return tuple(make_steps(self.current, self.wanted, self.set_localnet))
+        beside = self.servers.steps(self.current) if self.servers is not None else None
+        return tuple(make_steps(self.current, self.wanted, self.set_localnet, beside))
 
 
 def apply(
     wanted: Mapping[Family, Program],
     *,
     route_localnet: bool,
+    ipvs: Ipvs | None = None,
+    exclude: tuple[Network, ...] = (),
+    drain: float = DRAIN_SECONDS,
     tools: Iptables | None = None,
     wait: float | None = None,
     dry_run: bool = False,
+    judge: Judge | None = None,
 ) -> Outcome:
     """Make the node's own part of the rules be what is wanted, or leave it as it was.
 
     Args:
         wanted: whole programs; all rules in chains named ``SVCC-…`` or jumping to one.
         route_localnet: whether loopback node ports need ``route_localnet``.
+        ipvs: what ipvs mode needs beside rules; None: iptables mode, and what there is of it
+            goes.
+        exclude: addresses whose virtual servers are never touched.
+        drain: seconds that TCP connections to real servers that go may take to end.
         tools: whose iptables; those on PATH by default.
         wait: seconds to wait for another svcc and for the xtables lock, None without limit.
         dry_run: only plan.
+        judge: looks at every moment of a plan that changes IPVS, before the first command, and
+            says what is wrong with it.
 
     Raises:
         ApplyError: failed; the message says whether the node is as it was before.
     """
     tools = tools or Iptables()
     with _locked(tools, wait):
-        situation = _look(wanted, route_localnet, tools)
+        situation = _look(wanted, route_localnet, ipvs, exclude, drain, tools)
         steps = situation.steps()
         warnings, notes = situation.warnings, situation.notes
+        if judge is not None and steps and situation.servers is not None:
+            live = situation.servers.before.ipvs
+            if problem := judge(moments(steps, situation.current, live)):
+                raise ApplyError(f"{problem}; nothing was changed")
         if dry_run or not steps:
             return Outcome(steps, warnings, notes, dry_run=dry_run)
-        done = commit(tools, steps, situation.before, situation.wanted, wait)
+        done = commit(tools, steps, situation.before, situation.wanted, wait, situation.servers)
         return Outcome(steps, (*warnings, *done.warnings), notes, done.released)
 
 
@@ -116,6 +142,8 @@ def diff(
     wanted: Mapping[Family, Program],
     *,
     route_localnet: bool,
+    ipvs: Ipvs | None = None,
+    exclude: tuple[Network, ...] = (),
     tools: Iptables | None = None,
     wait: float | None = None,
 ) -> str:
@@ -126,14 +154,27 @@ def diff(
     """
     tools = tools or Iptables()
     with _locked(tools, wait):
-        now = _look(wanted, route_localnet, tools)
-    return difference(now.current, now.wanted, (now.is_localnet, now.set_localnet))
+        now = _look(wanted, route_localnet, ipvs, exclude, 0, tools)
+    switch = (now.is_localnet, now.set_localnet)
+    return difference(now.current, now.wanted, switch, now.servers)
 
 
 def cleanup(
-    *, tools: Iptables | None = None, wait: float | None = None, dry_run: bool = False
+    *,
+    exclude: tuple[Network, ...] = (),
+    drain: float = 0,
+    tools: Iptables | None = None,
+    wait: float | None = None,
+    dry_run: bool = False,
 ) -> Outcome:
     """Remove all that is svcc's, in both families and both variants, and nothing else.
+
+    Args:
+        exclude: addresses whose virtual servers are never touched.
+        drain: as in :func:`apply`.
+        tools: whose iptables is looked at first; those on PATH by default.
+        wait: as in :func:`apply`.
+        dry_run: only plan.
 
     Raises:
         ApplyError: failed; the message says whether the node is as it was before.
@@ -143,12 +184,19 @@ def cleanup(
         other = tools.other_variant()
         variants = [tools, other] if other else [tools]
         looks = [_look_for_own(variant, must_read=variant is tools) for variant in variants]
+        beside = _look_beside(tools, None, exclude, drain)
         outcome = Outcome((), dry_run=dry_run)
         for variant, (before, notes) in zip(variants, looks, strict=True):
             wanted = {family: {table: TableState() for table in TABLES} for family in before}
-            steps = tuple(make_steps(before, wanted, _localnet_to_set(before, wanted=False)))
+            # Sets can go when no rule of either variant refers to them.
+            servers = beside if variant is variants[-1] else None
+            switch = _localnet_to_set(before, wanted=False)
+            server_steps = servers.steps(before) if servers is not None else None
+            steps = tuple(make_steps(before, wanted, switch, server_steps))
             try:
-                done = Done() if dry_run else commit(variant, steps, before, wanted, wait)
+                done = Done()
+                if not dry_run:
+                    done = commit(variant, steps, before, wanted, wait, servers)
             except ApplyError as error:
                 if not outcome.changed:
                     raise
@@ -186,14 +234,30 @@ def _locked(tools: Iptables, wait: float | None) -> Iterator[None]:
             tools.keep_open = ()
 
 
-def _look(wanted: Mapping[Family, Program], route_localnet: bool, tools: Iptables) -> _Situation:
+def _look_beside(
+    tools: Iptables, wanted: Ipvs | None, exclude: tuple[Network, ...], drain: float
+) -> Servers | None:
+    try:
+        return look(tools, wanted, exclude, drain)
+    except ToolError as error:
+        raise ApplyError(f"{error}; nothing was changed") from error
+
+
+def _look(
+    wanted: Mapping[Family, Program],
+    route_localnet: bool,
+    ipvs: Ipvs | None,
+    exclude: tuple[Network, ...],
+    drain: float,
+    tools: Iptables,
+) -> _Situation:
     targets = {family: _target(program) for family, program in wanted.items()}
     before, unusable = read_families(tools, FAMILIES)
     notes = []
     for family, error in unusable.items():
         if isinstance(error, UnreadableTableError):
             raise ApplyError(f"{error}; nothing was changed")
-        if family in targets and _has_frontends(targets[family]):
+        if family in targets and _has_frontends(family, targets[family], ipvs):
             raise ApplyError(
                 f"{family.label} has frontends, but its tables cannot be used: {error}; "
                 "nothing was changed"
@@ -210,8 +274,9 @@ def _look(wanted: Mapping[Family, Program], route_localnet: bool, tools: Iptable
         targets,
         sysctl.read(sysctl.ROUTE_LOCALNET),
         _localnet_to_set(before, wanted=route_localnet),
-        tuple(_warnings(targets, tools)),
+        tuple(_warnings(targets, ipvs, tools)),
         tuple(notes),
+        _look_beside(tools, ipvs, exclude, drain),
     )
 
 
@@ -236,8 +301,10 @@ def _target(program: Program) -> Tables:
     return states
 
 
-def _has_frontends(tables: Tables) -> bool:
-    """Whether any service rule is there: each names a port."""
+def _has_frontends(family: Family, tables: Tables, ipvs: Ipvs | None) -> bool:
+    """Whether anything is there for a Service: a virtual server, or a rule that names a port."""
+    if ipvs is not None and any(item.family is family for item in ipvs.sets.values()):
+        return True
     return any(" --dport " in line for state in tables.values() for line in own_rules(state))
 
 
@@ -256,10 +323,10 @@ def _localnet_to_set(before: Mapping[Family, Tables], *, wanted: bool) -> bool |
     return False if ours and not theirs else None
 
 
-def _warnings(wanted: Mapping[Family, Tables], tools: Iptables) -> Iterator[str]:
+def _warnings(wanted: Mapping[Family, Tables], ipvs: Ipvs | None, tools: Iptables) -> Iterator[str]:
     for family, tables in wanted.items():
         name = sysctl.FORWARDING[family]
-        if _has_frontends(tables) and sysctl.read(name) is False:
+        if _has_frontends(family, tables, ipvs) and sysctl.read(name) is False:
             yield (
                 f"{sysctl.dotted(name)} is 0: this node forwards no {family.label} packets "
                 f"to backends; set it with sysctl -w {sysctl.dotted(name)}=1"

@@ -126,7 +126,10 @@ class Iptables:
                     )
             sections = _sections(output)
             return {table: sections.get(table, "") for table in tables}
-        return {table: self._call(family, "save", ["-t", table], None).output for table in tables}
+        # Reading a legacy table creates it, and mangle is used in ipvs mode only.
+        there = [t for t in tables if t != "mangle" or t in self._legacy_tables(family)]
+        texts = {t: self._call(family, "save", ["-t", t], None).output for t in there}
+        return {table: texts.get(table, "") for table in tables}
 
     def restore(self, family: Family, script: str, wait: float | None) -> None:
         """Feed a script to iptables-restore: all of it is loaded, or nothing.
@@ -156,12 +159,13 @@ class Iptables:
 
         Reading a legacy table creates it, so the question is put to /proc first.
         """
-        if self.variant != "legacy":
-            return True
+        return self.variant != "legacy" or bool(self._legacy_tables(family))
+
+    def _legacy_tables(self, family: Family) -> list[str]:
         try:
-            return bool(_LEGACY_TABLES[family].read_text().split())
+            return _LEGACY_TABLES[family].read_text().split()
         except OSError:
-            return False
+            return []
 
     def _call(
         self,
@@ -192,7 +196,7 @@ def _failure(name: str, arguments: list[str], result: Result, text: str | None) 
     message = f"{name} {' '.join(arguments)} failed ({how})"
     if reason:
         message += f": {reason}"
-    if text is not None and (line := _offending_line(result.error, text)):
+    if text is not None and (line := offending_line(result.error, text)):
         message += f" [{line}]"
     return message
 
@@ -201,8 +205,8 @@ def _tells(line: str) -> bool:
     return bool(line.strip()) and not line.startswith(("Try `", "# Warning:"))
 
 
-def _offending_line(error: str, text: str) -> str | None:
-    """The script line that ``line N failed`` or ``Error occurred at line: N`` speaks of."""
+def offending_line(error: str, text: str) -> str | None:
+    """The script line that ``line N failed``, ``Error occurred at line: N`` and so on name."""
     words = error.replace(":", " ").split()
     lines = text.splitlines()
     for word, following in pairwise(words):

@@ -15,7 +15,7 @@ from svcc.apply.iptables import Iptables
 from svcc.grammar.address import Family
 
 PREFIX = "SVCC-"
-TABLES = ("nat", "filter")
+TABLES = ("mangle", "nat", "filter")
 
 _OWN_TARGET = re.compile(rf" -[jg] ({PREFIX}\S+)$")
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from svcc.apply import sysctl
 from svcc.apply.conntrack import changes_udp
+from svcc.apply.ipvs import Change, ReleaseServed, ServerSteps
 from svcc.apply.plan import UNFINISHED, Delta, delta, union
 from svcc.apply.snapshot import Tables, TableState
 from svcc.grammar.address import Family
@@ -60,7 +61,7 @@ class ReleaseFlows:
         return f"{self.family.label} conntrack: UDP flows of changed frontends released"
 
 
-Step = Load | SetRouteLocalnet | ReleaseFlows
+Step = Load | SetRouteLocalnet | ReleaseFlows | Change | ReleaseServed
 
 _NO_TABLE = TableState()
 _LOOPBACK_GUARD = re.compile(r"(?<!!) -d 127\.[\d.]+(/\d+)? .*-j DROP$")
@@ -70,6 +71,7 @@ def make_steps(
     current: Mapping[Family, Tables],
     wanted: Mapping[Family, Tables],
     route_localnet: bool | None,
+    servers: ServerSteps | None = None,
 ) -> list[Step]:
     """What leads from one state to another; no step changes nothing.
 
@@ -77,11 +79,15 @@ def make_steps(
         current: what is loaded, spelled as ``wanted`` spells it.
         wanted: own part to be there; ``others`` has at least the jumps.
         route_localnet: the value that the switch must get, None to leave it alone.
+        servers: what to do in ipvs mode beside the rules.
     """
+    servers = servers or ServerSteps()
     first: list[Step] = []
+    marks: list[Step] = []
     second: list[Step] = []
     flows: list[Step] = []
     third: list[Step] = []
+    last: list[Step] = []
     for family, tables in current.items():
         target = wanted[family]
         nat = delta("nat", tables["nat"], target["nat"])
@@ -98,14 +104,45 @@ def make_steps(
         first += _loads("old and new refusals", family, "filter", opening)
         second += _loads("services", family, "nat", nat)
         third += _loads("wanted refusals", family, "filter", closing)
+        is_changing = bool(nat.script or servers)
+        opening, closing = _mangle(tables, target, is_changing=is_changing)
+        marks += _loads("old and new marks", family, "mangle", opening)
+        last += _loads("wanted marks", family, "mangle", closing)
     switch: list[Step] = []
     if route_localnet is not None:
         switch.append(SetRouteLocalnet(route_localnet))
     # Packets for 127/8 may come from the wire once the switch is on, so the rule that drops
     # them is loaded before it goes on and stays until it is off.
-    if route_localnet:
-        return [*first, *switch, *second, *flows, *third]
-    return [*first, *second, *flows, *switch, *third]
+    on, off = (switch, []) if route_localnet else ([], switch)
+    return [
+        *servers.before_rules,
+        *first,
+        *on,
+        *marks,
+        *servers.before_nat,
+        *second,
+        *flows,
+        *servers.behind_nat,
+        *off,
+        *third,
+        *servers.after_rules,
+        *last,
+        *servers.last,
+    ]
+
+
+def _mangle(tables: Tables, target: Tables, *, is_changing: bool) -> tuple[Delta, Delta]:
+    """The mangle table before nat and virtual servers change, and after that.
+
+    What it drops goes by before it is let through, and the other way round.
+    """
+    before = tables.get("mangle", _NO_TABLE)
+    wanted = target.get("mangle", _NO_TABLE)
+    between = before
+    if not wanted.is_empty:
+        between = union(before, wanted) if is_changing else wanted
+    opening = delta("mangle", before, between)
+    return opening, delta("mangle", opening.after, wanted)
 
 
 def _loads(purpose: str, family: Family, table: str, change: Delta) -> list[Step]:

@@ -16,10 +16,8 @@ FORWARDING = {
 
 def read(name: str) -> bool | None:
     """Whether a switch is on; None where the kernel does not have it."""
-    try:
-        return _path(name).read_text().strip() != "0"
-    except OSError:
-        return None
+    text = value(name)
+    return None if text is None else text != "0"
 
 
 def write(name: str, on: bool) -> None:
@@ -28,10 +26,27 @@ def write(name: str, on: bool) -> None:
     Raises:
         ToolError: the kernel or the container refuses.
     """
+    set_value(name, "1" if on else "0")
+
+
+def value(name: str) -> str | None:
+    """A setting as the kernel prints it; None where the kernel does not have it."""
     try:
-        _path(name).write_text("1\n" if on else "0\n")
+        return _path(name).read_text().strip()
+    except OSError:
+        return None
+
+
+def set_value(name: str, text: str) -> None:
+    """Give a setting a value.
+
+    Raises:
+        ToolError: the kernel or the container refuses.
+    """
+    try:
+        _path(name).write_text(f"{text}\n")
     except OSError as error:
-        raise ToolError(f"cannot set {dotted(name)} to {int(on)}: {error.strerror}") from error
+        raise ToolError(f"cannot set {dotted(name)} to {text}: {error.strerror}") from error
 
 
 def dotted(name: str) -> str:
