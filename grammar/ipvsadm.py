@@ -53,7 +53,7 @@ class RealKey(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class RealServer:
-    """A real server. Thresholds are connections, 0 for none."""
+    """A real server. Thresholds are connections, 0 for none; ``ipvsadm -S`` does not print them."""
 
     weight: int = 1
     method: str = "masquerading"

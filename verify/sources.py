@@ -83,7 +83,7 @@ def kind_of(text: str, name: str) -> str:
         return "ipset"
     if re.match(r"(link|address|addr) ", first):
         return "addresses"
-    if re.match(r"(-A|--add-service) (-[tuf]|--)", first):
+    if re.match(r"(-[AaEe]|--(add|edit)-(service|server)) -", first):
         return "ipvsadm"
     if not first:
         by_name = {"ipvsadm": "ipvsadm", "ipset": "ipset", "addresses": "addresses"}

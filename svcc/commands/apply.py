@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import argparse
 import sys
+from functools import partial
 from typing import TYPE_CHECKING
 
 from svcc import options
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from svcc.apply.iptables import Iptables
+    from svcc.apply.walk import Moment
     from svcc.compiler.objects import Objects
     from svcc.compiler.pipeline import Compiled
     from svcc.compiler.settings import NodeSettings
@@ -127,6 +131,23 @@ def _is_proved(objects: Objects, compiled: Compiled) -> bool:
     return report.verdict == "proved"
 
 
+def _judge_order(compiled: Compiled, moments: Iterable[Moment]) -> str | None:
+    """What is unsafe about the order of an apply, None if nothing is or it was not looked at."""
+    from svcc.commands.order import TooManyError, check
+    from svcc.verify.matching import UndecidableError
+
+    try:
+        found = check(moments, compiled.settings.addresses)
+    except TooManyError:
+        options.say("note: too much changes at once for the order of the steps to be proved")
+        return None
+    except UndecidableError as error:
+        # Other people's rules may hold anything; our own were proved.
+        options.say(f"note: the order of the steps is not proved: {error.what} is not modelled")
+        return None
+    return f"a step would not be safe: {found[0]}; please report this" if found else None
+
+
 def run_apply(arguments: argparse.Namespace) -> int:
     """Apply."""
     from svcc.apply.engine import Iptables, apply
@@ -154,6 +175,7 @@ def run_apply(arguments: argparse.Namespace) -> int:
             tools=tools,
             wait=arguments.wait,
             dry_run=arguments.dry_run,
+            judge=None if arguments.no_verify else partial(_judge_order, compiled),
         )
     except ApplyError as error:
         options.say(f"error: {error}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from svcc.grammar.address import Address, Family, Network
@@ -16,8 +17,9 @@ if TYPE_CHECKING:
     from svcc.grammar.ruleset import RuleSet
     from svcc.verify.order import State, Target
 
-MAX_JUDGED = 4000
-"""Frontends times moments; beyond, a proof would take longer than it is worth."""
+MAX_MOMENTS = 1500
+MAX_COMPARISONS = 10_000_000
+"""Frontends looked at, times what is loaded; beyond, a proof would take longer than it is worth."""
 
 
 class TooManyError(Exception):
@@ -35,7 +37,9 @@ def check(moments: Iterable[Moment], addresses: tuple[Address, ...]) -> list[str
         TooManyError: see there.
         UndecidableError: a packet meets a rule outside the model.
     """
-    listed = list(moments)
+    listed = list(islice(moments, MAX_MOMENTS + 1))
+    if len(listed) > MAX_MOMENTS:
+        raise TooManyError
     found: list[str] = []
     for family in Family:
         if all(family in moment.tables for moment in listed):
@@ -68,11 +72,14 @@ def _family(listed: list[Moment], family: Family, addresses: tuple[Address, ...]
     own = frozenset(a.value for a in addresses if a.family is family)
     first, last = listed[0], listed[-1]
     everything = sorted(_targets((first.ipvs, last.ipvs), family, own))
+    size = sum(len(item.entries) for item in last.ipvs.sets.values()) + len(last.ipvs.servers)
+    if len(everything) * len(listed) > MAX_COMPARISONS:
+        raise TooManyError
     by_moment = [
         (moment, _touched(moment, first.ipvs, last.ipvs, everything, family))
         for moment in listed[1:-1]
     ]
-    if sum(len(targets) for _, targets in by_moment) > MAX_JUDGED:
+    if sum(len(targets) for _, targets in by_moment) * size > MAX_COMPARISONS:
         raise TooManyError
     found = []
     for moment, targets in by_moment:

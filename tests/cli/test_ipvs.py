@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import ipvs
+from tests.support.namespace import missing, namespace
 
 ROOT = Path(__file__).parents[2]
 SHOP = ("-f", "examples/shop", "--config", "examples/shop/config.yaml", "--mode", "ipvs")
@@ -116,3 +117,28 @@ def test_a_kernel_without_ipvs_is_said_so() -> None:
     assert (done.returncode, done.stdout) == (1, "")
     assert "ipvs mode cannot be used here" in done.stderr
     assert "nothing was changed" in done.stderr
+
+
+@pytest.mark.kernel
+@pytest.mark.skipif(ipvs.missing() is None, reason="this kernel has IPVS")
+def test_fallback_uses_iptables_mode() -> None:
+    if reason := missing():
+        pytest.skip(reason)
+    with namespace() as node:
+        prefix = ["ip", "netns", "exec", node.name, sys.executable, "-m", "svcc"]
+
+        def inside(*arguments: str) -> subprocess.CompletedProcess[str]:
+            command = [*prefix, *arguments]
+            return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+        before = node.run("iptables-save")
+        refused = inside("apply", *SHOP)
+        assert refused.returncode == 1
+        assert "ipvs mode cannot be used here" in refused.stderr
+        assert node.run("iptables-save") == before
+        assert inside("diff", *SHOP).returncode == 2
+        done = inside("apply", *SHOP, "--fallback")
+        assert done.returncode == 0, done.stderr
+        assert "iptables mode it is" in done.stderr
+        assert "SVCC-SVC-" in node.run("iptables-save")
+        assert inside("diff", *SHOP, "--fallback").returncode == 0
