@@ -76,6 +76,13 @@ def rows(services: int, endpoints: int, folder: Path) -> Iterator[tuple[str, Cos
         "svcc verify --rules, svcc's own output",
         measure([*svcc, "verify", *node, "--rules", str(bundle)]),
     )
+    virtual = folder / "virtual"
+    in_ipvs = [*node, "--mode", "ipvs", "--node-ip", "192.168.7.10"]
+    yield "svcc compile, ipvs mode", measure([*svcc, "compile", *in_ipvs, "-o", str(virtual)])
+    yield (
+        "svcc verify --rules, svcc's own in ipvs mode",
+        measure([*svcc, "verify", *in_ipvs, "--rules", str(virtual)]),
+    )
     yield (
         "svcc verify --rules, kube-proxy's layout",
         measure([*svcc, "verify", *node, "--rules", str(linear)]),

@@ -166,6 +166,7 @@ class Regions:
             if excluded
             else None,
             state=state,
+            absent=self.virtual_ips if excluded and virtual_ips else frozenset(),
         )
 
     def never_local(self, address: int) -> bool:

@@ -48,6 +48,12 @@ class IndexedSet:
         self._of_host: defaultdict[int, list[Entry]] = defaultdict(list)
         self._wide: defaultdict[Part | None, list[Entry]] = defaultdict(list)
         self._exceptions = False
+        self.hosts: frozenset[int] | None = None
+        """The addresses of a set that has nothing else."""
+        if item.kind == "hash:ip" and item.is_plain:
+            self.hosts = frozenset(
+                part.value for (part,) in item.entries if isinstance(part, Network)
+            )
         for entry in item.entries.values():
             port = next((p for p in entry.parts if not isinstance(p, Network)), None)
             first = entry.parts[0]

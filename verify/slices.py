@@ -24,7 +24,7 @@ from svcc.verify.records import (
     Record,
     exact_port,
 )
-from svcc.verify.sets import Excluded, Where
+from svcc.verify.sets import Excluded, IndexedSet, Where
 
 MAX_SLICE_RULES = 400_000
 
@@ -66,6 +66,7 @@ class Slicer:
 
     ``excluded`` tells of a box whether it lies outside the region altogether (it belongs to
     a declared frontend and is judged there). ``state`` is the packets' conntrack state.
+    ``absent`` are addresses that are in no region but their own.
     """
 
     def __init__(
@@ -76,8 +77,11 @@ class Slicer:
         never_local: Callable[[int], bool],
         excluded: Callable[[Box], bool] | None = None,
         state: str = "NEW",
+        absent: frozenset[int] = frozenset(),
     ) -> None:
         self._rules = rules
+        self._absent = absent
+        self._only_absent: dict[str, bool] = {}
         self._full_mask = (1 << rules.family.bits) - 1
         self._always_local = always_local
         self._never_local = never_local
@@ -205,8 +209,11 @@ class Slicer:
         known = self._rules.sets.get(name)
         if known is None:
             return ("unknown", f"set {name}, which was not given")
+        absent = flags == ("dst",) and self._has_only_absent(name, known)
         answers = [
-            known.evaluate(flags, _where(box), self._full_mask, self._of_others(box))
+            False
+            if absent and box.mask != self._full_mask
+            else known.evaluate(flags, _where(box), self._full_mask, self._of_others(box))
             for box in boxes
         ]
         found = set(answers)
@@ -219,6 +226,15 @@ class Slicer:
         if result[0] == "unknown":
             return result
         return (result[0], result[1], negated)
+
+    def _has_only_absent(self, name: str, known: IndexedSet) -> bool:
+        """Whether no packet of a region without one address can be in a set of addresses."""
+        if name not in self._only_absent:
+            hosts = known.hosts
+            self._only_absent[name] = (
+                bool(self._absent) and hosts is not None and (hosts <= self._absent)
+            )
+        return self._only_absent[name]
 
     def _places(
         self, boxes: tuple[Box, ...], answers: Sequence[object]
