@@ -166,6 +166,11 @@ class Encoding(Terms):
         schema = self.schema
         mark = schema.mark
         self._assert(f"(= (bvand mark0 (_ bv{mark} 32)) (_ bv{mark if schema.marked else 0} 32))")
+        if schema.balanced and schema.from_node:
+            # IPVS drops what is sent on from loopback (ip_vs_xmit.c).
+            loopback = schema.node_networks[0]
+            inside = self._masked("dst", *loopback)
+            self._assert(f"(=> {self._masked('src', *loopback)} {inside})")
         for value, mask in schema.foreign_marks:
             self._assert(f"(not (= (bvand mark0 (_ bv{mask} 32)) (_ bv{value} 32)))")
         known_local = [self._masked("src", address, mask) for address, mask in schema.node_networks]

@@ -133,11 +133,36 @@ class Numbering:
                 for address, port in places
             )
             return (kind, numbered, negated)
+        elif kind == "members":
+            _, members, negated = condition
+            return (kind, tuple(self._member(*member) for member in members), negated)
         elif kind == "recent":
             _, operation, name, seconds, negated = condition
             number = self.lists.setdefault(name, len(self.lists))
             return (kind, operation, number, seconds, negated)
         return condition
+
+    def _member(
+        self, address: int, mask: int, protocol: int, port: int, source: int, source_mask: int
+    ) -> tuple[Any, ...]:
+        def block(kind: str, value: int, bits: int) -> Condition | None:
+            if not bits:
+                return None
+            if bits == self.full_mask and value in self.hosts:
+                return (kind + "_host", self.hosts[value], False)
+            return (kind, value, bits, False)
+
+        number: Condition | None = ("dport", port, port, False) if port >= 0 else None
+        if port in self.ports:
+            number = ("dport_number", self.ports[port], False)
+        protocols = {-1: None, 0: (6, 17)}.get(protocol, (protocol,))
+        of = None if protocols is None else tuple(("proto", n, False) for n in protocols)
+        return (
+            block("dst", address, mask),
+            None if of is None else ("any", of, False),
+            number,
+            block("src", source, source_mask),
+        )
 
     def _action(self, action: tuple[Any, ...]) -> tuple[Any, ...]:
         if action[0] == "dnat":

@@ -20,8 +20,8 @@ Condition = tuple[Any, ...]
 MAX_WRITTEN = 256
 """A condition on more entries than this is not written out."""
 
-Member = tuple[int, int, int, int]
-"""Destination bits, their mask, protocol (0: TCP or UDP), port; -1: any."""
+Member = tuple[int, int, int, int, int, int]
+"""Destination bits and mask, protocol (0: TCP or UDP) and port (-1: any), source bits and mask."""
 
 
 class Where(NamedTuple):
@@ -79,8 +79,7 @@ class IndexedSet:
         if any(k == "port" and flag == "src" for k, flag in zip(kinds, flags, strict=True)):
             return unknown
         sources: list[Network] = []
-        members: list[Member] = []
-        with_source = False
+        is_partly = False
         halves: defaultdict[tuple[Part, ...], int] = defaultdict(int)
         for entry in self._candidates(kinds, flags, where, full_mask):
             covers, overlaps, source = _compare(entry, flags, where)
@@ -91,20 +90,45 @@ class IndexedSet:
             if covers and source is not None:
                 sources.append(source)
                 continue
+            is_partly = True
             first, rest = entry.parts[0], entry.parts[1:]
             if isinstance(first, Network) and first.prefix_length == 1 and flags[0] == "dst":
                 halves[rest] += 1
                 if halves[rest] == 2 and _covers_port(rest, where):
                     return True
-            with_source |= source is not None
-            members.append(_member(entry, flags))
-        if not sources and not members:
+        if not sources and not is_partly:
             return False
-        if len(sources) + len(members) > MAX_WRITTEN or with_source or (sources and members):
-            return unknown
-        if members:
-            return ("members", tuple(sorted(members)), False)
+        if is_partly or len(sources) > MAX_WRITTEN:
+            members = self.members(flags, (where,), full_mask, lambda _: excluded)
+            return unknown if members is None else ("members", members, False)
         return ("any", tuple(("src", n.value, n.mask, False) for n in sorted(sources)), False)
+
+    def members(
+        self,
+        flags: Sequence[str],
+        regions: Sequence[Where],
+        full_mask: int,
+        excluded: Callable[[int], Excluded],
+    ) -> tuple[Member, ...] | None:
+        """The entries that packets of some regions can fall under; None: too many to write out.
+
+        ``excluded`` gives the judge of the region of that number.
+        """
+        kinds = self.item.kind.partition(":")[2].split(",")
+        if not self.item.is_plain or len(kinds) != len(flags) or self._exceptions:
+            return None
+        if any(k == "port" and flag == "src" for k, flag in zip(kinds, flags, strict=True)):
+            return None
+        found: set[Member] = set()
+        for number, where in enumerate(regions):
+            is_of_others = excluded(number)
+            for entry in self._candidates(kinds, flags, where, full_mask):
+                _, overlaps, _ = _compare(entry, flags, where)
+                if overlaps and not is_of_others(*_place(entry, flags)):
+                    found.add(_member(entry, flags))
+                    if len(found) > MAX_WRITTEN:
+                        return None
+        return tuple(sorted(found))
 
     def mark(
         self, flags: Sequence[str], where: Where, full_mask: int, excluded: Excluded
@@ -187,18 +211,18 @@ def _port(part: Part, where: Where) -> tuple[bool, bool]:
 
 
 def _member(entry: Entry, flags: Sequence[str]) -> Member:
-    """The destinations that an entry names."""
-    address, mask, protocol, port = 0, 0, -1, -1
+    """What an entry names."""
+    address, mask, protocol, port, source, source_mask = 0, 0, -1, -1, 0, 0
     for part, flag in zip(entry.parts, flags, strict=True):
-        if flag == "src":
-            continue
-        if isinstance(part, Network):
+        if isinstance(part, Network) and flag == "src":
+            source, source_mask = part.value, part.mask
+        elif isinstance(part, Network):
             address, mask = part.value, part.mask
         elif isinstance(part, PortOf):
             protocol, port = part
         else:
             protocol, port = 0, part
-    return address, mask, protocol, port
+    return address, mask, protocol, port, source, source_mask
 
 
 def _covers_port(parts: tuple[Part, ...], where: Where) -> bool:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from fractions import Fraction
 
+from svcc.grammar.address import Family
 from svcc.grammar.ipvsadm import RealKey, VirtualKey, VirtualServer, endpoint
 from svcc.grammar.program import (
     PROBABILITY_ONE,
@@ -204,6 +205,10 @@ def _balance(rules: RuleSet, state: Passage, hook: str) -> None:
         state.trace.append(Step("ipvs", hook, rule, f"{key} has no real server: refused", key))
         raise _FinalError("rejected")
     real = _choose(state, key, server)
+    if _is_loopback(family, state.packet.source) and not state.world.is_local(real.address):
+        # ip_vs_xmit.c, crosses_local_route_boundary
+        state.trace.append(Step("ipvs", hook, rule, "from loopback: dropped", key))
+        raise _FinalError("dropped")
     port_there = translated_port(key, server.scheduling, real)
     state.destination = real.address
     if port_there is not None:
@@ -211,6 +216,10 @@ def _balance(rules: RuleSet, state: Passage, hook: str) -> None:
     state.balanced = True
     sent_to = endpoint(family, real.address, port_there or state.destination_port)
     state.trace.append(Step("ipvs", hook, rule, f"{server.scheduling.scheduler} to {sent_to}", key))
+
+
+def _is_loopback(family: Family, address: int) -> bool:
+    return address >> 24 == 127 if family is Family.IPV4 else address == 1
 
 
 def _choose(state: Passage, key: VirtualKey, server: VirtualServer) -> RealKey:

@@ -219,7 +219,15 @@ class Slicer:
         found = set(answers)
         if len(found) > 1:
             places = self._places(boxes, answers)
-            return ("unknown", f"set {name}") if places is None else ("place", places, negated)
+            if places is not None:
+                return ("place", places, negated)
+            members = known.members(
+                flags,
+                [_where(box) for box in boxes],
+                self._full_mask,
+                lambda number: self._of_others(boxes[number]),
+            )
+            return ("unknown", f"set {name}") if members is None else ("members", members, negated)
         result: bool | Condition = found.pop() if found else False
         if isinstance(result, bool):
             return result != bool(negated)

@@ -160,16 +160,11 @@ class Terms:
     def _is_ipvs(self, negated: bool) -> str:
         return negate(self._sent_on, negated)
 
-    def _is_members(self, members: tuple[tuple[int, int, int, int], ...], negated: bool) -> str:
-        found = []
-        for address, mask, protocol, port in members:
-            parts = [self._masked(self._destination, address, mask) if mask else "true"]
-            if protocol >= 0:
-                numbers = [protocol] if protocol else [6, 17]
-                parts.append(disjunction([f"(= proto (_ bv{n} 8))" for n in numbers]))
-            if port >= 0:
-                parts.append(_between(self._port, port, port))
-            found.append(conjunction(parts))
+    def _is_members(self, members: tuple[tuple[Condition | None, ...], ...], negated: bool) -> str:
+        found = [
+            conjunction([self._one(part) for part in member if part is not None])
+            for member in members
+        ]
         return negate(disjunction(found), negated)
 
     def _is_place(self, places: tuple[tuple[int | None, int], ...], negated: bool) -> str:
