@@ -191,15 +191,15 @@ def from_kernel(variant: str | None, family: Family | None) -> dict[Family, Load
 
 
 def live_ipvs() -> Ipvs | None:
-    """What IPVS and ipset hold in this network namespace; None if there is no virtual server.
+    """What IPVS and ipset hold in this network namespace; None if that is nothing.
 
     Raises:
         InputError: a tool is missing or fails.
     """
-    if not Path("/proc/net/ip_vs").exists():
-        return None
-    beside = {"ipvsadm": (_save("ipvsadm", "-Sn"), "ipvsadm -Sn")}
-    if shutil.which("ipset", path=_SYSTEM_PATH):
+    beside = {}
+    if Path("/proc/net/ip_vs").exists():
+        beside["ipvsadm"] = (_save("ipvsadm", "-Sn"), "ipvsadm -Sn")
+    if Path("/sys/module/ip_set").exists() and shutil.which("ipset", path=_SYSTEM_PATH):
         beside["ipset"] = (_save("ipset", "save"), "ipset save")
     ipvs = ipvs_of(beside)
     if ipvs is None or not (ipvs.servers or ipvs.sets):

@@ -5,13 +5,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
 from svcc.compiler.bundle import ADDRESSES, IPSET, IPVSADM, render
 from svcc.compiler.load import load
+from svcc.compiler.pipeline import compile_objects
+from svcc.compiler.settings import NodeSettings
+from svcc.grammar.address import parse_address, parse_network
 from svcc.verify.engine import verify
 from svcc.verify.report import Report
 from svcc.verify.sources import from_files
@@ -152,3 +155,32 @@ def test_damage_is_caught_with_a_packet(change: Change, tmp_path: Path) -> None:
 def test_harmless_change_is_proved(change: Change, tmp_path: Path) -> None:
     report = judge(change.case, tmp_path, change.file, change.edit)
     assert report.verdict == "proved", report.to_text()
+
+
+def test_virtual_servers_of_others_are_left_alone(tmp_path: Path) -> None:
+    """One that nobody declared captures packets, unless excludeCIDRs says whose it is."""
+    case = read_case("external-local")
+    compiled = compiled_case(case, tmp_path)
+    bundle = tmp_path / "bundle"
+    bundle.mkdir()
+    for name, text in render(compiled).items():
+        (bundle / name).write_text(text)
+    foreign = "-A -t 192.168.7.10:6443 -s rr\n-a -t 192.168.7.10:6443 -r 10.9.9.9:6443 -m -w 1\n"
+    (bundle / IPVSADM).write_text((bundle / IPVSADM).read_text() + foreign)
+    objects = load([str(tmp_path / "objects.yaml")])
+
+    def verdict(settings: NodeSettings) -> str:
+        return verify(objects, settings, from_files([str(bundle)], None)).verdict
+
+    assert verdict(compiled.settings) == "violated"
+    others = (parse_network("192.168.7.0/24"),)
+    # Node ports have their virtual servers on the node's address, too.
+    elsewhere = replace(
+        compiled.settings,
+        addresses=(parse_address("172.16.5.10"), *compiled.settings.addresses),
+        ipvs=replace(compiled.settings.ipvs, exclude_networks=others),
+    )
+    for name, text in render(compile_objects(objects, elsewhere)).items():
+        (bundle / name).write_text(text)
+    (bundle / IPVSADM).write_text((bundle / IPVSADM).read_text() + foreign)
+    assert verdict(elsewhere) == "proved"
