@@ -105,3 +105,12 @@ def test_later_lines_of_a_shape_are_read_as_the_first(
     assert behind[len(LINES) :] == alone
     moved = [(number + len(LINES), column, what) for number, column, what in wrong_alone]
     assert wrong_behind == moved
+
+
+def test_a_comment_that_looks_like_an_option() -> None:
+    """iptables-save puts no quotes around it."""
+    text = "*nat\n:A - [0:0]\n-A A -m comment --comment --dport -j RETURN\nCOMMIT\n"
+    program = parse(text, family=Family.IPV4, source="x")
+    quoted = text.replace("--comment --dport", '--comment "--dport"')
+    assert parse(quoted, family=Family.IPV4, source="x") == program
+    assert write(program) == quoted
