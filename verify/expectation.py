@@ -161,6 +161,8 @@ def _virtual_ips(objects: Objects, settings: NodeSettings, family: Family) -> tu
         address
         for service in objects.services
         if _is_proxied(service)
+        and service.ports
+        and any(address.family is family for address in service.cluster_ips)
         for address in (*service.cluster_ips, *service.external_ips, *service.ingress)
         if address.family is family and address not in settings.addresses
     }
