@@ -38,7 +38,7 @@ def compile_objects(objects: Objects, settings: NodeSettings, *, comments: bool 
     """Compile for the node of ``settings``; ``comments`` False leaves comments out."""
     forwarding = resolve(objects, settings)
     if settings.mode == "ipvs":
-        programs, ipvs = ipvs_mode.lower(forwarding, comments=comments)
-        return Compiled(settings, forwarding, programs, forwarding.notes, ipvs)
+        programs, ipvs, notes = ipvs_mode.lower(forwarding, comments=comments)
+        return Compiled(settings, forwarding, programs, (*forwarding.notes, *notes), ipvs)
     programs = iptables_mode.lower(forwarding, comments=comments)
     return Compiled(settings, forwarding, programs, forwarding.notes)

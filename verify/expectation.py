@@ -148,7 +148,7 @@ def expect(objects: Objects, settings: NodeSettings, family: Family) -> Expectat
     return Expectation(
         family,
         settings,
-        _with_node_port_overlaps(frontends),
+        _not_on_loopback(_with_node_port_overlaps(frontends), settings, family),
         tuple(sorted(set(health_checks))),
     )
 
@@ -335,7 +335,8 @@ def _node_port_cases(
     external: tuple[Case, ...], settings: NodeSettings, family: Family
 ) -> tuple[Case, ...]:
     """Cases of a node port, for any destination that is an address of the node."""
-    loopback = DestinationIn((_loopback(family),))
+    anywhere = DestinationIn((_loopback(family),))
+    loopback = DestinationIn(_selected_loopback(settings, family))
     node = FromNode()
     cases: list[Case] = []
 
@@ -360,9 +361,19 @@ def _node_port_cases(
                     (Discard(), *case.allowed),
                 )
             )
+        if loopback != anywhere:
+            beside = (anywhere, negation(loopback))
+            elsewhere((*beside, node))
+            for case in external:
+                cases.append(
+                    Case(
+                        (*beside, negation(node), *case.condition),
+                        tuple(dict.fromkeys((Untouched(), Discard(), *case.allowed))),
+                    )
+                )
     else:
-        elsewhere((loopback,))
-    not_loopback = negation(loopback)
+        elsewhere((anywhere,))
+    not_loopback = negation(anywhere)
     networks = settings.node_port_networks
     if networks is None:
         cases.extend(_under((not_loopback,), external))
@@ -385,6 +396,18 @@ def _node_port_cases(
         )
     elsewhere((not_loopback, negation(selected)))
     return tuple(cases)
+
+
+def _selected_loopback(settings: NodeSettings, family: Family) -> tuple[Network, ...]:
+    """The part of loopback that ``nodePortAddresses`` selects."""
+    block, networks = _loopback(family), settings.node_port_networks
+    if networks is None:
+        return (block,)
+    return tuple(
+        sorted(
+            {max(n, block, key=lambda m: m.prefix_length) for n in networks if n.overlaps(block)}
+        )
+    )
 
 
 def _loopback(family: Family) -> Network:
@@ -425,4 +448,45 @@ def _with_node_port_overlaps(
                     )
                 )
         result.append(FrontendExpectation(item.frontend, tuple(cases), True))
+    return tuple(result)
+
+
+def _not_on_loopback(
+    frontends: tuple[FrontendExpectation, ...], settings: NodeSettings, family: Family
+) -> tuple[FrontendExpectation, ...]:
+    """In ipvs mode a node port may be left alone on loopback if a backend is a frontend itself.
+
+    What rules translate ahead of IPVS, as loopback needs it, IPVS would translate again.
+    """
+    if settings.mode != "ipvs" or not settings.loopback_node_ports(family):
+        return frontends
+    own = {a.value for a in settings.addresses if a.family is family}
+    node_ports = {
+        (i.frontend.protocol, i.frontend.port) for i in frontends if not i.frontend.address
+    }
+    declared = {(i.frontend.address, i.frontend.protocol, i.frontend.port) for i in frontends}
+    loopback = DestinationIn(_selected_loopback(settings, family))
+
+    def again(item: FrontendExpectation) -> bool:
+        protocol = item.frontend.protocol
+        return any(
+            (backend.address, protocol, backend.port) in declared
+            or (backend.address in own and (protocol, backend.port) in node_ports)
+            for case in item.cases
+            for outcome in case.allowed
+            if isinstance(outcome, Serve)
+            for backend in outcome.backends
+        )
+
+    result = []
+    for item in frontends:
+        if item.frontend.address is None and again(item):
+            cases = tuple(
+                Case(case.condition, tuple(dict.fromkeys((*case.allowed, Untouched()))))
+                if loopback in case.condition
+                else case
+                for case in item.cases
+            )
+            item = FrontendExpectation(item.frontend, cases, item.may_be_local)
+        result.append(item)
     return tuple(result)

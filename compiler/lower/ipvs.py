@@ -53,8 +53,10 @@ _REJECT = {
 _ICMP = {Family.IPV4: 1, Family.IPV6: 58}
 
 
-def lower(forwarding: Forwarding, *, comments: bool = True) -> tuple[dict[Family, Program], Ipvs]:
-    """The rule programs of both families, and everything else that ipvs mode loads.
+def lower(
+    forwarding: Forwarding, *, comments: bool = True
+) -> tuple[dict[Family, Program], Ipvs, tuple[str, ...]]:
+    """The rule programs of both families, everything else that ipvs mode loads, and notes.
 
     Raises:
         TooDeepError: as in iptables mode, for what is served by nat rules.
@@ -65,10 +67,23 @@ def lower(forwarding: Forwarding, *, comments: bool = True) -> tuple[dict[Family
         strict_arp=settings.strict_arp,
     )
     programs = {}
+    notes: list[str] = []
     for family in Family:
         lowered = lower_virtual(forwarding, family, ipvs)
         programs[family] = _program(forwarding, lowered, comments)
-    return programs, ipvs
+        if forwarding.settings.loopback_node_ports(family):
+            notes += _not_on_loopback(forwarding, lowered)
+    return programs, ipvs, tuple(notes)
+
+
+def _not_on_loopback(forwarding: Forwarding, lowered: Virtual) -> list[str]:
+    """What to say of node ports that cannot answer on loopback."""
+    return [
+        f"Service {port.label}: node port {port.node_port} is not served on loopback in ipvs "
+        f"mode, since a backend of it is a frontend of this node itself (docs/ipvs.md)"
+        for port in forwarding.of(lowered.family)
+        if port.node_port and port.usable and lowered.translated_again(port)
+    ]
 
 
 def _program(forwarding: Forwarding, lowered: Virtual, comments: bool) -> Program:
@@ -313,7 +328,11 @@ class _Table:
         ]
         if self._family is not Family.IPV4 or not self._forwarding.loopback_node_ports:
             return local
-        ports = [p for p in self._forwarding.of(self._family) if p.node_port and p.usable]
+        ports = [
+            port
+            for port in self._forwarding.of(self._family)
+            if port.node_port and port.usable and not self._lowered.translated_again(port)
+        ]
         if not ports:
             return local
         entries = []

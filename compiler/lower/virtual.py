@@ -91,6 +91,14 @@ class Virtual:
         """Whether the set of a purpose exists."""
         return set_name(self.family, purpose) in self.ipvs.sets
 
+    def translated_again(self, port: ServicePort) -> bool:
+        """Whether what nat rules send to a backend, a virtual server would send on."""
+        return any(
+            VirtualKey(self.family, port.protocol, backend.address, backend.port)
+            in self.ipvs.servers
+            for backend in (*port.everywhere, *port.here)
+        )
+
     def has_node_ports(self, purpose: str) -> bool:
         """Whether the set of node ports of a purpose exists."""
         return node_port_set(self.family, purpose) in self.ipvs.sets

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from svcc.commands.rules import compiled_rules
 from svcc.compiler.bundle import ADDRESSES, IPSET, IPVSADM, render
 from svcc.compiler.load import load
 from svcc.compiler.pipeline import compile_objects
@@ -184,3 +185,31 @@ def test_virtual_servers_of_others_are_left_alone(tmp_path: Path) -> None:
         (bundle / name).write_text(text)
     (bundle / IPVSADM).write_text((bundle / IPVSADM).read_text() + foreign)
     assert verdict(elsewhere) == "proved"
+
+
+HOST_NETWORK = """
+apiVersion: v1
+kind: Service
+metadata: {name: web, namespace: shop}
+spec: {clusterIP: 10.96.0.24, type: NodePort, ports: [{port: 80, targetPort: 30080, nodePort: 30080}]}
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {name: web-1, namespace: shop, labels: {kubernetes.io/service-name: web}}
+addressType: IPv4
+ports: [{port: 30080}]
+endpoints: [{addresses: [192.168.7.10], nodeName: node-a}, {addresses: [192.168.7.20]}]
+"""
+
+
+def test_a_backend_that_is_a_frontend_has_no_node_port_on_loopback(tmp_path: Path) -> None:
+    """IPVS would translate what the rules for loopback have translated."""
+    path = tmp_path / "objects.yaml"
+    path.write_text(HOST_NETWORK)
+    objects = load([str(path)])
+    settings = NodeSettings("node-a", addresses=(parse_address("192.168.7.10"),), mode="ipvs")
+    compiled = compile_objects(objects, settings)
+    assert "shop/web" in compiled.notes[-1]
+    assert "not served on loopback" in compiled.notes[-1]
+    report = verify(objects, settings, compiled_rules(compiled))
+    assert report.verdict == "proved", report.to_text()
