@@ -86,6 +86,8 @@ class _Parser:
         self._problems.append(Problem(position, message))
 
     def _line(self, line: str, number: int) -> None:
+        if "--comment -" in line:
+            line = _DASHED_COMMENT.sub(r'\1"\2"', line)
         if line[0] in "-[":
             key = _skeleton(line)
             rule = None
@@ -196,6 +198,9 @@ _CHAIN_COMMANDS: dict[str, _ChainCommandName] = {
     "-N": "-N", "--new-chain": "-N", "-F": "-F", "--flush": "-F", "-X": "-X",
     "--delete-chain": "-X", "-Z": "-Z", "--zero": "-Z", "-P": "-P", "--policy": "-P",
 }  # fmt: skip
+
+_DASHED_COMMENT = re.compile(r"(--comment )(-\S*)")
+"""iptables-save puts no quotes around a comment like -x, and getopt takes it."""
 
 _VALUES = re.compile(r"""(?<=[ \t])(?:"(?:[^"\\]|\\.)*"|[^-!"\s][^"\s]*)|^\[\S+""")
 

@@ -121,9 +121,6 @@ class RuleShape:
             position = first
             while position < len(words) and words[position].terminal in ("WORD", "QUOTED"):
                 position += 1
-            if option.text == "--comment" and position == first < len(words):
-                # iptables-save puts no quotes around a comment like -x, and getopt takes it.
-                position += 1
             given = tuple(range(first, position))
             if option.text in _HEADER:
                 self._read_header(option, _HEADER[option.text], negated, given)

@@ -83,7 +83,7 @@ def test_what_the_parser_takes_iptables_takes(node: Namespace) -> None:
     lines: list[str] = []
 
     @settings(
-        max_examples=800, deadline=None, derandomize=True, database=None, phases=(Phase.generate,)
+        max_examples=1200, deadline=None, derandomize=True, database=None, phases=(Phase.generate,)
     )
     @given(st.sampled_from(LINES), st.lists(CHANGES, min_size=1, max_size=2))
     def collect(line: str, changes: list[tuple[str, float, str]]) -> None:

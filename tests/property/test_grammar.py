@@ -109,8 +109,9 @@ def test_later_lines_of_a_shape_are_read_as_the_first(
 
 def test_a_comment_that_looks_like_an_option() -> None:
     """iptables-save puts no quotes around it."""
-    text = "*nat\n:A - [0:0]\n-A A -m comment --comment --dport -j RETURN\nCOMMIT\n"
-    program = parse(text, family=Family.IPV4, source="x")
-    quoted = text.replace("--comment --dport", '--comment "--dport"')
-    assert parse(quoted, family=Family.IPV4, source="x") == program
-    assert write(program) == quoted
+    for comment in ("--dport", "-", "-1", "-x"):
+        text = f"*nat\n:A - [0:0]\n-A A -m comment --comment {comment} -j RETURN\nCOMMIT\n"
+        program = parse(text, family=Family.IPV4, source="x")
+        quoted = text.replace(f"--comment {comment}", f'--comment "{comment}"')
+        assert parse(quoted, family=Family.IPV4, source="x") == program
+        assert write(program) == quoted
