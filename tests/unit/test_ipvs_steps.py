@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from svcc.apply.ipvs import Change, ServerSteps, is_nat_mode
+from svcc.apply.ipvs import NO_REUSE, Change, ServerSteps, is_nat_mode, settings_for
 from svcc.apply.ipvs_commands import DestroySet
 from svcc.apply.ipvs_plan import Place, Stage
 from svcc.apply.plan import OLD_PREFIX
 from svcc.apply.snapshot import TABLES, Tables, TableState, read_table
 from svcc.apply.steps import Load, Step, make_steps
+from svcc.compiler.bundle import sysctls
 from svcc.grammar.address import Family
+from svcc.grammar.ipvs import Ipvs
 
 RULES_MODE = {"nat": ["-A PREROUTING -j SVCC-SERVICES", "-A SVCC-SERVICES -j RETURN"]}
 IPVS_MODE = {
@@ -81,3 +83,13 @@ def test_modes_are_told_by_the_nat_rules() -> None:
     assert is_nat_mode(tables(RULES_MODE))
     assert not is_nat_mode(tables(IPVS_MODE))
     assert not is_nat_mode({name: TableState() for name in TABLES})
+
+
+def test_apply_sets_what_a_bundle_lists() -> None:
+    for strict in (False, True):
+        wanted = Ipvs(strict_arp=strict)
+        found = settings_for(wanted)
+        listed = {name.replace(".", "/"): value for name, value in sysctls(wanted).items()}
+        assert listed.items() <= found.items()
+        assert found.keys() - listed.keys() <= NO_REUSE.keys()
+    assert settings_for(None) == {}
