@@ -184,6 +184,27 @@ class Iptables:
         return result
 
 
+def chosen(variant: Variant | None, *, run: Runner = run_tool) -> Iptables:
+    """The tools to use: what is asked for, else what ``iptables`` is, if the kernel has that.
+
+    A kernel may be without nf_tables of a family while iptables is iptables-nft. That shows
+    only when a table is made, so one is made in a namespace that is gone afterwards.
+    """
+    tools = Iptables(variant, run=run)
+    unshare = find_tool("unshare")
+    restore = find_tool(tools.name(Family.IPV4, "restore"))
+    if variant is not None or tools.kind != "nft" or unshare is None or restore is None:
+        return tools
+    result = tools.run([unshare, "--net", restore], f"*nat\n:{_PROBE} - [0:0]\nCOMMIT\n")
+    legacy = Iptables("legacy", run=run)
+    is_there = find_tool(legacy.name(Family.IPV4, "restore")) is not None
+    return legacy if result.code and _NOT_SUPPORTED in result.error and is_there else tools
+
+
+_PROBE = "SVCC-PROBE"
+_NOT_SUPPORTED = "Operation not supported"
+
+
 def _sections(text: str) -> dict[str, str]:
     """The text of each table, behind ``*NAME``."""
     sections = ("\n" + text).split("\n*")[1:]

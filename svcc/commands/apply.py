@@ -150,10 +150,11 @@ def _judge_order(compiled: Compiled, moments: Iterable[Moment]) -> str | None:
 
 def run_apply(arguments: argparse.Namespace) -> int:
     """Apply."""
-    from svcc.apply.engine import Iptables, apply
+    from svcc.apply.engine import apply
     from svcc.apply.errors import ApplyError, ToolError
+    from svcc.apply.iptables import chosen
 
-    tools = Iptables(arguments.iptables)
+    tools = chosen(arguments.iptables)
     try:
         objects, compiled = _compile(arguments, tools)
     except (ApplyError, ToolError) as error:
@@ -190,10 +191,11 @@ def run_apply(arguments: argparse.Namespace) -> int:
 
 def run_diff(arguments: argparse.Namespace) -> int:
     """Diff."""
-    from svcc.apply.engine import Iptables, diff
+    from svcc.apply.engine import diff
     from svcc.apply.errors import ApplyError, ToolError
+    from svcc.apply.iptables import chosen
 
-    tools = Iptables(arguments.iptables)
+    tools = chosen(arguments.iptables)
     try:
         _, compiled = _compile(arguments, tools)
         text = diff(

@@ -81,7 +81,9 @@ def _given_rules(arguments: argparse.Namespace) -> dict[Family, LoadedRules] | N
     if arguments.rules:
         return from_files(arguments.rules, _family(arguments))
     if arguments.live:
-        return from_kernel(arguments.iptables, _family(arguments))
+        from svcc.apply.iptables import chosen
+
+        return from_kernel(chosen(arguments.iptables).variant, _family(arguments))
     return None
 
 

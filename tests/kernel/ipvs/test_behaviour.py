@@ -73,3 +73,17 @@ def test_command_in_the_namespace(
     assert (same.returncode, same.stdout) == (0, ""), same.stdout
     live = svcc("verify", "--live")
     assert live.returncode == 0, live.stdout + live.stderr
+
+
+def test_without_a_choice_of_iptables(testbed: Testbed, variant: Variant, tmp_path: Path) -> None:
+    """Where iptables is iptables-nft and this kernel has no nf_tables for it, legacy is used."""
+    del variant
+    compiled_case(read_case("cluster-ip"), tmp_path)
+    given = ["-f", str(tmp_path / "objects.yaml"), "--config", str(tmp_path / "config.yaml")]
+    with testbed.node.entered():
+        assert main(["apply", *given, "--mode", "ipvs", "--no-verify"]) == 0
+        assert main(["diff", *given, "--mode", "ipvs"]) == 0
+    saved = [testbed.node.run(f"iptables-{kind}-save", "-t", "nat") for kind in ("legacy", "nft")]
+    assert sum("-A OUTPUT -j SVCC-SERVICES" in text for text in saved) == 1
+    with testbed.node.entered():
+        assert main(["cleanup"]) == 0
