@@ -73,6 +73,7 @@ def lower(
         programs[family] = _program(forwarding, lowered, comments)
         if forwarding.settings.loopback_node_ports(family):
             notes += _not_on_loopback(forwarding, lowered)
+        notes += _astray(lowered)
     return programs, ipvs, tuple(notes)
 
 
@@ -83,6 +84,17 @@ def _not_on_loopback(forwarding: Forwarding, lowered: Virtual) -> list[str]:
         f"mode, since a backend of it is a frontend of this node itself (docs/ipvs.md)"
         for port in forwarding.of(lowered.family)
         if port.node_port and port.usable and lowered.translated_again(port)
+    ]
+
+
+def _astray(lowered: Virtual) -> list[str]:
+    """What to say of Services that cannot be served right; the verifier refuses them, too."""
+    return [
+        f"Service {port.label}: ipvs mode cannot serve ClientIP affinity under Local policy to "
+        "pods and the node where a backend is a frontend of this node itself (docs/ipvs.md); "
+        "use iptables mode"
+        for port in lowered.by_rules
+        if lowered.translated_again(port)
     ]
 
 
