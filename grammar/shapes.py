@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import accumulate
 from typing import Any
 
 from svcc.grammar import values
@@ -230,12 +231,17 @@ class RuleShape:
         used = tuple(index for _, _, indexes in options for index in indexes)
         name, family, column = extension.name, self._family, extension.column
 
+        ends = list(accumulate(len(indexes) for _, _, indexes in options))
+        parts = [
+            (option, negated, end - len(indexes), end)
+            for (option, negated, indexes), end in zip(options, ends, strict=True)
+        ]
+
         @lru_cache(maxsize=1 << 12)
         def from_values(given: tuple[str, ...]) -> Any:
-            by_index = dict(zip(used, given, strict=True))
+            plain = tuple(map(values.unquote, given))
             read = {
-                option: Given(tuple(values.unquote(by_index[index]) for index in indexes), negated)
-                for option, negated, indexes in options
+                option: Given(plain[first:end], negated) for option, negated, first, end in parts
             }
             try:
                 return make(name, read, family)

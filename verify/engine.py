@@ -11,6 +11,7 @@ from svcc.compiler.settings import NodeSettings
 from svcc.grammar.address import Address, Family
 from svcc.grammar.ruleset import RuleSet
 from svcc.verify.beside import judge_passage, passages
+from svcc.verify.cut import Cut, Cutter
 from svcc.verify.ends import check_ends
 from svcc.verify.expectation import expect
 from svcc.verify.judge import Failure
@@ -20,7 +21,7 @@ from svcc.verify.packet import Packet, Step
 from svcc.verify.properties import CAPTURES, ENDS
 from svcc.verify.prove import Answer, Prover, Undecided, Violated
 from svcc.verify.records import index_rules
-from svcc.verify.regions import Cut, Region, Regions
+from svcc.verify.regions import Region, Regions
 from svcc.verify.replay import failures, packet_of, unconfirmed, world_of
 from svcc.verify.report import Counterexample, Finding, Report
 from svcc.verify.schema import Schema
@@ -131,6 +132,7 @@ class _RegionJudge:
         self, regions: Regions, rules: RuleSet, prover: Prover, mark: int, family: Family
     ) -> None:
         self._regions = regions
+        self._cutter = Cutter(regions)
         self._rules = rules
         self._prover = prover
         self._mark = mark
@@ -139,7 +141,7 @@ class _RegionJudge:
     def findings(self, region: Region) -> list[Finding]:
         """One finding per property that the region has a say in."""
         try:
-            cut = self._regions.cut(region)
+            cut = self._cutter.cut(region)
         except SliceTooLargeError:
             return [
                 Finding(

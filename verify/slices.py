@@ -28,6 +28,11 @@ from svcc.verify.sets import Excluded, IndexedSet, Where
 
 MAX_SLICE_RULES = 400_000
 
+_OF_THE_SENDER = frozenset({"src", "sport", "iif", "mark", "random"})
+"""Conditions that say nothing of the destination."""
+
+_JUMP = ("jump",)
+
 _GO_ON = frozenset({"jump", "map-mark", "mark", "nothing", "notrack"})
 """Actions after which the next rule is looked at."""
 
@@ -87,7 +92,7 @@ class Slicer:
         self._never_local = never_local
         self._excluded = excluded
         self._connection_state = state
-        self._memo: dict[tuple[str, str, tuple[Box, ...], Box], tuple[Item, ...]] = {}
+        self._memo: dict[tuple[str, str, tuple[Box, ...]], tuple[Item, ...]] = {}
         self._original = Box()
         self._ports: dict[tuple[str, str], frozenset[int] | None] = {}
         self._size = 0
@@ -102,9 +107,12 @@ class Slicer:
         Raises:
             SliceTooLargeError, MissingChainError: see there.
         """
-        self._original = original
+        if original != self._original:
+            # What was cut for another region is not met again.
+            self._memo.clear()
+            self._original = original
         found = self._rules.tables.get(table, {}).get(chain)
-        boxes = tuple(dict.fromkeys(self._normal(box) for box in boxes))
+        boxes = tuple(dict.fromkeys(self.normal(box) for box in boxes))
         if found is None or not boxes:
             return (), None
         return self._chain(table, found, boxes), found.policy
@@ -113,7 +121,8 @@ class Slicer:
         """Whether the box lies outside the region altogether."""
         return self._excluded is not None and self._excluded(box)
 
-    def _normal(self, box: Box) -> Box:
+    def normal(self, box: Box) -> Box:
+        """The box with what is known of its locality."""
         if box.local is None and box.mask:
             if self._always_local(box.address, box.mask):
                 return box._replace(local=True)
@@ -122,13 +131,17 @@ class Slicer:
         return box
 
     def _chain(self, table: str, chain: IndexedChain, boxes: tuple[Box, ...]) -> tuple[Item, ...]:
-        key = (table, chain.name, boxes, self._original)
+        key = (table, chain.name, boxes)
         known = self._memo.get(key)
         if known is not None:
             return known
         items: list[Item] = []
+        cut = self._item
+        if len(boxes) == 1 and boxes[0].mask == self._full_mask and self._excluded is None:
+            cut = self._item_of_one
+        records = chain.records
         for position in self._candidates(table, chain, boxes):
-            item = self._item(table, chain.records[position], boxes)
+            item = cut(table, records[position], boxes)
             if item is None:
                 continue
             items.append(item)
@@ -144,21 +157,61 @@ class Slicer:
         return result
 
     def _candidates(self, table: str, chain: IndexedChain, boxes: tuple[Box, ...]) -> Iterable[int]:
-        if len(chain.records) <= 8:
+        index = chain.index
+        if index is None:
             return range(len(chain.records))
         found: set[int]
         if all(box.mask == self._full_mask for box in boxes):
-            found = set(chain.any_destination)
-            for mask, by_address in chain.by_destination.items():
+            found = set(index.any_destination)
+            for mask, by_address in index.by_destination.items():
                 for box in boxes:
                     found.update(by_address.get(box.address & mask, ()))
             return sorted(found)
         if all(box.first_port == box.last_port for box in boxes):
-            found = set(chain.any_port)
+            found = set(index.any_port)
             for box in boxes:
-                found.update(chain.by_port.get(box.first_port, ()))
+                found.update(index.by_port.get(box.first_port, ()))
             return sorted(found)
         return range(len(chain.records))
+
+    def _item_of_one(self, table: str, record: Record, boxes: tuple[Box, ...]) -> Item | None:
+        """The same as :meth:`_item` for one address, where nearly all conditions are decided."""
+        (box,) = boxes
+        conditions = record.conditions
+        kept: list[Condition] = []
+        for condition in conditions:
+            kind = condition[0]
+            if kind == "dst":
+                hit = not (condition[1] ^ box.address) & condition[2]
+                if hit == condition[3]:
+                    return None
+            elif kind == "proto" and box.protocol is not None:
+                if (condition[1] == box.protocol) == condition[2]:
+                    return None
+            elif kind == "dport" and box.first_port == box.last_port:
+                hit = condition[1] <= box.first_port <= condition[2]
+                if hit == condition[3]:
+                    return None
+            elif kind in _OF_THE_SENDER:
+                kept.append(condition)
+            elif kind == "state":
+                truth = self._state(condition)
+                if truth is False:
+                    return None
+                if truth is None:
+                    kept.append(condition)
+            else:
+                return self._item(table, record, boxes)
+        action = record.action
+        if action[0] == "jump":
+            chain = self._rules.tables[table].get(action[1])
+            if chain is None:
+                raise MissingChainError(action[1])
+            body = self._chain(table, chain, boxes)
+            return Item(tuple(kept), _JUMP, body, record) if body else None
+        if action[0] in ("goto", "map-mark", "nothing"):
+            return self._item(table, record, boxes)
+        return Item(tuple(kept), action, (), record)
 
     def _item(self, table: str, record: Record, boxes: tuple[Box, ...]) -> Item | None:
         conditions: list[Condition] = []
@@ -304,7 +357,7 @@ class Slicer:
                 return False
             place = box
             if network.mask == self._full_mask:
-                place = self._normal(box._replace(address=network.value, mask=network.mask))
+                place = self.normal(box._replace(address=network.value, mask=network.mask))
             elif port is None:
                 return False
             if port is not None:
@@ -396,7 +449,7 @@ class Slicer:
             return None, box
         narrowed = box._replace(address=(box.address & box.mask) | address, mask=box.mask | mask)
         if narrowed.local is None:
-            narrowed = self._normal(narrowed)
+            narrowed = self.normal(narrowed)
         elif (
             narrowed.local
             and narrowed.mask == self._full_mask

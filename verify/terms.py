@@ -88,6 +88,14 @@ class Terms:
     def _is_dst_host(self, number: int, negated: bool) -> str:
         return negate(f"(= {self._destination} {self.host(number)})", negated)
 
+    def _is_dst_in(self, numbers: tuple[int, ...], negated: bool) -> str:
+        either = [f"(= {self._destination} {self.host(number)})" for number in numbers]
+        return negate(disjunction(either), negated)
+
+    def _is_dport_in(self, numbers: tuple[int, ...], negated: bool) -> str:
+        either = [f"(= {self._port} {self.port(number)})" for number in numbers]
+        return negate(disjunction(either), negated)
+
     def _is_odst_host(self, number: int, negated: bool) -> str:
         return negate(f"(= dst {self.host(number)})", negated)
 

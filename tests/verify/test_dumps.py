@@ -9,6 +9,7 @@ import pytest
 from svcc.grammar.address import Family, parse_address
 from svcc.grammar.parse import parse
 from svcc.grammar.ruleset import RuleSet, load
+from svcc.verify.cut import Cutter
 from svcc.verify.engine import LoadedRules, verify
 from svcc.verify.expectation import Case, Expectation, Frontend, Serve
 from svcc.verify.properties import REACHES
@@ -112,5 +113,5 @@ COMMIT
     port = Frontend(Family.IPV4, None, 6, 30080, "x", "node port")
     backend = Backend(parse_address("192.168.7.10").value, 30080)
     cases = (Case((), (Serve((backend,), False),)),)
-    cut = regions.cut(Region(port, cases, Box(0, 0, 6, 30080, 30080, True), False))
+    cut = Cutter(regions).cut(Region(port, cases, Box(0, 0, 6, 30080, 30080, True), False))
     assert isinstance(Prover().region(cut.schema, cut.numbering)[REACHES], Violated)

@@ -12,6 +12,7 @@ from svcc.compiler.settings import NodeSettings
 from svcc.grammar.address import Family, parse_address
 from svcc.grammar.parse import parse
 from svcc.grammar.ruleset import load
+from svcc.verify.cut import Cutter
 from svcc.verify.encode import Encoding
 from svcc.verify.expectation import Expectation, Frontend
 from svcc.verify.packet import Packet, Result, World
@@ -127,7 +128,7 @@ def test_model_and_simulator_agree(text: str, packet: Packet, recent: dict[str, 
     box = Box(
         packet.destination, FULL, TCP, packet.destination_port, packet.destination_port, local
     )
-    cut = regions.cut(Region(frontend, (), box, packet.from_node))
+    cut = Cutter(regions).cut(Region(frontend, (), box, packet.from_node))
     encoding = Encoding(cut.schema)
     encoding.run()
     terms = fixed_packet(encoding, cut.numbering, packet, world)
