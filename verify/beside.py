@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from svcc.grammar.ruleset import RuleSet
+from svcc.verify.boxes import Box
 from svcc.verify.encode import Encoding
 from svcc.verify.expectation import Expectation
 from svcc.verify.matching import UndecidableError
@@ -24,7 +25,7 @@ from svcc.verify.replay import packet_of_values, unconfirmed
 from svcc.verify.report import Counterexample, Finding, VerdictName
 from svcc.verify.schema import Hook, Numbering, Schema
 from svcc.verify.simulate import distribution
-from svcc.verify.slices import Box, without_foreign
+from svcc.verify.slices import without_foreign
 from svcc.verify.terms import conjunction, disjunction
 
 _TCP = 6

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 
 from svcc.grammar.ipvsadm import VirtualKey, VirtualServer
 from svcc.grammar.program import Rule
+from svcc.verify.boxes import Box
 from svcc.verify.distinctions import Distinctions
 from svcc.verify.records import Record
 from svcc.verify.regions import Region, Regions
 from svcc.verify.schema import Hook, Numbering, Schema, SchemaCase, SharedItems
-from svcc.verify.slices import Box, Item, Slicer, without_foreign
+from svcc.verify.slices import Item, Slicer, without_foreign
 from svcc.verify.virtual import FULL_MARK, arriving_marks, translated_port, usable
 
 Place = tuple[str, str]

@@ -9,8 +9,8 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping
 
-from svcc.verify.records import IndexedChain
-from svcc.verify.slices import Box
+from svcc.verify.boxes import Box
+from svcc.verify.records import IndexedChain, Record
 
 Chains = Mapping[str, Mapping[str, IndexedChain]]
 Projection = tuple[tuple[tuple[int, int], ...], int, int]
@@ -31,8 +31,15 @@ class Distinctions:
         self._networks: dict[int, set[int]] = {}
         self._protocols: set[int] = set()
         self._bounds: set[int] = set()
+        self._sorted_bounds: list[int] = []
         self.covered = frozenset(place for place in base_chains if self._include(*place))
-        self._sorted_bounds = sorted(self._bounds)
+
+    @classmethod
+    def of_records(cls, records: Iterable[Record]) -> Distinctions:
+        """What some rules alone can tell apart."""
+        found = cls({}, ())
+        found._add(records)
+        return found
 
     def of(self, box: Box) -> Projection:
         """What the chains see of a box with one address and one port, its locality aside."""
@@ -52,16 +59,20 @@ class Distinctions:
         if below is None:
             return False
         for chain in below:
-            for record in chain.records:
-                for condition in record.conditions:
-                    kind = condition[0]
-                    if kind in ("dst", "odst"):
-                        self._networks.setdefault(condition[2], set()).add(condition[1])
-                    elif kind == "proto":
-                        self._protocols.add(condition[1])
-                    elif kind in ("dport", "odport"):
-                        self._bounds |= {condition[1], condition[2] + 1}
+            self._add(chain.records)
         return True
+
+    def _add(self, records: Iterable[Record]) -> None:
+        for record in records:
+            for condition in record.conditions:
+                kind = condition[0]
+                if kind in ("dst", "odst"):
+                    self._networks.setdefault(condition[2], set()).add(condition[1])
+                elif kind == "proto":
+                    self._protocols.add(condition[1])
+                elif kind in ("dport", "odport"):
+                    self._bounds |= {condition[1], condition[2] + 1}
+        self._sorted_bounds = sorted(self._bounds)
 
     def _below(self, table: str, name: str) -> list[IndexedChain] | None:
         """The chains that a walk can visit; None if one of them translates or looks at sets."""

@@ -35,6 +35,7 @@ class Encoding(Terms):
         self._accepted: list[str] = []
         self._balanced: list[tuple[str, int, int | None, int | None]] = []
         self._outer: set[int] = set()
+        self._marks_that_matter = schema.mark | tested_marks(schema)
 
     def run(self) -> None:
         """Write everything down."""
@@ -250,29 +251,32 @@ class Encoding(Terms):
         back: list[str] = []
         outer, self._outer = self._outer, set(self.recorded)
         for item in items:
-            fires, here = self._fire(item, here)
+            fires, rest = self._fire(item, here)
             kind = item.action[0]
             if kind == "jump":
                 back_here = self._chain(item.body, fires)
-                here = disjunction([here, back_here])
-            elif kind == "goto":
-                back.append(self._chain(item.body, fires))
-            elif kind == "return":
-                back.append(fires)
+                if back_here != fires:
+                    here = disjunction([self._define("Bool", rest), back_here])
             elif kind in ("mark", "nothing", "notrack"):
-                here = disjunction([here, fires])
                 if kind == "mark":
                     self._set_mark(fires, item.action[1], item.action[2])
                 elif kind == "notrack":
                     self._untracked = disjunction([self._untracked, fires])
             else:
-                self._final(kind, fires, item)
+                here = self._define("Bool", rest)
+                if kind == "goto":
+                    back.append(self._chain(item.body, fires))
+                elif kind == "return":
+                    back.append(fires)
+                else:
+                    self._final(kind, fires, item)
             if here == "false":
                 break
         self._outer = outer
         return disjunction([here, *back])
 
     def _fire(self, item: SchemaItem, here: str) -> tuple[str, str]:
+        """The terms that the packet is here and the rule fires, or that it does not."""
         conditions: list[str] = []
         reached = here
         for condition in item.conditions:
@@ -286,8 +290,8 @@ class Encoding(Terms):
         condition_term = conjunction(conditions)
         if condition_term == "true":
             return here, "false"
-        fires = self._define("Bool", f"(and {here} {condition_term})")
-        return fires, self._define("Bool", f"(and {here} (not {condition_term}))")
+        fires = self._define("Bool", conjunction([here, condition_term]))
+        return fires, conjunction([here, negate(condition_term, True)])
 
     def _meet_unknown(self, item: SchemaItem, terms: list[str], reached: str) -> None:
         known = [t for t, c in zip(terms, item.conditions, strict=True) if c[0] != "unknown"]
@@ -325,5 +329,21 @@ class Encoding(Terms):
             self.unknown_met.append(fires)
 
     def _set_mark(self, fires: str, value: int, mask: int) -> None:
+        if not (value | mask) & self._marks_that_matter:
+            return
         changed = f"(bvxor (bvand {self.mark} (_ bv{~mask & 0xFFFFFFFF} 32)) (_ bv{value} 32))"
         self.mark = self._define("(_ BitVec 32)", f"(ite {fires} {changed} {self.mark})")
+
+
+def tested_marks(schema: Schema) -> int:
+    """The bits of the mark that some rule looks at."""
+    bits = 0
+    hooks = (*schema.rewriting, *schema.inward, *schema.onward, *schema.resent)
+    pending = [item for hook in hooks for item in hook.items] + list(schema.balanced)
+    while pending:
+        item = pending.pop()
+        pending.extend(item.body)
+        for condition in item.conditions:
+            if condition[0] == "mark":
+                bits |= condition[2]
+    return bits

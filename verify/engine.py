@@ -163,9 +163,11 @@ class _RegionJudge:
                 answers = dict.fromkeys(answers, Undecided("solver"))
                 break
             answers = self._prover.region(schema, numbering, extra)
-        wanted = region.properties
+        wanted, frontend = region.properties, region.name
         return [
-            self._finding(region, cut, name, answer)
+            Finding(name, frontend, self._family, "proved")
+            if answer is None
+            else self._finding(region, cut, name, answer)
             for name, answer in answers.items()
             if answer is not None or name in wanted
         ]
@@ -199,10 +201,10 @@ class _RegionJudge:
                 return f"(assert (not (and local {' '.join(ports)})))"
         return None
 
-    def _finding(self, region: Region, cut: Cut, name: str, answer: Answer) -> Finding:
+    def _finding(
+        self, region: Region, cut: Cut, name: str, answer: Violated | Undecided
+    ) -> Finding:
         frontend, family = region.name, self._family
-        if answer is None:
-            return Finding(name, frontend, family, "proved")
         if isinstance(answer, Undecided):
             reason = "the solver gave up"
             if answer.reason == "unknown rule":

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from svcc.grammar.address import Address, Family, Network
+from svcc.verify.boxes import Box
 from svcc.verify.expectation import (
     Case,
     Discard,
@@ -23,7 +24,7 @@ from svcc.verify.expectation import (
 from svcc.verify.properties import CAPTURES, FAIR, MASQUERADES, REACHES, REFUSES
 from svcc.verify.records import IndexedRules
 from svcc.verify.sender import DestinationIn, ProtocolIn, SourceIn, negation
-from svcc.verify.slices import Box, Slicer
+from svcc.verify.slices import Slicer
 
 _UNDECLARED = (
     Case((ProtocolIn((6, 17, 132)),), (Refuse(),)),

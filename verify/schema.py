@@ -15,7 +15,7 @@ from svcc.grammar.address import Family
 from svcc.verify.expectation import Case, Discard, Outcome, Refuse, Serve
 from svcc.verify.records import Condition
 from svcc.verify.sender import Atom, DestinationIn, FromNode, FromPod, ProtocolIn, SourceIn
-from svcc.verify.slices import Item
+from svcc.verify.slices import Item, RunItems
 
 
 class SchemaItem(NamedTuple):
@@ -120,6 +120,11 @@ class Numbering:
         known = self._known.get(id(items))
         if known is not None:
             return known[1]
+        if isinstance(items, RunItems):
+            if items.numbered is None:
+                items.numbered = SharedItems(SchemaItem(i.conditions, i.action, ()) for i in items)
+            assert isinstance(items.numbered, SharedItems)
+            return items.numbered
         found = []
         for item in items:
             conditions = item.conditions

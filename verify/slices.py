@@ -11,10 +11,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
 
 from svcc.grammar.address import Network
 from svcc.grammar.ipset import PortOf
+from svcc.verify.boxes import Box
 from svcc.verify.records import (
     NEVER,
     Action,
@@ -24,6 +24,7 @@ from svcc.verify.records import (
     Record,
     exact_port,
 )
+from svcc.verify.runs import SHORTEST, Run, runs_of
 from svcc.verify.sets import Excluded, IndexedSet, Where
 
 MAX_SLICE_RULES = 400_000
@@ -37,17 +38,6 @@ _GO_ON = frozenset({"jump", "map-mark", "mark", "nothing", "notrack"})
 """Actions after which the next rule is looked at."""
 
 
-class Box(NamedTuple):
-    """Packets with the destination bits ``address`` under ``mask``, and so on; None: any."""
-
-    address: int = 0
-    mask: int = 0
-    protocol: int | None = None
-    first_port: int = 0
-    last_port: int = 65535
-    local: bool | None = None
-
-
 @dataclass(frozen=True, slots=True)
 class Item:
     """A rule of a slice: residual conditions, an action, and a body for jumps and gotos."""
@@ -56,6 +46,18 @@ class Item:
     action: Action
     body: tuple[Item, ...]
     record: Record
+
+
+class RunItems(tuple[Item, ...]):
+    """What is left of a run of rules: it names no address or port of one region."""
+
+    numbered: object = None
+    """The same as schemas have it."""
+
+
+def _stops(item: Item) -> bool:
+    """Whether no packet goes on behind the item."""
+    return not item.conditions and item.action[0] not in _GO_ON
 
 
 class SliceTooLargeError(Exception):
@@ -96,6 +98,8 @@ class Slicer:
         self._original = Box()
         self._ports: dict[tuple[str, str], frozenset[int] | None] = {}
         self._size = 0
+        self._known_runs: dict[tuple[str, str], list[Run | None]] = {}
+        self._run_items: dict[object, RunItems] = {}
 
     def hook(
         self, table: str, chain: str, boxes: Iterable[Box], original: Box
@@ -110,6 +114,7 @@ class Slicer:
         if original != self._original:
             # What was cut for another region is not met again.
             self._memo.clear()
+            self._size = 0
             self._original = original
         found = self._rules.tables.get(table, {}).get(chain)
         boxes = tuple(dict.fromkeys(self.normal(box) for box in boxes))
@@ -140,12 +145,25 @@ class Slicer:
         if len(boxes) == 1 and boxes[0].mask == self._full_mask and self._excluded is None:
             cut = self._item_of_one
         records = chain.records
+        runs = self._runs(table, chain) if len(records) >= SHORTEST else None
+        resume = 0
         for position in self._candidates(table, chain, boxes):
+            if position < resume:
+                continue
+            if runs is not None and (run := runs[position]) is not None:
+                body = self._run(table, chain, run, boxes)
+                if body is not None:
+                    resume = run.end
+                    if body:
+                        items.append(Item((), _JUMP, body, records[run.start]))
+                        if _stops(body[-1]):
+                            break
+                    continue
             item = cut(table, records[position], boxes)
             if item is None:
                 continue
             items.append(item)
-            if not item.conditions and item.action[0] not in _GO_ON:
+            if _stops(item):
                 break
         while items and items[-1].action == ("return",):
             items.pop()
@@ -155,6 +173,38 @@ class Slicer:
         result = tuple(items)
         self._memo[key] = result
         return result
+
+    def _runs(self, table: str, chain: IndexedChain) -> list[Run | None]:
+        key = (table, chain.name)
+        if key not in self._known_runs:
+            self._known_runs[key] = runs_of(chain)
+        return self._known_runs[key]
+
+    def _run(
+        self, table: str, chain: IndexedChain, run: Run, boxes: tuple[Box, ...]
+    ) -> RunItems | None:
+        """What is left of a run; None if the boxes have to be looked at rule by rule."""
+        seen: object = None
+        if run.blind:
+            boxes = (Box(),)
+        else:
+            (box, *others) = boxes
+            exact = box.mask == self._full_mask and box.first_port == box.last_port
+            if others or not exact or box.protocol is None or self._excluded is not None:
+                return None
+            seen = (run.distinctions.of(box), box.local)
+        key = (table, chain.name, run.start, seen)
+        known = self._run_items.get(key)
+        if known is None:
+            items = []
+            for record in chain.records[run.start : run.end]:
+                item = self._item(table, record, boxes)
+                if item is not None:
+                    items.append(item)
+                    if _stops(item):
+                        break
+            known = self._run_items[key] = RunItems(items)
+        return known
 
     def _candidates(self, table: str, chain: IndexedChain, boxes: tuple[Box, ...]) -> Iterable[int]:
         index = chain.index

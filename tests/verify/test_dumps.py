@@ -9,6 +9,7 @@ import pytest
 from svcc.grammar.address import Family, parse_address
 from svcc.grammar.parse import parse
 from svcc.grammar.ruleset import RuleSet, load
+from svcc.verify.boxes import Box
 from svcc.verify.cut import Cutter
 from svcc.verify.engine import LoadedRules, verify
 from svcc.verify.expectation import Case, Expectation, Frontend, Serve
@@ -18,7 +19,6 @@ from svcc.verify.records import index_rules
 from svcc.verify.regions import Region, Regions
 from svcc.verify.report import Report
 from svcc.verify.selection import Backend
-from svcc.verify.slices import Box
 from tests.support.damage import DAMAGE, HARMLESS, Change
 from tests.support.dumps import DUMPS, dump_objects, dump_settings
 

@@ -12,6 +12,7 @@ from svcc.compiler.settings import NodeSettings
 from svcc.grammar.address import Family, parse_address
 from svcc.grammar.parse import parse
 from svcc.grammar.ruleset import load
+from svcc.verify.boxes import Box
 from svcc.verify.cut import Cutter
 from svcc.verify.encode import Encoding
 from svcc.verify.expectation import Expectation, Frontend
@@ -21,7 +22,6 @@ from svcc.verify.regions import Region, Regions
 from svcc.verify.schema import Numbering, Schema
 from svcc.verify.shares import SharesEncoding, SharesUndecidedError
 from svcc.verify.simulate import distribution
-from svcc.verify.slices import Box
 from svcc.verify.terms import conjunction, disjunction
 from tests.support.random_rules import ADDRESSES, PORTS, rule_sets
 
