@@ -10,7 +10,7 @@ demo: setup
 	$(VENV)/bin/python examples/demo/run.py
 
 test: setup check
-	$(VENV)/bin/python -m pytest -n 2
+	$(VENV)/bin/python -m pytest -n 2 --dist worksteal
 
 check: setup
 	$(VENV)/bin/ruff check .

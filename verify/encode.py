@@ -29,13 +29,14 @@ class Encoding(Terms):
         self.persistence: dict[int, int | None] = {}
         """Seconds that IPVS remembers a client's real server, by the place in ``dnat``."""
         self.unknown_met: list[str] = []
+        self.clients: list[str] = []
+        """Variables for the backend that a client is bound to."""
         self.fell_through: list[str] = []
         self.dropped: list[str] = []
         self.rejected: list[str] = []
         self._accepted: list[str] = []
         self._balanced: list[tuple[str, int, int | None, int | None]] = []
         self._outer: set[int] = set()
-        self._marks_that_matter = schema.mark | tested_marks(schema)
 
     def run(self) -> None:
         """Write everything down."""
@@ -327,23 +328,3 @@ class Encoding(Terms):
                 self._balanced.append((chosen, host, port, timeout))
         else:
             self.unknown_met.append(fires)
-
-    def _set_mark(self, fires: str, value: int, mask: int) -> None:
-        if not (value | mask) & self._marks_that_matter:
-            return
-        changed = f"(bvxor (bvand {self.mark} (_ bv{~mask & 0xFFFFFFFF} 32)) (_ bv{value} 32))"
-        self.mark = self._define("(_ BitVec 32)", f"(ite {fires} {changed} {self.mark})")
-
-
-def tested_marks(schema: Schema) -> int:
-    """The bits of the mark that some rule looks at."""
-    bits = 0
-    hooks = (*schema.rewriting, *schema.inward, *schema.onward, *schema.resent)
-    pending = [item for hook in hooks for item in hook.items] + list(schema.balanced)
-    while pending:
-        item = pending.pop()
-        pending.extend(item.body)
-        for condition in item.conditions:
-            if condition[0] == "mark":
-                bits |= condition[2]
-    return bits

@@ -22,12 +22,15 @@ class Terms:
         self.schema = schema
         self.width = schema.family.bits
         self.lines: list[str] = []
+        self.distinct: list[str] = []
+        """That different numbers stand for different values: few proofs need it."""
         self.recorded: dict[int, str] = {}
         self.recent: dict[tuple[int, int | None], str] = {}
         self.interfaces: dict[str, int] = {"lo": 0}
         self.free: list[str] = []
         self._masquerades: list[str] = []
         self._counter = 0
+        self.marks_that_matter = schema.mark | tested_marks(schema)
         self.patterns: dict[tuple[str, str], str] = {}
         self._untracked = "false"
         self._translated = "false"
@@ -38,7 +41,8 @@ class Terms:
         self._port = "dport"
         self._local = "local"
         self.declared: set[str] = set()
-        self.mark = "mark0"
+        self.mark_bits: dict[int, str] = {}
+        """What the bits of the mark are by now; one that is not here is as the packet came."""
 
     def host(self, number: int) -> str:
         """The name of a numbered address."""
@@ -149,7 +153,39 @@ class Terms:
         return negate(term, negated)
 
     def _is_mark(self, value: int, mask: int, negated: bool) -> str:
-        return negate(f"(= (bvand {self.mark} (_ bv{mask} 32)) (_ bv{value} 32))", negated)
+        if value & ~mask:
+            return negate("false", negated)
+        bits = [negate(self.mark_bit(b), not value >> b & 1) for b in range(32) if mask >> b & 1]
+        return negate(conjunction(bits), negated)
+
+    def mark_bit(self, number: int) -> str:
+        """The term that a bit of the mark is set: bit by bit, since rules name few of them."""
+        if number not in self.mark_bits:
+            self.mark_bits[number] = self.first_mark_bit(number)
+        return self.mark_bits[number]
+
+    def first_mark_bit(self, number: int) -> str:
+        """The term that the packet came with a bit of the mark."""
+        name = f"mark0_{number}"
+        if name not in self.declared:
+            self._declare(name, "Bool")
+            self._assert(f"(= {name} (= ((_ extract {number} {number}) mark0) #b1))")
+        return name
+
+    def _set_mark(self, fires: str, value: int, mask: int) -> None:
+        """``--set-xmark value/mask``: clear the bits of the mask, turn over those of the value."""
+        for number in range(32):
+            clears, turns = mask >> number & 1, value >> number & 1
+            if not (clears or turns) or not self.marks_that_matter >> number & 1:
+                continue
+            old = self.mark_bit(number)
+            if not clears:
+                new = f"(xor {old} {fires})"
+            elif turns:
+                new = disjunction([old, fires])
+            else:
+                new = conjunction([old, negate(fires, True)])
+            self.mark_bits[number] = self._define("Bool", new)
 
     def _is_state(self, states: tuple[str, ...], negated: bool) -> str:
         tracked = "true" if self.schema.state in states else "false"
@@ -241,7 +277,7 @@ class Terms:
         for letter in "HP":
             names = sorted(n for n in self.declared if re.fullmatch(letter + r"\d+", n))
             if len(names) > 1:
-                self._assert(f"(distinct {' '.join(names)})")
+                self.distinct.append(f"(assert (distinct {' '.join(names)}))")
         for address, mask, inside in self.schema.facts:
             for number, hit in enumerate(inside):
                 if f"H{number}" in self.declared:
@@ -334,3 +370,17 @@ def _between(variable: str, first: int, last: int) -> str:
         return f"(= {variable} (_ bv{first} 16))"
     low = f"(bvule (_ bv{first} 16) {variable})"
     return f"(and {low} (bvule {variable} (_ bv{last} 16)))"
+
+
+def tested_marks(schema: Schema) -> int:
+    """The bits of the mark that some rule looks at."""
+    bits = 0
+    hooks = (*schema.rewriting, *schema.inward, *schema.onward, *schema.resent)
+    pending = [item for hook in hooks for item in hook.items] + list(schema.balanced)
+    while pending:
+        item = pending.pop()
+        pending.extend(item.body)
+        for condition in item.conditions:
+            if condition[0] == "mark":
+                bits |= condition[2]
+    return bits

@@ -54,7 +54,11 @@ def outcome_term(encoding: Encoding, numbering: Numbering, result: Result) -> st
             "dropped": encoding.is_dropped,
             "rejected": encoding.is_rejected,
         }[result.verdict],
-        f"(= {encoding.mark} (_ bv{result.mark} 32))",
+        *(
+            f"(= {encoding.mark_bit(bit)} {str(bool(result.mark >> bit & 1)).lower()})"
+            for bit in range(32)
+            if encoding.marks_that_matter >> bit & 1
+        ),
         f"(= {encoding.masqueraded} {str(result.masqueraded).lower()})",
     ]
     for fires, host, port in encoding.dnat:
