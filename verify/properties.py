@@ -155,21 +155,19 @@ def returns(encoding: Encoding, schema: Schema) -> list[str]:
                     lists.setdefault(item, set()).add(number)
         client = f"client{len(encoding.clients)}"
         encoding.clients.append(client)
-        encoding.lines.append(f"(declare-const {client} Int)")
+        # Bits, not an integer: whoever it is, what the others' lists hold follows at once.
+        bits = len(serve[1]).bit_length()
+        encoding.lines.append(f"(declare-const {client} (_ BitVec {bits}))")
+        bound = [f"(= {client} (_ bv{number} {bits}))" for number in range(len(serve[1]))]
         stands = []
         for (item, seconds), name in encoding.recent.items():
-            holders = [f"(= {client} {number})" for number in sorted(lists.get(item, ()))]
+            holders = [bound[number] for number in sorted(lists.get(item, ()))]
             long_enough = seconds is None or seconds >= timeout
             stands.append(f"(= {name} {disjunction(holders) if long_enough else 'false'})")
         known = encoding.define("Bool", conjunction([condition, *stands]))
         remembered = [encoding.dnat[index][0] for index in encoding.persistence]
         strays = [
-            conjunction(
-                [
-                    f"(= {client} {number})",
-                    _not(disjunction([*there.get(number, []), *remembered])),
-                ]
-            )
+            conjunction([bound[number], _not(disjunction([*there.get(number, []), *remembered]))])
             for number in range(len(serve[1]))
         ]
         for start in range(0, len(strays), BACKENDS_AT_ONCE):
