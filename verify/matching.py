@@ -62,6 +62,8 @@ class Passage:
     masqueraded: bool = False
     sent_out: bool = False
     untracked: bool = False
+    looped: bool = False
+    """It comes in again on loopback, with the connection that it left with."""
     recorded: set[str] = field(default_factory=set)
     sets: Sets | None = None
     trace: list[Step] = field(default_factory=list)
@@ -119,9 +121,14 @@ def _ports(match: PortRange | None, port: int) -> bool:
     return match is None or (match.first <= port <= match.last) != match.negated
 
 
-def _conntrack_states(state: Passage) -> set[str]:
-    if state.untracked:
-        return {"UNTRACKED"}
+def _has_connection(state: Passage, table: str) -> bool:
+    """Raw comes before connection tracking (include/uapi/linux/netfilter_ipv4.h)."""
+    return not state.untracked and (table != "raw" or state.looped)
+
+
+def _conntrack_states(state: Passage, table: str) -> set[str]:
+    if not _has_connection(state, table):
+        return {"UNTRACKED" if state.untracked else "INVALID"}
     states = {state.world.state}
     if state.translated:
         states.add("DNAT")
@@ -155,9 +162,9 @@ def _match(state: Passage, table: str, rule: Rule, match: Match) -> bool:
     if isinstance(match, MarkMatch):
         return (state.mark & match.mask == match.value) != match.negated
     if isinstance(match, StateMatch):
-        return bool(match.states & _conntrack_states(state)) != match.negated
+        return bool(match.states & _conntrack_states(state, table)) != match.negated
     if isinstance(match, ConntrackMatch):
-        return _conntrack(state, match)
+        return _conntrack(state, table, match)
     if isinstance(match, AddrtypeMatch):
         return _addrtype(state, table, rule, match)
     if isinstance(match, SetMatch):
@@ -203,15 +210,15 @@ def entry_of(
         raise UndecidableError(table, rule, str(error)) from None
 
 
-def _conntrack(state: Passage, match: ConntrackMatch) -> bool:
+def _conntrack(state: Passage, table: str, match: ConntrackMatch) -> bool:
     packet = state.packet
     if match.states is not None:
-        hit = bool(match.states & _conntrack_states(state))
+        hit = bool(match.states & _conntrack_states(state, table))
         if hit == match.states_negated:
             return False
-    if state.untracked:
-        # xt_conntrack.c: without a connection only the state part can match.
-        return match == ConntrackMatch(match.states, match.states_negated)
+    if not _has_connection(state, table):
+        # xt_conntrack.c, conntrack_mt: without a connection the state part alone decides.
+        return match.states is not None
     return (
         _address(match.original_source, packet.source)
         and _address(match.original_destination, packet.destination)

@@ -56,8 +56,16 @@ class World:
     is_local: Callable[[int], bool]
     recent: Mapping[str, int] = field(default_factory=dict)
     out_interface: str = "eth0"
+    ways: Callable[[int], str] | None = None
+    """The interface towards an address that is not the node's; None: ``out_interface``."""
     state: str = "NEW"
     """The packet's conntrack state; nat looks only at NEW ones."""
+
+    def way_out(self, address: int) -> str:
+        """The interface on which a packet to ``address`` is sent."""
+        if self.is_local(address):
+            return "lo"
+        return self.out_interface if self.ways is None else self.ways(address)
 
 
 @dataclass(frozen=True, slots=True)

@@ -134,7 +134,7 @@ def _path(rules: RuleSet, state: Passage) -> Iterator[tuple[str, str]]:
     if state.world.is_local(state.destination):
         yield from _input(rules, state)
         return
-    state.out_interface = state.world.out_interface
+    _route_out(state)
     yield "mangle", "FORWARD"
     yield "filter", "FORWARD"
     yield from _postrouting(state)
@@ -145,17 +145,20 @@ def _path_from_node(rules: RuleSet, state: Passage) -> Iterator[tuple[str, str]]
     yield "raw", "OUTPUT"
     yield "mangle", "OUTPUT"
     yield "nat", "OUTPUT"
-    _route_out(state)
     if rules.ipvs is not None:
         yield "ipvs", "OUTPUT"
         if state.balanced:
+            # ip_vs_xmit.c enters LOCAL_OUT anew, with the real server's route.
             _route_out(state)
             yield "mangle", "OUTPUT"
-    local = state.world.is_local(state.destination)
+    # Translated or not: the hooks of one traversal share one nf_hook_state (nf_hook_slow),
+    # and with it the interface that was chosen before the first of them.
     yield "filter", "OUTPUT"
+    _route_out(state)
+    local = state.world.is_local(state.destination)
     yield from _postrouting(state)
     if local:
-        state.in_interface, state.out_interface = "lo", ""
+        state.in_interface, state.out_interface, state.looped = "lo", "", True
         yield "raw", "PREROUTING"
         yield "mangle", "PREROUTING"
         yield "mangle", "INPUT"
@@ -164,8 +167,7 @@ def _path_from_node(rules: RuleSet, state: Passage) -> Iterator[tuple[str, str]]
 
 
 def _route_out(state: Passage) -> None:
-    local = state.world.is_local(state.destination)
-    state.out_interface = "lo" if local else state.world.out_interface
+    state.out_interface = state.world.way_out(state.destination)
 
 
 def _input(rules: RuleSet, state: Passage) -> Iterator[tuple[str, str]]:
@@ -175,7 +177,8 @@ def _input(rules: RuleSet, state: Passage) -> Iterator[tuple[str, str]]:
         yield "ipvs", "INPUT"
         if state.balanced and not state.world.is_local(state.destination):
             # ip_vs_xmit.c sends it to LOCAL_OUT; nat INPUT, one step behind, is not reached.
-            state.in_interface, state.out_interface = "", state.world.out_interface
+            state.in_interface = ""
+            _route_out(state)
             yield "mangle", "OUTPUT"
             yield "filter", "OUTPUT"
             yield from _postrouting(state)
@@ -309,8 +312,10 @@ def _act(state: Passage, table: str, chain: str, rule: Rule) -> bool:
             note(f"mark {state.mark:#x}")
         return False
     if isinstance(target, Notrack):
-        state.untracked = True
-        note("not tracked")
+        # xt_CT.c, xt_ct_target: a packet that has a connection keeps it.
+        if not state.looped:
+            state.untracked = True
+            note("not tracked")
         return False
     if isinstance(target, Masquerade):
         state.masqueraded = True
