@@ -56,6 +56,9 @@ class Passage:
     destination_port: int
     mark: int
     in_interface: str
+    source: int | None
+    """None: what a rule has rewritten it to is not known."""
+    source_port: int | None
     out_interface: str = ""
     translated: bool = False
     balanced: bool = False
@@ -78,11 +81,12 @@ def matches(state: Passage, table: str, rule: Rule) -> bool:
     """
     packet = state.packet
     if not (
-        _address(rule.source, packet.source)
-        and _address(rule.destination, state.destination)
+        _address(rule.destination, state.destination)
         and _interface(rule.in_interface, state.in_interface)
         and _interface(rule.out_interface, state.out_interface)
     ):
+        return False
+    if rule.source is not None and not _address(rule.source, _source(state, table, rule)):
         return False
     protocol = rule.protocol
     if protocol is not None and protocol.number:
@@ -101,6 +105,18 @@ def matches(state: Passage, table: str, rule: Rule) -> bool:
     if outside is not None:
         raise outside
     return True
+
+
+def _source(state: Passage, table: str, rule: Rule) -> int:
+    if state.source is None:
+        raise UndecidableError(table, rule, "the source that another rule rewrote")
+    return state.source
+
+
+def _source_port(state: Passage, table: str, rule: Rule) -> int:
+    if state.source_port is None:
+        raise UndecidableError(table, rule, "the source port that another rule rewrote")
+    return state.source_port
 
 
 def _address(match: AddressMatch | None, address: int) -> bool:
@@ -132,7 +148,9 @@ def _conntrack_states(state: Passage, table: str) -> set[str]:
     states = {state.world.state}
     if state.translated:
         states.add("DNAT")
-    if state.masqueraded:
+    packet = state.packet
+    if (state.source, state.source_port) != (packet.source, packet.source_port):
+        # nf_nat_core.c, nf_nat_setup_info: only where the reply's addresses change.
         states.add("SNAT")
     return states
 
@@ -148,15 +166,16 @@ def _match(state: Passage, table: str, rule: Rule, match: Match) -> bool:
             flags = match.tcp_flags
             if (TCP_SYN & flags.mask == flags.compare) == flags.negated:
                 return False
-        return _ports(match.source_ports, packet.source_port) and _ports(
-            match.destination_ports, state.destination_port
-        )
+        if not _ports(match.destination_ports, state.destination_port):
+            return False
+        ports = match.source_ports
+        return ports is None or _ports(ports, _source_port(state, table, rule))
     if isinstance(match, MultiportMatch):
-        candidates = {
-            "sports": (packet.source_port,),
-            "dports": (state.destination_port,),
-            "ports": (packet.source_port, state.destination_port),
-        }[match.which]
+        candidates: list[int] = []
+        if match.which != "dports":
+            candidates.append(_source_port(state, table, rule))
+        if match.which != "sports":
+            candidates.append(state.destination_port)
         hit = any(r.first <= port <= r.last for r in match.ranges for port in candidates)
         return hit != match.negated
     if isinstance(match, MarkMatch):
@@ -182,7 +201,7 @@ def _match(state: Passage, table: str, rule: Rule, match: Match) -> bool:
             raise UndecidableError(table, rule, "a BPF program")
         if isinstance(condition, bool):
             return condition
-        return condition.holds(packet.family, packet.source, state.destination)
+        return condition.holds(packet.family, _source(state, table, rule), state.destination)
     raise UndecidableError(table, rule, f"match {getattr(match, 'name', type(match).__name__)}")
 
 
@@ -203,7 +222,7 @@ def entry_of(
             known,
             flags,
             packet.protocol,
-            (packet.source, packet.source_port),
+            (_source(state, table, rule), _source_port(state, table, rule)),
             (state.destination, state.destination_port),
         )
     except ValueError as error:
@@ -230,12 +249,13 @@ def _conntrack(state: Passage, table: str, match: ConntrackMatch) -> bool:
 def _addrtype(state: Passage, table: str, rule: Rule, match: AddrtypeMatch) -> bool:
     if match.limit_interface is not None:
         raise UndecidableError(table, rule, "addrtype --limit-iface")
-    for kind, negated, address in (
-        (match.source_type, match.source_negated, state.packet.source),
+    for kind, negated, given in (
+        (match.source_type, match.source_negated, None),
         (match.destination_type, match.destination_negated, state.destination),
     ):
         if kind is None:
             continue
+        address = _source(state, table, rule) if given is None else given
         types = set(kind.split(","))
         if address_is_multicast(state.packet.family, address):
             hit = "MULTICAST" in types
@@ -264,6 +284,8 @@ def _recent(state: Passage, table: str, rule: Rule, match: RecentMatch) -> bool:
         or match.mask not in (None, prefix_mask(state.packet.family, state.packet.family.bits))
     ):
         raise UndecidableError(table, rule, "recent with --hitcount, --rttl, --rdest or --mask")
+    if state.source != state.packet.source:
+        raise UndecidableError(table, rule, "recent behind a rewritten source")
     if match.operation == "set":
         state.recorded.add(match.name)
         return not match.negated

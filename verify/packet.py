@@ -58,6 +58,9 @@ class World:
     out_interface: str = "eth0"
     ways: Callable[[int], str] | None = None
     """The interface towards an address that is not the node's; None: ``out_interface``."""
+    own_address: Callable[[str, int], int] | None = None
+    """What MASQUERADE writes on an interface towards an address; None: nobody looks at it, and
+    the packet keeps its source."""
     state: str = "NEW"
     """The packet's conntrack state; nat looks only at NEW ones."""
 
@@ -99,3 +102,7 @@ class Result:
     mark: int
     recorded: frozenset[str]
     trace: tuple[Step, ...]
+    source: int | None = None
+    """After SNAT or MASQUERADE; None: not known."""
+    source_port: int | None = None
+    """As ``source``."""

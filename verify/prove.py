@@ -38,7 +38,8 @@ class Violated:
 
     values: Values
     interfaces: dict[str, int] = field(default_factory=dict)
-    patterns: dict[str, str] = field(default_factory=dict)
+    patterns: dict[str, tuple[str, str]] = field(default_factory=dict)
+    """Flag → the interface variable and the pattern that it is true of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +172,7 @@ class Prover:
                 answers[name] = Violated(
                     _values(solver.model()),
                     dict(encoding.interfaces),
-                    {name: pattern for (_, pattern), name in encoding.patterns.items()},
+                    {name: pattern for pattern, name in encoding.patterns.items()},
                 )
             elif found == z3.unknown:
                 answers[name] = Undecided("solver")

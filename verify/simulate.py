@@ -100,6 +100,8 @@ def simulate(rules: RuleSet, packet: Packet, world: World, decide: Decide) -> Re
         packet.destination_port,
         packet.mark,
         packet.in_interface,
+        packet.source,
+        packet.source_port,
         sets=None if rules.ipvs is None else rules.ipvs.sets,
     )
     verdict = "passed"
@@ -121,6 +123,8 @@ def simulate(rules: RuleSet, packet: Packet, world: World, decide: Decide) -> Re
         state.mark,
         frozenset(state.recorded),
         tuple(state.trace),
+        state.source,
+        state.source_port,
     )
 
 
@@ -163,7 +167,7 @@ def _path_from_node(rules: RuleSet, state: Passage) -> Iterator[tuple[str, str]]
         yield "mangle", "PREROUTING"
         yield "mangle", "INPUT"
         yield "filter", "INPUT"
-        yield "nat", "INPUT"
+        # nf_nat_core.c, nf_nat_inet_fn: POSTROUTING has settled the source, nat INPUT is left out.
 
 
 def _route_out(state: Passage) -> None:
@@ -318,12 +322,12 @@ def _act(state: Passage, table: str, chain: str, rule: Rule) -> bool:
             note("not tracked")
         return False
     if isinstance(target, Masquerade):
-        state.masqueraded = True
+        _rewrite_source(state, target)
         note("masqueraded")
         return True
     if isinstance(target, NatTarget):
         if target.name == "SNAT":
-            state.masqueraded = True
+            _rewrite_source(state, target)
             note("source rewritten")
             return True
         if (
@@ -343,3 +347,17 @@ def _act(state: Passage, table: str, chain: str, rule: Rule) -> bool:
         return False
     name = target.name if isinstance(target, OtherTarget) else type(target).__name__
     raise UndecidableError(table, rule, f"target {name}")
+
+
+def _rewrite_source(state: Passage, target: Masquerade | NatTarget) -> None:
+    state.masqueraded = True
+    if isinstance(target, NatTarget):
+        one = target.last_address in (None, target.first_address)
+        if target.first_address is not None:
+            state.source = target.first_address if one else None
+    elif state.world.own_address is not None:
+        state.source = state.world.own_address(state.out_interface, state.destination)
+    if target.first_port is not None and target.last_port in (None, target.first_port):
+        state.source_port = target.first_port
+    elif target.first_port is not None or target.random or target.random_fully:
+        state.source_port = None
