@@ -216,13 +216,14 @@ def entry_of(
     known = None if state.sets is None else state.sets.get(name)
     if known is None:
         raise UndecidableError(table, rule, f"set {name}, which was not given")
-    packet = state.packet
+    asked = set(zip(known.kind.partition(":")[2].split(","), flags, strict=False))
+    port = _source_port(state, table, rule) if ("port", "src") in asked else 0
     try:
         return find_entry(
             known,
             flags,
-            packet.protocol,
-            (_source(state, table, rule), _source_port(state, table, rule)),
+            state.packet.protocol,
+            (_source(state, table, rule) if "src" in flags else 0, port),
             (state.destination, state.destination_port),
         )
     except ValueError as error:
