@@ -56,7 +56,7 @@ class Fuzz:
         self._family = family
         self._variant = variant
         self._rules = RuleMaker(random, family)
-        self._traffic = Traffic(random, family, wires)
+        self._traffic = Traffic(random, family, wires.natural_source)
         self._salts = itertools.count()
         self.tally = Tally()
 

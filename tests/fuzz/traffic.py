@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from random import Random
 
 from svcc.grammar.address import Family
@@ -10,7 +11,7 @@ from tests.fuzz.rules import PLACES
 from tests.fuzz.wires import Shot
 from tests.support.outcomes import is_loopback
 from tests.support.packets import PROTOCOLS, Flow
-from tests.support.testbed import Sender, Testbed
+from tests.support.testbed import Sender
 
 _SOURCES: dict[Family, dict[Sender, tuple[str, ...]]] = {
     Family.IPV4: {
@@ -37,10 +38,12 @@ class Traffic:
     translation has to avoid one.
     """
 
-    def __init__(self, random: Random, family: Family, testbed: Testbed) -> None:
+    def __init__(
+        self, random: Random, family: Family, natural_source: Callable[[str], str | None]
+    ) -> None:
         self._random = random
         self._family = family
-        self._testbed = testbed
+        self._natural_source = natural_source
         self._ports = itertools.cycle(range(11000, 64000))
         self._hosts = itertools.cycle(range(20, 240))
 
@@ -73,7 +76,7 @@ class Traffic:
         return sender, Flow(source, port, destination, chance.choice(_PORTS), protocol)
 
     def _own(self, destination: str) -> str:
-        natural = self._testbed.natural_source(destination)
+        natural = self._natural_source(destination)
         assert natural is not None
         if is_loopback(destination) or self._random.random() < 0.6:
             return natural
