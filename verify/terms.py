@@ -68,6 +68,11 @@ class Terms:
         """A literal address."""
         return f"(_ bv{value} {self.width})"
 
+    @property
+    def destination(self) -> str:
+        """The packet's destination, as it is by now."""
+        return self._destination
+
     def define(self, sort: str, term: str) -> str:
         """A fresh name for a term."""
         return self._define(sort, term)

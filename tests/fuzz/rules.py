@@ -167,7 +167,8 @@ class RuleMaker:
     def _rule(self, table: str, chain: str, hook: str, later: tuple[str, ...]) -> Parts:
         chance = self._random
         makers = [self._source, self._destination, self._in, self._out, self._protocol]
-        parts = [
+        parts = ["-f" if chance.random() < 0.5 else "! -f"] if self._fragments() else []
+        parts += [
             make()
             for make in makers
             if chance.random() < 0.18
@@ -180,13 +181,14 @@ class RuleMaker:
             self._recent, self._same, self._comment,
         ]  # fmt: skip
         parts += [make() for make in extra if chance.random() < 0.09]
-        if chance.random() < 0.3 and not any(p.startswith("! -p") for p in parts):
+        without_ports = any(p.startswith("! -p") or p == "-p 47" for p in parts)
+        if chance.random() < 0.3 and not without_ports:
             protocol = positive[0] if positive else chance.choice(("tcp", "udp", "tcp", "sctp"))
             if not positive:
                 parts.append(f"-p {protocol}")
             positive = [protocol]
             parts.append(self._ports(protocol))
-        targets = self._targets(table, hook, bool(positive), later)
+        targets = self._targets(table, hook, bool(positive) and positive != ["47"], later)
         return (*parts, chance.choice(targets))
 
     def _targets(
@@ -215,6 +217,7 @@ class RuleMaker:
         elif hook == "POSTROUTING":
             targets += ["-j MASQUERADE", "-j MASQUERADE --random-fully"] * 2
             targets += [f"-j SNAT --to-source {places.rewritten}"] * 2
+            targets += ["-j MASQUERADE --to-ports 2000-60000"] * has_ports
         else:
             targets += [f"-j SNAT --to-source {places.rewritten}"] * 3
         if table == "filter" and chance.random() < 0.4:
@@ -222,6 +225,9 @@ class RuleMaker:
         if table == "raw":
             targets += ["-j CT --notrack"] * 3
         return targets
+
+    def _fragments(self) -> bool:
+        return self._family is Family.IPV4 and self._random.random() < 0.02
 
     # -- matches -----------------------------------------------------------------------
 
@@ -241,7 +247,7 @@ class RuleMaker:
         return self._not(f"-o {self._random.choice(('pod0', 'ext0', 'lo', 'ext+', 'p+'))}")
 
     def _protocol(self) -> str:
-        return self._not(f"-p {self._random.choice(('tcp', 'udp', 'tcp', 'sctp'))}", 0.2)
+        return self._not(f"-p {self._random.choice(('tcp', 'udp', 'tcp', 'sctp', '47'))}", 0.2)
 
     def _ports(self, protocol: str) -> str:
         chance = self._random

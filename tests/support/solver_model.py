@@ -29,7 +29,7 @@ def difference(
     Args:
         rules: any rules.
         packet: the packet, for which every outcome and every share is compared.
-        world: as the simulator takes it; all interfaces are its ``out_interface``.
+        world: as the simulator takes it.
         known: the node's addresses that its settings list.
         own: what MASQUERADE writes.
 
@@ -49,6 +49,7 @@ def difference(
     encoding = Encoding(cut.schema)
     encoding.run()
     terms = _fixed(encoding, cut.numbering, packet, world, own)
+    terms += _way_out(encoding, packet, world, {result.destination for _, result in outcomes})
     happened = [_outcome(encoding, cut.numbering, result, family) for _, result in outcomes]
     for term in dict.fromkeys(happened):
         if not _satisfiable(encoding.lines, [*terms, term]):
@@ -95,11 +96,10 @@ def _fixed(
     ]
     if not packet.from_node:
         terms.append(f"(= iif {encoding.interfaces.get(packet.in_interface, 99)})")
-    for variable in ("oif0", "oif1"):
-        terms.append(f"(= {variable} {encoding.interfaces.get(world.out_interface, 98)})")
     for (variable, pattern), name in encoding.patterns.items():
-        interface = packet.in_interface if variable == "iif" else world.out_interface
-        terms.append(f"(= {name} {str(interface.startswith(pattern[:-1])).lower()})")
+        if variable == "iif":
+            hit = packet.in_interface.startswith(pattern[:-1])
+            terms.append(f"(= {name} {str(hit).lower()})")
     for (number, seconds), name in encoding.recent.items():
         listed = next(key for key, value in numbering.lists.items() if value == number)
         age = world.recent.get(listed)
@@ -120,6 +120,29 @@ def _fixed(
         elif name.startswith("own_at_"):
             at = world.is_local(int(name.removeprefix("own_at_")))
             terms.append(f"(= {name} {str(at).lower()})")
+    return terms
+
+
+def _way_out(
+    encoding: Encoding, packet: Packet, world: World, destinations: set[int]
+) -> list[str]:
+    """Terms that say which interfaces lead to which destinations."""
+    present = encoding.define(f"(_ BitVec {encoding.width})", encoding.destination)
+    terms = []
+    for variable, at, addresses in (
+        ("oif0", "dst", {packet.destination}),
+        ("oif1", present, destinations),
+    ):
+        for address in addresses:
+            interface = world.way_out(address)
+            parts = [f"(= {variable} {encoding.interfaces.get(interface, 98)})"]
+            for (of, pattern), name in encoding.patterns.items():
+                if of == variable:
+                    hit = interface.startswith(pattern[:-1])
+                    parts.append(f"(= {name} {str(hit).lower()})")
+            if interface != "lo":
+                here = f"(= {at} {encoding.address(address)})"
+                terms.append(f"(=> {here} {conjunction(parts)})")
     return terms
 
 
@@ -161,5 +184,6 @@ def _shares_differ(
                 fraction = f"(/ {share.numerator}.0 {share.denominator}.0)"
                 wrong.append(f"(not (= {encoding.total(weights)} {fraction}))")
     terms = _fixed(encoding, numbering, packet, world, own)
+    terms += _way_out(encoding, packet, world, set())
     differs = _satisfiable(encoding.lines, [*terms, disjunction(wrong)])
     return "shares differ" if differs else None

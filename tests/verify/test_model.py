@@ -13,7 +13,9 @@ from svcc.grammar.parse import parse
 from svcc.grammar.ruleset import load
 from svcc.verify.matching import UndecidableError
 from svcc.verify.packet import Packet, World
-from tests.fuzz.compare import local, own, packet_of, read_rules
+from svcc.verify.simulate import distribution
+from tests.fuzz.compare import local, own, packet_of, read_rules, way
+from tests.fuzz.findings import FINDINGS, Finding
 from tests.fuzz.rules import RuleMaker, RuleText
 from tests.fuzz.traffic import Traffic
 from tests.support.random_rules import ADDRESSES, PORTS, rule_sets
@@ -90,7 +92,7 @@ def _difference(rules: RuleText, packet: Packet, lists: frozenset[str]) -> str |
     world = World(
         local,
         dict.fromkeys(lists, 0),
-        "ext0",
+        ways=way,
         own_address=lambda interface, destination: written,
     )
     text = rules.text().replace("@", "0")
@@ -109,3 +111,20 @@ def _smallest(rules: RuleText, packet: Packet, lists: frozenset[str]) -> RuleTex
                 rules, smaller = less, True
                 break
     return rules
+
+
+@pytest.mark.parametrize("finding", FINDINGS, ids=lambda finding: finding.name)
+def test_findings(finding: Finding) -> None:
+    """What the kernel does (tests/kernel/test_fuzz.py), in both models."""
+    sender, flow = finding.shot
+    packet = packet_of(Family.IPV4, sender == "node", sender, flow)
+    rules = read_rules(finding.text(), Family.IPV4)
+    written = own("lo", packet.destination)
+    world = World(local, ways=way, own_address=lambda interface, destination: written)
+    fates = {
+        "kept" if (result.verdict, result.masqueraded) == ("passed", False) else result.verdict
+        for _, result in distribution(rules, packet, world)
+    }
+    assert fates == {finding.fate}
+    node = parse_address("192.168.7.10")
+    assert difference(rules, packet, world, (node,), written) is None
