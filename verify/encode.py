@@ -14,6 +14,9 @@ from svcc.verify.schema import Hook, Schema, SchemaItem
 from svcc.verify.terms import Terms, conjunction, disjunction, negate
 
 
+_ENDS_HERE = frozenset({"dnat", "accept", "drop", "reject"})
+
+
 class Encoding(Terms):
     """SMT-LIB declarations and assertions of one schema, and the names of what they define.
 
@@ -29,7 +32,11 @@ class Encoding(Terms):
         self.dnat_recorded: list[dict[int, str]] = []
         self.persistence: dict[int, int | None] = {}
         """Seconds that IPVS remembers a client's real server, by the place in ``dnat``."""
+        self.lingering: set[int] = set()
+        """Lists in which a rule records clients that go on to other rules."""
         self.unknown_met: list[str] = []
+        self.excused: list[str] = []
+        """Terms that say that a rule that is not the service proxy's ended the packet."""
         self.fell_through: list[str] = []
         self.dropped: list[str] = []
         self.rejected: list[str] = []
@@ -334,9 +341,13 @@ class Encoding(Terms):
     def _fire(self, item: SchemaItem, here: str) -> tuple[str, str]:
         conditions: list[str] = []
         reached = here
-        for condition in item.conditions:
+        for place, condition in enumerate(item.conditions):
             if condition[0] == "recent":
                 term = self._recent(condition, conjunction([reached, *conditions]))
+                if condition[1] != "rcheck" and not (
+                    place == len(item.conditions) - 1 and item.action[0] in _ENDS_HERE
+                ):
+                    self.lingering.add(condition[2])
             else:
                 term = self._one(condition)
             conditions.append(term)
@@ -359,6 +370,8 @@ class Encoding(Terms):
             self.dropped.append(fires)
         elif kind == "reject":
             self.rejected.append(fires)
+        elif kind == "excused":
+            self.excused.append(fires)
         elif kind == "masquerade":
             self._masquerades.append(fires)
             self._rewrites.append((fires, *item.action[1:]))

@@ -113,17 +113,20 @@ def returns(encoding: Encoding, schema: Schema) -> list[str]:
         timeout = serve[3]
         if timeout is None:
             continue
-        lists: dict[int, set[int]] = {}
+        clients: list[tuple[int, tuple[int, int], set[int]]] = []
         for index, (fires, host, port) in enumerate(encoding.dnat):
             if (host, port) not in serve[1]:
                 continue
-            number = serve[1].index((host, port))
             if index in encoding.persistence:
                 if encoding.persistence[index] != timeout:
                     terms.append(conjunction([condition, fires]))
                 continue
-            lists.setdefault(number, set()).update(encoding.dnat_lists[index])
+            clients.append((index, (host, port), set(encoding.dnat_lists[index])))
             recorded = encoding.dnat_recorded[index]
+            # Recorded on the way, though another backend was chosen in the end.
+            others = encoding.lingering & set(recorded) - set(encoding.dnat_lists[index])
+            astray = disjunction([recorded[item] for item in sorted(others)])
+            terms.append(conjunction([condition, fires, astray]))
             forgotten = [_not(recorded[item]) for item in encoding.dnat_lists[index]]
             if forgotten:
                 terms.append(conjunction([condition, fires, disjunction(forgotten)]))
@@ -134,15 +137,15 @@ def returns(encoding: Encoding, schema: Schema) -> list[str]:
         encoding.lines.append(f"(declare-const {client} Int)")
         stands = []
         for (item, seconds), name in encoding.recent.items():
-            holders = [f"(= {client} {b})" for b, of_backend in lists.items() if item in of_backend]
+            holders = [f"(= {client} {index})" for index, _, own in clients if item in own]
             long_enough = seconds is None or seconds >= timeout
             stands.append(f"(= {name} {disjunction(holders) if long_enough else 'false'})")
         strays = []
         remembered = disjunction([encoding.dnat[index][0] for index in encoding.persistence])
-        for number, backend in enumerate(serve[1]):
+        for index, backend, _ in clients:
             there = [f for f, host, port in encoding.dnat if (host, port) == backend]
             there.append(remembered)
-            strays.append(conjunction([f"(= {client} {number})", _not(disjunction(there))]))
+            strays.append(conjunction([f"(= {client} {index})", _not(disjunction(there))]))
         terms.append(conjunction([condition, *stands, disjunction(strays)]))
     return terms
 

@@ -25,7 +25,7 @@ from svcc.verify.properties import (
 )
 from svcc.verify.schema import Numbering, Schema
 from svcc.verify.shares import SharesEncoding, SharesUndecidedError, tolerance
-from svcc.verify.terms import disjunction
+from svcc.verify.terms import conjunction, disjunction, negate
 
 SOLVER_TIMEOUT_MS = 60_000
 
@@ -130,7 +130,10 @@ class Prover:
         numbering: Numbering | None,
         extra: list[str],
     ) -> dict[str, Answer]:
-        goals = {name: disjunction(parts) for name, parts in terms.items()}
+        judged = negate(disjunction(encoding.excused), True)
+        goals = {
+            name: conjunction([disjunction(parts), judged]) for name, parts in terms.items()
+        }
         answers: dict[str, Answer] = dict.fromkeys(goals)
         open_goals = [name for name, goal in goals.items() if goal != "false"]
         if not open_goals:
