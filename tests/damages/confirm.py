@@ -12,14 +12,17 @@ from tests.support.packets import Flow
 from tests.support.probing import check, probe_of
 from tests.support.testbed import Sender, Testbed, TestbedError, Variant
 
-_ONLY_IN_TIME = ("too short", "too long", "never ends", "too early")
-_ONLY_IN_SHARES = ("a little off", "wrong order", "stands twice")
+_NOT_BY_ONE_PACKET = {
+    "time": ("too short", "too long", "never ends", "too early", "not renewed"),
+    "shares": ("a little off", "wrong order", "stands twice"),
+    "two frontends": ("two ports share",),
+}
 
 
 def confirm(testbed: Testbed, variant: Variant, tried: Tried) -> str:
     """``yes`` if the kernel does to the packet what must not be, ``–`` and why it cannot be seen,
     or ``no``."""
-    for reason, names in (("time", _ONLY_IN_TIME), ("shares", _ONLY_IN_SHARES)):
+    for reason, names in _NOT_BY_ONE_PACKET.items():
         if any(part in tried.trial.name for part in names):
             return f"– ({reason})"
     found = [f for f in tried.violations() if f.counterexample is not None]

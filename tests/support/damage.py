@@ -250,7 +250,7 @@ UNDECIDED = (
     Change("affinity asks by destination", "affinity-clientip", replace(
         "--rcheck", "--rsource", "--rdest")),
     Change("affinity records by destination", "affinity-clientip", replace(
-        "--set", "--rsource", "--rdest")),
+        "-m recent --set", "--rsource", "--rdest")),
     Change("affinity for a network", "affinity-clientip", replace(
         "--rcheck", "--mask 255.255.255.255", "--mask 255.255.255.0")),
     Change("affinity only after three packets", "affinity-clientip", replace(
