@@ -13,7 +13,6 @@ from svcc.verify.records import Condition
 from svcc.verify.schema import Hook, Schema, SchemaItem
 from svcc.verify.terms import Terms, conjunction, disjunction, negate
 
-
 _ENDS_HERE = frozenset({"dnat", "accept", "drop", "reject"})
 
 

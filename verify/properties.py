@@ -113,7 +113,7 @@ def returns(encoding: Encoding, schema: Schema) -> list[str]:
         timeout = serve[3]
         if timeout is None:
             continue
-        clients: list[tuple[int, tuple[int, int], set[int]]] = []
+        clients: list[tuple[int, tuple[int, int | None], set[int]]] = []
         for index, (fires, host, port) in enumerate(encoding.dnat):
             if (host, port) not in serve[1]:
                 continue
@@ -179,7 +179,7 @@ def _meets(encoding: Encoding, outcome: tuple[Any, ...]) -> str:
     return conjunction(
         [
             encoding.passed,
-            _not(disjunction([fires for fires, _, _ in encoding.dnat])),
+            _not(encoding.sent_elsewhere),
             _not(encoding.masqueraded),
             f"(= (bvand (bvxor {encoding.mark} mark0) (_ bv{mark} 32)) (_ bv0 32))",
         ]

@@ -131,9 +131,7 @@ class Prover:
         extra: list[str],
     ) -> dict[str, Answer]:
         judged = negate(disjunction(encoding.excused), True)
-        goals = {
-            name: conjunction([disjunction(parts), judged]) for name, parts in terms.items()
-        }
+        goals = {name: conjunction([disjunction(parts), judged]) for name, parts in terms.items()}
         answers: dict[str, Answer] = dict.fromkeys(goals)
         open_goals = [name for name, goal in goals.items() if goal != "false"]
         if not open_goals:

@@ -73,6 +73,12 @@ class Terms:
         """The packet's destination, as it is by now."""
         return self._destination
 
+    @property
+    def sent_elsewhere(self) -> str:
+        """DNAT or IPVS has changed the destination. DNAT to where the packet goes anyway does not
+        (net/netfilter/nf_nat_core.c, nf_nat_setup_info)."""
+        return disjunction([self._translated, self._sent_on])
+
     def define(self, sort: str, term: str) -> str:
         """A fresh name for a term."""
         return self._define(sort, term)
@@ -194,9 +200,7 @@ class Terms:
         known = conjunction([self._one(detail) for detail in details])
         if states is None:
             return conjunction([negate(self._untracked, True), known])
-        return conjunction(
-            [self._is_state(states, negated), disjunction([self._untracked, known])]
-        )
+        return conjunction([self._is_state(states, negated), disjunction([self._untracked, known])])
 
     def _is_ipvs(self, negated: bool) -> str:
         return negate(self._sent_on, negated)

@@ -51,9 +51,7 @@ def _wrong(testbed: Testbed, tried: Tried, finding: Finding) -> bool:
     sender: Sender = "node"
     if not packet.from_node:
         sender = "pod0" if packet.in_interface == "pod0" else "ext0"
-    probe = probe_of(
-        testbed, sender, source, destination, packet.destination_port, packet.protocol
-    )
+    probe = probe_of(testbed, sender, source, destination, packet.destination_port, packet.protocol)
     expectation = expect(tried.objects, tried.settings, Family.IPV4)
     for wanted in expected_outcomes(expectation, probe):
         if check(testbed, probe, wanted) is None and not (

@@ -148,7 +148,9 @@ def _words(result: Result, packet: Packet) -> str:
         return "refused" if result.verdict == "rejected" else "dropped"
     source = "?" if result.source is None else text_of(packet.family, result.source)
     place = f"{text_of(packet.family, result.destination)} port {result.destination_port}"
-    return f"to {place}" + (f" from {source} port {result.source_port}" if result.masqueraded else "")
+    return f"to {place}" + (
+        f" from {source} port {result.source_port}" if result.masqueraded else ""
+    )
 
 
 def packet_of(family: Family, from_node: bool, sender: str, flow: object) -> Packet:

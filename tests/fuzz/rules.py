@@ -191,9 +191,7 @@ class RuleMaker:
         targets = self._targets(table, hook, bool(positive) and positive != ["47"], later)
         return (*parts, chance.choice(targets))
 
-    def _targets(
-        self, table: str, hook: str, has_ports: bool, later: tuple[str, ...]
-    ) -> list[str]:
+    def _targets(self, table: str, hook: str, has_ports: bool, later: tuple[str, ...]) -> list[str]:
         chance, places = self._random, self._places
         targets = [
             "-j RETURN",
@@ -304,8 +302,15 @@ class RuleMaker:
     def _recent(self) -> str:
         chance = self._random
         name = chance.choice(("seen@", "other@"))
-        how = chance.choice(("--set", "--rcheck", "--rcheck --seconds 600", "--update --seconds 600",
-                             "--rcheck --seconds 600 --reap"))  # fmt: skip
+        how = chance.choice(
+            (
+                "--set",
+                "--rcheck",
+                "--rcheck --seconds 600",
+                "--update --seconds 600",
+                "--rcheck --seconds 600 --reap",
+            )
+        )
         return f"-m recent {self._not(how)} --name {name} --rsource"
 
     def _same(self) -> str:

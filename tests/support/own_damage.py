@@ -55,8 +55,10 @@ DAMAGE = (
     Change("frontend's address widened", "node-port", replace(_ENTRY, "/32", "/31")),
     Change("wrong frontend port", "node-port", replace(_ENTRY, "--dport 80 ", "--dport 81 ")),
     Change("frontend's port left out", "node-port", replace(_ENTRY, "--dport 80 ", "")),
-    Change("frontend's port widened", "node-port", replace(_ENTRY, "--dport 80 ", "--dport 80:81 ")),
-    Change("wrong protocol", "node-port", replace(_ENTRY, "-p tcp (.*)-m tcp", r"-p udp \1-m udp")),
+    Change("frontend's port widened", "node-port", replace(
+        _ENTRY, "--dport 80 ", "--dport 80:81 ")),
+    Change("wrong protocol", "node-port", replace(
+        _ENTRY, "-p tcp (.*)-m tcp", r"-p udp \1-m udp")),
     Change("probability a little off", "node-port", replace(
         "--probability", "0.33333333349", "0.33343333349")),
     Change("probability 1", "node-port", replace("--probability", "0.33333333349", "1.0")),
@@ -160,14 +162,16 @@ DAMAGE = (
         _UPDATE, "10.244.1.5:8080", "10.244.2.7:8080")),
     Change("affinity: returns to another port", "affinity", replace(
         _UPDATE, "10.244.1.5:8080", "10.244.1.5:8081")),
-    Change("affinity: returns who never came", "affinity", replace(_UPDATE, "--update", "! --update")),
+    Change("affinity: returns who never came", "affinity", replace(
+        _UPDATE, "--update", "! --update")),
     Change("affinity: not renewed", "affinity", replace(_UPDATE, "--update", "--rcheck")),
     Change("affinity: recording is the refusal", "affinity", replace(_SET, "--set", "! --set")),
     Change("affinity: asked after the choice", "affinity", swap(_UPDATE, _SET)),
     Change("affinity: chosen and recorded apart", "affinity", replace(
         _SET, r"(-m statistic --mode random --probability \S+) (-m recent .*--rsource)", r"\2 \1")),
     Change("affinity: all recorded before the choice", "affinity", before(
-        _UPDATE, "-A SVCC-SVC-AY7WOGT37V35 -m recent --set --name SVCC-N4L4VYAJMOOXLF7X --rsource")),
+        _UPDATE,
+        "-A SVCC-SVC-AY7WOGT37V35 -m recent --set --name SVCC-N4L4VYAJMOOXLF7X --rsource")),
 )  # fmt: skip
 
 HARMLESS = (

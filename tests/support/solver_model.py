@@ -123,9 +123,7 @@ def _fixed(
     return terms
 
 
-def _way_out(
-    encoding: Encoding, packet: Packet, world: World, destinations: set[int]
-) -> list[str]:
+def _way_out(encoding: Encoding, packet: Packet, world: World, destinations: set[int]) -> list[str]:
     """Terms that say which interfaces lead to which destinations."""
     present = encoding.define(f"(_ BitVec {encoding.width})", encoding.destination)
     terms = []

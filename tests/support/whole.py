@@ -137,9 +137,7 @@ class Whole:
         wrong = []
         for case in region.cases:
             allowed = [self._meets(outcome, encoding) for outcome in case.allowed]
-            wrong.append(
-                conjunction([_holds(case, encoding), negate(disjunction(allowed), True)])
-            )
+            wrong.append(conjunction([_holds(case, encoding), negate(disjunction(allowed), True)]))
         return wrong
 
     def _meets(self, outcome: Outcome, encoding: Encoding) -> str:
@@ -167,7 +165,7 @@ class Whole:
             return conjunction(
                 [
                     encoding.passed,
-                    negate(disjunction([fires for fires, *_ in encoding.dnat]), True),
+                    negate(encoding.sent_elsewhere, True),
                     negate(encoding.masqueraded, True),
                     f"(= (bvand (bvxor {encoding.mark} mark0) (_ bv{mark} 32)) (_ bv0 32))",
                 ]

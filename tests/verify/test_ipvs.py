@@ -74,7 +74,10 @@ HOST_NETWORK = """
 apiVersion: v1
 kind: Service
 metadata: {name: web, namespace: shop}
-spec: {clusterIP: 10.96.0.24, type: NodePort, ports: [{port: 80, targetPort: 30080, nodePort: 30080}]}
+spec:
+  clusterIP: 10.96.0.24
+  type: NodePort
+  ports: [{port: 80, targetPort: 30080, nodePort: 30080}]
 ---
 apiVersion: discovery.k8s.io/v1
 kind: EndpointSlice

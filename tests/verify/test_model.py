@@ -85,7 +85,7 @@ _OWN = {Family.IPV4: "192.168.7.10", Family.IPV6: "fd00:7::10"}
 
 
 def _difference(rules: RuleText, packet: Packet, lists: frozenset[str]) -> str | None:
-    """"" if there is none, None if the packet meets a rule outside the model."""
+    """ "" if there is none, None if the packet meets a rule outside the model."""
     family = packet.family
     node = parse_address(_OWN[family])
     written = own("ext0", packet.destination)
