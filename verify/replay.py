@@ -51,7 +51,7 @@ def packet_of_values(
         number("dst", DOCUMENTATION_SOURCE[family] + 1),
         number("dport", EPHEMERAL_PORT) if port is None else port,
         number("proto", TCP),
-        "" if from_node else _interface(violated, "iif", "eth0"),
+        "" if from_node else interface_of(violated, "iif", "eth0"),
         number("mark0", 0),
     )
 
@@ -80,8 +80,8 @@ def world_of(regions: Regions, numbering: Numbering, packet: Packet, violated: V
             return True
         return address not in regions.cluster_ips and chosen.get(address, False)
 
-    ways = {packet.destination: _interface(violated, "oif0", "eth1")} if packet.from_node else {}
-    last = _interface(violated, "oif1", "eth1")
+    ways = {packet.destination: interface_of(violated, "oif0", "eth1")} if packet.from_node else {}
+    last = interface_of(violated, "oif1", "eth1")
     return World(
         is_local,
         _ages(numbering, values),
@@ -103,7 +103,8 @@ def _ages(numbering: Numbering, values: Mapping[str, int | bool]) -> dict[str, i
     return ages
 
 
-def _interface(violated: Violated, variable: str, default: str) -> str:
+def interface_of(violated: Violated, variable: str, default: str) -> str:
+    """The interface that the solver chose: a name that the rules have, or one of a pattern."""
     number = violated.values.get(variable)
     names = {n: name for name, n in violated.interfaces.items()}
     if number is not None and int(number) in names:

@@ -93,6 +93,10 @@ DAMAGE = (
         "^-A SVCC-FORWARD", "-A SVCC-FORWARD -d 10.244.2.0/24 -j DROP")),
     Change("the node's packets dropped by interface", "node-port", before(
         "^-A SVCC-OUTPUT", "-A SVCC-OUTPUT ! -o lo -p tcp -j DROP")),
+    Change("the node's packets dropped by the interface before DNAT", "node-port", before(
+        "^-A SVCC-OUTPUT", "-A SVCC-OUTPUT -o ext0 -d 10.244.0.0/16 -j DROP")),
+    Change("packets dropped by a pattern of interfaces", "node-port", before(
+        "^-A SVCC-FORWARD", "-A SVCC-FORWARD -i ext+ -o pod+ -d 10.244.0.0/16 -j DROP")),
     Change("the node's own packets forgotten", "node-port", drop("^-A OUTPUT -j SVCC-SERVICES")),
     Change("packets from the wires forgotten", "node-port", drop("^-A PREROUTING")),
     Change("another address is captured", "node-port", before(
