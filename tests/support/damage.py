@@ -141,7 +141,7 @@ DAMAGE = (
     Change("early RETURN", "clusterip-3ep", before(
         _ENTRY, "-A KUBE-SERVICES -s 10.0.0.0/8 -j RETURN")),
     Change("early ACCEPT in the base chain", "clusterip-3ep", before(
-        "^-A PREROUTING", "-A PREROUTING -i eth0 -p tcp -j ACCEPT")),
+        "^-A PREROUTING", "-A PREROUTING -i ext0 -p tcp -j ACCEPT")),
     Change("DROP on the way", "clusterip-3ep", before(
         "^-A FORWARD", "-A FORWARD -d 10.244.2.0/24 -j DROP")),
     Change("the node's own packets forgotten", "clusterip-3ep", drop(
