@@ -113,7 +113,8 @@ def returns(encoding: Encoding, schema: Schema) -> list[str]:
         timeout = serve[3]
         if timeout is None:
             continue
-        clients: list[tuple[int, tuple[int, int | None], set[int]]] = []
+        # Clients that were sent to one backend and stand in the same lists are one.
+        clients: dict[tuple[tuple[int, int | None], frozenset[int]], int] = {}
         for index, (fires, host, port) in enumerate(encoding.dnat):
             if (host, port) not in serve[1]:
                 continue
@@ -121,12 +122,14 @@ def returns(encoding: Encoding, schema: Schema) -> list[str]:
                 if encoding.persistence[index] != timeout:
                     terms.append(conjunction([condition, fires]))
                 continue
-            clients.append((index, (host, port), set(encoding.dnat_lists[index])))
+            own = frozenset(encoding.dnat_lists[index])
+            clients.setdefault(((host, port), own), len(clients))
             recorded = encoding.dnat_recorded[index]
             # Recorded on the way, though another backend was chosen in the end.
-            others = encoding.lingering & set(recorded) - set(encoding.dnat_lists[index])
-            astray = disjunction([recorded[item] for item in sorted(others)])
-            terms.append(conjunction([condition, fires, astray]))
+            others = encoding.lingering - own
+            astray = [recorded[item] for item in sorted(others) if item in recorded]
+            if astray:
+                terms.append(conjunction([condition, fires, disjunction(astray)]))
             forgotten = [_not(recorded[item]) for item in encoding.dnat_lists[index]]
             if forgotten:
                 terms.append(conjunction([condition, fires, disjunction(forgotten)]))
@@ -135,17 +138,23 @@ def returns(encoding: Encoding, schema: Schema) -> list[str]:
         client = f"client{len(lines)}"
         lines.append(client)
         encoding.lines.append(f"(declare-const {client} Int)")
+        members: dict[int, list[int]] = {}
+        for (_, own), number in clients.items():
+            for item in own:
+                members.setdefault(item, []).append(number)
         stands = []
         for (item, seconds), name in encoding.recent.items():
-            holders = [f"(= {client} {index})" for index, _, own in clients if item in own]
+            holders = [f"(= {client} {number})" for number in members.get(item, ())]
             long_enough = seconds is None or seconds >= timeout
             stands.append(f"(= {name} {disjunction(holders) if long_enough else 'false'})")
         strays = []
         remembered = disjunction([encoding.dnat[index][0] for index in encoding.persistence])
-        for index, backend, _ in clients:
-            there = [f for f, host, port in encoding.dnat if (host, port) == backend]
-            there.append(remembered)
-            strays.append(conjunction([f"(= {client} {index})", _not(disjunction(there))]))
+        there: dict[tuple[int, int | None], list[str]] = {}
+        for fires, host, port in encoding.dnat:
+            there.setdefault((host, port), []).append(fires)
+        for (backend, _), number in clients.items():
+            comes_back = disjunction([*there[backend], remembered])
+            strays.append(conjunction([f"(= {client} {number})", _not(comes_back)]))
         terms.append(conjunction([condition, *stands, disjunction(strays)]))
     return terms
 
