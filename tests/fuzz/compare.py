@@ -16,6 +16,7 @@ from svcc.verify.packet import Packet, Result, World
 from svcc.verify.simulate import distribution
 from tests.fuzz.wires import Shot
 from tests.support.outcomes import is_local, is_loopback, show, wire_to
+from tests.support.packets import Flow
 from tests.support.testbed import ADDRESSES, LOCAL, Delivered, Lost, Outcome, Refused, Sent
 
 
@@ -153,11 +154,8 @@ def _words(result: Result, packet: Packet) -> str:
     )
 
 
-def packet_of(family: Family, from_node: bool, sender: str, flow: object) -> Packet:
+def packet_of(family: Family, from_node: bool, sender: str, flow: Flow) -> Packet:
     """The packet as the verifier describes it."""
-    from tests.support.packets import Flow
-
-    assert isinstance(flow, Flow)
     return Packet(
         family,
         from_node,
