@@ -21,7 +21,11 @@ Translation = tuple[int, int | None]
 _BEFORE_WIRE = (("raw", "PREROUTING"), ("mangle", "PREROUTING"), ("nat", "PREROUTING"))
 _BEFORE_NODE = (("raw", "OUTPUT"), ("mangle", "OUTPUT"), ("nat", "OUTPUT"))
 _INWARD = (("mangle", "INPUT"), ("filter", "INPUT"), ("nat", "INPUT"))
-_LOOPED = (("raw", "PREROUTING"), ("mangle", "PREROUTING"), *_INWARD)
+_LOOPED = (
+    *(("raw", "PREROUTING"), ("mangle", "PREROUTING")),
+    # nf_nat_core.c, nf_nat_inet_fn: POSTROUTING has settled the source before nat INPUT.
+    *(("mangle", "INPUT"), ("filter", "INPUT")),
+)
 _RESENT_WIRE = (("mangle", "OUTPUT"), ("filter", "OUTPUT"))
 _RESENT_NODE = (("mangle", "OUTPUT"),)
 _POSTROUTING = (("mangle", "POSTROUTING"), ("nat", "POSTROUTING"))

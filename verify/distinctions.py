@@ -63,15 +63,20 @@ class Distinctions:
         return True
 
     def _add(self, records: Iterable[Record]) -> None:
-        for record in records:
-            for condition in record.conditions:
-                kind = condition[0]
-                if kind in ("dst", "odst"):
-                    self._networks.setdefault(condition[2], set()).add(condition[1])
-                elif kind == "proto":
-                    self._protocols.add(condition[1])
-                elif kind in ("dport", "odport"):
-                    self._bounds |= {condition[1], condition[2] + 1}
+        pending = [condition for record in records for condition in record.conditions]
+        while pending:
+            condition = pending.pop()
+            kind = condition[0]
+            if kind in ("dst", "odst"):
+                self._networks.setdefault(condition[2], set()).add(condition[1])
+            elif kind == "proto":
+                self._protocols.add(condition[1])
+            elif kind in ("dport", "odport"):
+                self._bounds |= {condition[1], condition[2] + 1}
+            elif kind == "any":
+                pending += condition[1]
+            elif kind == "connection":
+                pending += condition[3]
         self._sorted_bounds = sorted(self._bounds)
 
     def _below(self, table: str, name: str) -> list[IndexedChain] | None:

@@ -10,6 +10,7 @@ from svcc.compiler.objects import Objects
 from svcc.compiler.settings import NodeSettings
 from svcc.grammar.address import Address, Family
 from svcc.grammar.ruleset import RuleSet
+from svcc.verify.affinity import SharedLists
 from svcc.verify.beside import judge_passage, passages
 from svcc.verify.cut import Cut, Cutter
 from svcc.verify.ends import check_ends
@@ -106,6 +107,11 @@ def _verify_family(
             known = verdicts.get(key)
             if known is None or _RANK[finding.verdict] > _RANK[known.verdict]:
                 verdicts[key] = finding
+    for finding in judge.shared_lists.findings(rules, regions):
+        key = (finding.property, finding.frontend)
+        known = verdicts.get(key)
+        if known is None or _RANK[finding.verdict] > _RANK[known.verdict]:
+            verdicts[key] = finding
     report.findings.extend(verdicts.values())
 
 
@@ -137,6 +143,7 @@ class _RegionJudge:
         self._prover = prover
         self._mark = mark
         self._family = family
+        self.shared_lists = SharedLists()
 
     def findings(self, region: Region) -> list[Finding]:
         """One finding per property that the region has a say in."""
@@ -154,6 +161,7 @@ class _RegionJudge:
                 )
                 for name in region.properties
             ]
+        self.shared_lists.note(region, cut)
         schema, numbering = cut.schema, cut.numbering
         answers = self._prover.region(schema, numbering)
         extra: list[str] = []

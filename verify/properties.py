@@ -115,7 +115,7 @@ def never_reached(encoding: SharesEncoding, schema: Schema) -> list[str]:
 
 
 def remembers(encoding: Encoding, schema: Schema) -> list[str]:
-    """With affinity, a client that is served is not remembered, or not for the timeout."""
+    """With affinity, a client that is served is not remembered, or not as this backend's."""
     terms = []
     for condition, serve in _only_serve(encoding, schema):
         timeout = serve[3]
@@ -128,8 +128,14 @@ def remembers(encoding: Encoding, schema: Schema) -> list[str]:
                 if encoding.persistence[index] != timeout:
                     terms.append(conjunction([condition, fires]))
                 continue
+            own = encoding.dnat_lists[index]
             recorded = encoding.dnat_recorded[index]
-            forgotten = [_not(recorded[item]) for item in encoding.dnat_lists[index]]
+            # Recorded on the way, though another backend was chosen in the end.
+            others = encoding.lingering.difference(own)
+            astray = [recorded[item] for item in sorted(others) if item in recorded]
+            if astray:
+                terms.append(conjunction([condition, fires, disjunction(astray)]))
+            forgotten = [_not(recorded[item]) for item in own]
             some = [disjunction(forgotten)] if forgotten else []
             terms.append(conjunction([condition, fires, *some]))
     return terms
@@ -142,33 +148,35 @@ def returns(encoding: Encoding, schema: Schema) -> list[str]:
         timeout = serve[3]
         if timeout is None:
             continue
-        places = {place: number for number, place in enumerate(serve[1])}
-        lists: dict[int, set[int]] = {}
-        there: dict[int, list[str]] = {}
+        backends = set(serve[1])
+        # Clients that were sent to one backend and stand in the same lists are one.
+        clients: dict[tuple[tuple[int, int | None], frozenset[int]], int] = {}
+        there: dict[tuple[int, int | None], list[str]] = {}
         for index, (fires, host, port) in enumerate(encoding.dnat):
-            number = places.get((host, port))
-            if number is None:
-                continue
-            there.setdefault(number, []).append(fires)
-            if index not in encoding.persistence:
-                for item in encoding.dnat_lists[index]:
-                    lists.setdefault(item, set()).add(number)
+            there.setdefault((host, port), []).append(fires)
+            if (host, port) in backends and index not in encoding.persistence:
+                own = frozenset(encoding.dnat_lists[index])
+                clients.setdefault(((host, port), own), len(clients))
         client = f"client{len(encoding.clients)}"
         encoding.clients.append(client)
         # Bits, not an integer: whoever it is, what the others' lists hold follows at once.
-        bits = len(serve[1]).bit_length()
+        bits = len(clients).bit_length() or 1
         encoding.lines.append(f"(declare-const {client} (_ BitVec {bits}))")
-        bound = [f"(= {client} (_ bv{number} {bits}))" for number in range(len(serve[1]))]
+        bound = [f"(= {client} (_ bv{number} {bits}))" for number in range(len(clients))]
+        members: dict[int, list[str]] = {}
+        for (_, own), number in clients.items():
+            for item in own:
+                members.setdefault(item, []).append(bound[number])
         stands = []
         for (item, seconds), name in encoding.recent.items():
-            holders = [bound[number] for number in sorted(lists.get(item, ()))]
             long_enough = seconds is None or seconds >= timeout
-            stands.append(f"(= {name} {disjunction(holders) if long_enough else 'false'})")
+            holders = disjunction(members.get(item, []))
+            stands.append(f"(= {name} {holders if long_enough else 'false'})")
         known = encoding.define("Bool", conjunction([condition, *stands]))
         remembered = [encoding.dnat[index][0] for index in encoding.persistence]
         strays = [
-            conjunction([bound[number], _not(disjunction([*there.get(number, []), *remembered]))])
-            for number in range(len(serve[1]))
+            conjunction([bound[number], _not(disjunction([*there[backend], *remembered]))])
+            for (backend, _), number in clients.items()
         ]
         for start in range(0, len(strays), BACKENDS_AT_ONCE):
             some = disjunction(strays[start : start + BACKENDS_AT_ONCE])
@@ -210,7 +218,7 @@ def _meets(encoding: Encoding, outcome: tuple[Any, ...]) -> str:
     return conjunction(
         [
             encoding.passed,
-            _not(disjunction([fires for fires, _, _ in encoding.dnat])),
+            _not(encoding.sent_elsewhere),
             _not(encoding.masqueraded),
             *unchanged,
         ]

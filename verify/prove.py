@@ -27,7 +27,7 @@ from svcc.verify.properties import (
 )
 from svcc.verify.schema import Numbering, Schema
 from svcc.verify.shares import SharesEncoding, SharesUndecidedError, tolerance
-from svcc.verify.terms import disjunction
+from svcc.verify.terms import conjunction, disjunction, negate
 
 SOLVER_TIMEOUT_MS = 60_000
 QUICK_TIMEOUT_MS = 10_000
@@ -41,7 +41,8 @@ class Violated:
 
     values: Values
     interfaces: dict[str, int] = field(default_factory=dict)
-    patterns: dict[str, str] = field(default_factory=dict)
+    patterns: dict[str, tuple[str, str]] = field(default_factory=dict)
+    """Flag → the interface variable and the pattern that it is true of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +136,8 @@ class Prover:
         by_backend: Collection[str] = (),
     ) -> dict[str, Answer]:
         """Each property's answer; ``by_backend`` are the terms that speak of one at a time."""
-        goals = {name: disjunction(parts) for name, parts in terms.items()}
+        judged = negate(disjunction(encoding.excused), True)
+        goals = {name: conjunction([disjunction(parts), judged]) for name, parts in terms.items()}
         answers: dict[str, Answer] = dict.fromkeys(goals)
         open_goals = [name for name, goal in goals.items() if goal != "false"]
         if not open_goals:
@@ -144,10 +146,10 @@ class Prover:
         text = "\n".join([*encoding.lines, *literals, *extra])
         every = [term for name in open_goals for term in terms[name]]
         together = disjunction([term for term in every if term not in by_backend])
-        apart = [term for term in every if term in by_backend]
-        if self._none_holds(z3.Solver(), text, [together]) and self._none_holds(
-            z3.SimpleSolver(), text, apart
-        ):
+        apart = [conjunction([term, judged]) for term in every if term in by_backend]
+        if self._none_holds(
+            z3.Solver(), text, [conjunction([together, judged])]
+        ) and self._none_holds(z3.SimpleSolver(), text, apart):
             return answers
         lines = [*encoding.lines, *encoding.distinct, *literals, *extra]
         flags = {name: f"violates_{name.replace('-', '_')}" for name in open_goals}
@@ -183,7 +185,7 @@ class Prover:
                 answers[name] = Violated(
                     _values(solver.model()),
                     dict(encoding.interfaces),
-                    {name: pattern for (_, pattern), name in encoding.patterns.items()},
+                    {name: pattern for pattern, name in encoding.patterns.items()},
                 )
             elif found == z3.unknown:
                 answers[name] = Undecided("solver")

@@ -162,7 +162,9 @@ def translate(rule: Rule, table: str, family: Family) -> Record:
     if rule.fragment:
         conditions.append(NEVER)
     for match in rule.matches:
-        if type(match) is not Comment:
+        if table == "raw" and isinstance(match, ConntrackMatch | StateMatch):
+            conditions.append(_before_tracking(match))
+        elif type(match) is not Comment:
             _translate_match(match, family, conditions)
     return Record(rule, table, tuple(conditions), _action(rule.target))
 
@@ -247,17 +249,37 @@ def _translate_match(match: Match, family: Family, into: list[Condition]) -> Non
 def _translate_conntrack(match: ConntrackMatch, into: list[Condition]) -> None:
     if match.states is not None:
         into.append(("state", tuple(sorted(match.states)), match.states_negated))
-    details = len(into)
+    details = _details(match)
+    untracked: Condition = ("state", ("UNTRACKED",), False)
+    if match.states is None:
+        into += [*details, ("state", ("UNTRACKED",), True)]
+    elif ("UNTRACKED" in match.states) != match.states_negated:
+        # xt_conntrack.c, conntrack_mt: without a connection the state part alone decides.
+        into += [("any", (detail, untracked), False) for detail in details]
+    else:
+        into += details
+
+
+def _details(match: ConntrackMatch) -> list[Condition]:
+    found: list[Condition] = []
     if match.original_source is not None:
-        into.append(_address("src", match.original_source))
+        found.append(_address("osrc", match.original_source))
     if match.original_destination is not None:
-        into.append(_address("odst", match.original_destination))
+        found.append(_address("odst", match.original_destination))
     if match.original_destination_ports is not None:
-        into.append(_port_range("odport", match.original_destination_ports))
+        found.append(_port_range("odport", match.original_destination_ports))
     if match.direction == "REPLY":
-        into.append(NEVER)
-    if len(into) > details or match.direction is not None:
-        into.append(("state", ("UNTRACKED",), True))
+        found.append(NEVER)
+    return found
+
+
+def _before_tracking(match: ConntrackMatch | StateMatch) -> Condition:
+    """A question about the connection in ``raw``, where only what comes in on loopback after
+    the node has sent it has one (NF_IP_PRI_RAW is before NF_IP_PRI_CONNTRACK)."""
+    if isinstance(match, StateMatch):
+        return ("connection", tuple(sorted(match.states)), match.negated, ())
+    states = None if match.states is None else tuple(sorted(match.states))
+    return ("connection", states, match.states_negated, tuple(_details(match)))
 
 
 def _translate_addrtype(match: AddrtypeMatch, into: list[Condition]) -> None:
@@ -276,7 +298,6 @@ def _translate_addrtype(match: AddrtypeMatch, into: list[Condition]) -> None:
 
 _NOTHING: Action = ("nothing",)
 _NOTRACK: Action = ("notrack",)
-_MASQUERADE: Action = ("masquerade",)
 
 
 def _action(target: Target | None) -> Action:
@@ -297,7 +318,7 @@ def _action(target: Target | None) -> Action:
     if isinstance(target, MapMark):
         return ("map-mark", target.name, target.flags)
     if isinstance(target, Masquerade) or (isinstance(target, NatTarget) and target.name == "SNAT"):
-        return _MASQUERADE
+        return ("masquerade", *_new_source(target))
     if isinstance(target, NatTarget):
         one_address = target.last_address in (None, target.first_address)
         one_port = target.last_port in (None, target.first_port)
@@ -307,3 +328,16 @@ def _action(target: Target | None) -> Action:
     if isinstance(target, OtherTarget) and target.name in INERT_TARGETS:
         return _NOTHING
     return ("unknown", target.name)
+
+
+def _new_source(target: Masquerade | NatTarget) -> tuple[str | int, str | int]:
+    """What a target writes as the source: an address, ``own`` or ``any``; a port, ``same`` or
+    ``any``."""
+    address: str | int = "own"
+    if isinstance(target, NatTarget):
+        one = target.last_address in (None, target.first_address)
+        address = "any" if target.first_address is None or not one else target.first_address
+    if target.first_port is not None:
+        one = target.last_port in (None, target.first_port)
+        return address, target.first_port if one else "any"
+    return address, "any" if target.random or target.random_fully else "same"

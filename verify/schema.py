@@ -172,7 +172,7 @@ class Numbering:
 
     def _condition(self, condition: Condition) -> Condition:
         kind = condition[0]
-        if kind in ("src", "dst", "odst"):
+        if kind in ("src", "dst", "osrc", "odst"):
             _, address, mask, negated = condition
             if mask == self.full_mask and address in self.hosts:
                 return (kind + "_host", self.hosts[address], negated)

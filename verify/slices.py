@@ -545,14 +545,18 @@ def _port(condition: Condition, box: Box) -> tuple[bool | None, Box]:
     )
 
 
-def without_foreign(items: tuple[Item, ...], *, verdict: str = "accept") -> tuple[Item, ...]:
-    """The slice with every verdict of a foreign rule replaced by ``verdict``."""
+def without_foreign(items: tuple[Item, ...], *, verdict: str | None = None) -> tuple[Item, ...]:
+    """The slice with every verdict of a foreign rule replaced by ``verdict``.
+
+    None: what it drops or refuses is left out of the judgement, all else is accepted.
+    """
     result = []
     for item in items:
         if item.body:
             result.append(replace(item, body=without_foreign(item.body, verdict=verdict)))
         elif not item.record.service and item.action[0] in _FOREIGN_VERDICTS:
-            result.append(replace(item, action=(verdict,)))
+            gone = "excused" if item.action[0] in ("drop", "reject") else "accept"
+            result.append(replace(item, action=(verdict or gone,)))
         else:
             result.append(item)
     return tuple(result)

@@ -38,6 +38,16 @@ class Terms:
         self._in_interface = ""
         self._out_interface = ""
         self._destination = "dst"
+        self._source = "src"
+        self._source_port = "sport"
+        self._source_local = "true" if schema.from_node else "false"
+        self._new_source = "false"
+        """Source or source port are no longer those that the packet came with."""
+        self._moved = "false"
+        """The source address is no longer the one that the packet came with."""
+        self._looped = False
+        self._routed_local: str | None = None
+        """Whether the interface was chosen for a local destination; None: for the present one."""
         self._port = "dport"
         self._local = "local"
         self.declared: set[str] = set()
@@ -62,6 +72,17 @@ class Terms:
         """A literal address."""
         return f"(_ bv{value} {self.width})"
 
+    @property
+    def destination(self) -> str:
+        """The packet's destination, as it is by now."""
+        return self._destination
+
+    @property
+    def sent_elsewhere(self) -> str:
+        """DNAT or IPVS has changed the destination. DNAT to where the packet goes anyway does not
+        (net/netfilter/nf_nat_core.c, nf_nat_setup_info)."""
+        return disjunction([self._translated, self._sent_on])
+
     def define(self, sort: str, term: str) -> str:
         """A fresh name for a term."""
         return self._define(sort, term)
@@ -78,6 +99,9 @@ class Terms:
         return term
 
     def _is_src(self, address: int, mask: int, negated: bool) -> str:
+        return negate(self._masked(self._source, address, mask), negated)
+
+    def _is_osrc(self, address: int, mask: int, negated: bool) -> str:
         return negate(self._masked("src", address, mask), negated)
 
     def _is_dst(self, address: int, mask: int, negated: bool) -> str:
@@ -87,6 +111,9 @@ class Terms:
         return negate(self._masked("dst", address, mask), negated)
 
     def _is_src_host(self, number: int, negated: bool) -> str:
+        return negate(f"(= {self._source} {self.host(number)})", negated)
+
+    def _is_osrc_host(self, number: int, negated: bool) -> str:
         return negate(f"(= src {self.host(number)})", negated)
 
     def _is_dst_host(self, number: int, negated: bool) -> str:
@@ -107,7 +134,7 @@ class Terms:
         return negate(f"(= proto (_ bv{number} 8))", negated)
 
     def _is_sport(self, first: int, last: int, negated: bool) -> str:
-        return negate(_between("sport", first, last), negated)
+        return negate(_between(self._source_port, first, last), negated)
 
     def _is_dport(self, first: int, last: int, negated: bool) -> str:
         return negate(_between(self._port, first, last), negated)
@@ -122,20 +149,20 @@ class Terms:
         return negate(f"(= dport {self.port(number)})", negated)
 
     def _is_sports(self, ranges: tuple[tuple[int, int], ...], negated: bool) -> str:
-        return negate(disjunction([_between("sport", *r) for r in ranges]), negated)
+        return negate(disjunction([_between(self._source_port, *r) for r in ranges]), negated)
 
     def _is_dports(self, ranges: tuple[tuple[int, int], ...], negated: bool) -> str:
         return negate(disjunction([_between(self._port, *r) for r in ranges]), negated)
 
     def _is_ports(self, ranges: tuple[tuple[int, int], ...], negated: bool) -> str:
-        either = [_between(port, *r) for r in ranges for port in ("sport", self._port)]
+        either = [_between(port, *r) for r in ranges for port in (self._source_port, self._port)]
         return negate(disjunction(either), negated)
 
     def _is_node(self, negated: bool) -> str:
         return negate("true" if self.schema.from_node else "false", negated)
 
     def _is_srclocal(self, negated: bool) -> str:
-        return self._is_node(negated)
+        return negate(self._source_local, negated)
 
     def _is_dstlocal(self, negated: bool) -> str:
         return negate(self._local, negated)
@@ -146,9 +173,10 @@ class Terms:
     def _is_oif(self, name: str, negated: bool) -> str:
         if self._out_interface == "none":
             return negate(self._interface("none", name), negated)
+        local = self._local if self._routed_local is None else self._routed_local
         if name == "lo":
-            return negate(self._local, negated)
-        leaves = f"(not {self._local})"
+            return negate(local, negated)
+        leaves = negate(local, True)
         term = conjunction([leaves, self._interface(self._out_interface, name)])
         return negate(term, negated)
 
@@ -194,12 +222,29 @@ class Terms:
             if "DNAT" in states:
                 parts.append(self._translated)
             if "SNAT" in states:
-                parts.append(disjunction(self._masquerades))
+                parts.append(self._new_source)
             tracked = disjunction(parts)
         if self._untracked == "false":
             return negate(tracked, negated)
         untracked = "true" if "UNTRACKED" in states else "false"
         return negate(f"(ite {self._untracked} {untracked} {tracked})", negated)
+
+    def _is_connection(
+        self, states: tuple[str, ...] | None, negated: bool, details: tuple[Condition, ...]
+    ) -> str:
+        """A question about the connection where there may be none yet."""
+        if not self._looped:
+            if states is None:
+                return "false"
+            found = "true" if "INVALID" in states else "false"
+            if self._untracked != "false":
+                untracked = "true" if "UNTRACKED" in states else "false"
+                found = f"(ite {self._untracked} {untracked} {found})"
+            return negate(found, negated)
+        known = conjunction([self._one(detail) for detail in details])
+        if states is None:
+            return conjunction([negate(self._untracked, True), known])
+        return conjunction([self._is_state(states, negated), disjunction([self._untracked, known])])
 
     def _is_ipvs(self, negated: bool) -> str:
         return negate(self._sent_on, negated)
@@ -240,7 +285,7 @@ class Terms:
     def _word(self, operand: Any) -> str:
         if isinstance(operand, int):
             return f"(_ bv{operand} 32)"
-        variable = "src" if operand.side == "source" else self._destination
+        variable = self._source if operand.side == "source" else self._destination
         if self.schema.family is Family.IPV4:
             return variable
         high = self.width - 1 - 32 * operand.index
@@ -249,6 +294,9 @@ class Terms:
     def _recent(self, condition: Condition, reached: str) -> str:
         _, operation, number, seconds, negated = condition
         before = self.recorded.get(number, "false")
+        if self._moved != "false":
+            # Another address's entry in the list: nothing is known of it.
+            reached = conjunction([reached, negate(self._moved, True)])
         if operation == "set":
             self.recorded[number] = self._define("Bool", disjunction([before, reached]))
             return "false" if negated else "true"
@@ -257,6 +305,8 @@ class Terms:
             self.recent[key] = f"recent{number}_{'any' if seconds is None else seconds}"
             self._declare(self.recent[key], "Bool")
         known = disjunction([before, self.recent[key]])
+        if self._moved != "false":
+            known = f"(ite {self._moved} {self._free('other_recent')} {known})"
         if operation == "update":
             seen = conjunction([reached, known])
             self.recorded[number] = self._define("Bool", disjunction([before, seen]))
@@ -306,6 +356,10 @@ class Terms:
             for interface, number in self.interfaces.items():
                 hit = name if interface.startswith(pattern[:-1]) else f"(not {name})"
                 self._assert(f"(=> (= {variable} {number}) {hit})")
+        for pattern in {pattern for _, pattern in self.patterns}:
+            pair = [self.patterns.get((variable, pattern)) for variable in ("oif0", "oif1")]
+            if None not in pair:
+                self._assert(f"(=> (= oif0 oif1) (= {pair[0]} {pair[1]}))")
 
     # -- text --------------------------------------------------------------------------
 
