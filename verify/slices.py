@@ -26,6 +26,7 @@ from svcc.verify.records import (
 )
 from svcc.verify.runs import SHORTEST, Run, runs_of
 from svcc.verify.sets import Excluded, IndexedSet, Where
+from svcc.verify.truth import Truth
 
 MAX_SLICE_RULES = 400_000
 
@@ -90,12 +91,9 @@ class Slicer:
         self._absent = absent
         self._only_absent: dict[str, bool] = {}
         self._full_mask = (1 << rules.family.bits) - 1
-        self._always_local = always_local
-        self._never_local = never_local
+        self._truth = Truth(rules, always_local, never_local, state)
         self._excluded = excluded
-        self._connection_state = state
         self._memo: dict[tuple[str, str, tuple[Box, ...]], tuple[Item, ...]] = {}
-        self._original = Box()
         self._ports: dict[tuple[str, str], frozenset[int] | None] = {}
         self._size = 0
         self._known_runs: dict[tuple[str, str], list[Run | None]] = {}
@@ -111,29 +109,24 @@ class Slicer:
         Raises:
             SliceTooLargeError, MissingChainError: see there.
         """
-        if original != self._original:
+        if original != self._truth.original:
             # What was cut for another region is not met again.
             self._memo.clear()
             self._size = 0
-            self._original = original
+            self._truth.original = original
         found = self._rules.tables.get(table, {}).get(chain)
-        boxes = tuple(dict.fromkeys(self.normal(box) for box in boxes))
+        boxes = tuple(dict.fromkeys(self._truth.normal(box) for box in boxes))
         if found is None or not boxes:
             return (), None
         return self._chain(table, found, boxes), found.policy
 
+    def normal(self, box: Box) -> Box:
+        """The box with what is known of its locality."""
+        return self._truth.normal(box)
+
     def leaves_out(self, box: Box) -> bool:
         """Whether the box lies outside the region altogether."""
         return self._excluded is not None and self._excluded(box)
-
-    def normal(self, box: Box) -> Box:
-        """The box with what is known of its locality."""
-        if box.local is None and box.mask:
-            if self._always_local(box.address, box.mask):
-                return box._replace(local=True)
-            if box.mask == self._full_mask and self._never_local(box.address):
-                return box._replace(local=False)
-        return box
 
     def _chain(self, table: str, chain: IndexedChain, boxes: tuple[Box, ...]) -> tuple[Item, ...]:
         key = (table, chain.name, boxes)
@@ -245,7 +238,7 @@ class Slicer:
             elif kind in _OF_THE_SENDER:
                 kept.append(condition)
             elif kind == "state":
-                truth = self._state(condition)
+                truth = self._truth.state(condition)
                 if truth is False:
                     return None
                 if truth is None:
@@ -280,7 +273,7 @@ class Slicer:
             kept: list[Box] = []
             decided = True
             for box in boxes:
-                truth, narrowed = self._evaluate(condition, box)
+                truth, narrowed = self._truth.evaluate(condition, box)
                 if truth is False:
                     continue
                 if truth is None:
@@ -407,7 +400,7 @@ class Slicer:
                 return False
             place = box
             if network.mask == self._full_mask:
-                place = self.normal(box._replace(address=network.value, mask=network.mask))
+                place = self._truth.normal(box._replace(address=network.value, mask=network.mask))
             elif port is None:
                 return False
             if port is not None:
@@ -464,60 +457,6 @@ class Slicer:
         self._ports[key] = result
         return result
 
-    def _evaluate(self, condition: Condition, box: Box) -> tuple[bool | None, Box]:
-        """The condition's truth over the whole box, None if mixed, and the part that has it."""
-        kind = condition[0]
-        if kind == "dst":
-            return self._destination(condition, box)
-        if kind == "proto":
-            _, number, negated = condition
-            if box.protocol is not None:
-                return (box.protocol == number) != negated, box
-            return None, box if negated else box._replace(protocol=number)
-        if kind == "dport":
-            return _port(condition, box)
-        if kind == "dstlocal":
-            (negated,) = condition[1:]
-            if box.local is not None:
-                return box.local != negated, box
-            return None, box._replace(local=not negated)
-        if kind == "odst":
-            return self._destination(condition, self._original)[0], box
-        if kind == "odport":
-            return _port(condition, self._original)[0], box
-        if kind == "state":
-            return self._state(condition), box
-        return None, box
-
-    def _destination(self, condition: Condition, box: Box) -> tuple[bool | None, Box]:
-        _, address, mask, negated = condition
-        if (address ^ box.address) & mask & box.mask:
-            return negated, box
-        if mask & ~box.mask == 0:
-            return not negated, box
-        if negated:
-            return None, box
-        narrowed = box._replace(address=(box.address & box.mask) | address, mask=box.mask | mask)
-        if narrowed.local is None:
-            narrowed = self.normal(narrowed)
-        elif (
-            narrowed.local
-            and narrowed.mask == self._full_mask
-            and self._never_local(narrowed.address)
-        ):
-            return False, box
-        return None, narrowed
-
-    def _state(self, condition: Condition) -> bool | None:
-        _, states, negated = condition
-        if not self._rules.tracks_all:
-            return None
-        if self._connection_state in states:
-            return not negated
-        if not {"DNAT", "SNAT"} & set(states):
-            return bool(negated)
-        return None
-
 
 def _is_condition(answer: object) -> bool:
     return isinstance(answer, tuple) and bool(answer) and isinstance(answer[0], str)
@@ -530,19 +469,6 @@ def _where(box: Box) -> Where:
 def _without_effect(conditions: list[Condition], record: Record) -> Item:
     """A rule that never fires, but whose ``recent`` match is evaluated before that shows."""
     return Item((*conditions, NEVER), ("nothing",), (), record)
-
-
-def _port(condition: Condition, box: Box) -> tuple[bool | None, Box]:
-    _, first, last, negated = condition
-    if box.last_port < first or last < box.first_port:
-        return negated, box
-    if first <= box.first_port and box.last_port <= last:
-        return not negated, box
-    if negated:
-        return None, box
-    return None, box._replace(
-        first_port=max(first, box.first_port), last_port=min(last, box.last_port)
-    )
 
 
 def without_foreign(items: tuple[Item, ...], *, verdict: str | None = None) -> tuple[Item, ...]:
