@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from svcc.compiler.objects import Objects
@@ -46,10 +46,12 @@ def verify(
     loaded: Mapping[Family, LoadedRules],
     *,
     prover: Prover | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Report:
     """Judge the rules of the given families on one node.
 
-    ``prover`` carries proved schemas from one node to the next.
+    ``prover`` carries proved schemas from one node to the next. ``progress`` is told how many
+    of how many regions of a family are done.
     """
     started = time.perf_counter()
     prover = prover or Prover()
@@ -57,7 +59,7 @@ def verify(
     report = Report(settings.node_name)
     for family, item in sorted(loaded.items()):
         report.sources[family] = item.source
-        _verify_family(objects, settings, family, item.rules, prover, report)
+        _verify_family(objects, settings, family, item.rules, prover, report, progress)
     report.regions = prover.statistics.regions - before[0]
     report.schemas = prover.statistics.schemas - before[1]
     report.seconds = time.perf_counter() - started
@@ -71,6 +73,7 @@ def _verify_family(
     rules: RuleSet,
     prover: Prover,
     report: Report,
+    progress: Callable[[int, int], None] | None,
 ) -> None:
     report.rules += sum(len(c.rules) for chains in rules.tables.values() for c in chains.values())
     endless = check_ends(rules)
@@ -101,17 +104,19 @@ def _verify_family(
     for passage in passages(regions, expectation):
         report.findings.append(judge_passage(passage, rules, regions, prover))
     verdicts: dict[tuple[str, str], Finding] = {}
-    for region in regions:
-        for finding in judge.findings(region):
+
+    def keep(findings: Iterable[Finding]) -> None:
+        for finding in findings:
             key = (finding.property, finding.frontend)
             known = verdicts.get(key)
             if known is None or _RANK[finding.verdict] > _RANK[known.verdict]:
                 verdicts[key] = finding
-    for finding in judge.shared_lists.findings(rules, regions):
-        key = (finding.property, finding.frontend)
-        known = verdicts.get(key)
-        if known is None or _RANK[finding.verdict] > _RANK[known.verdict]:
-            verdicts[key] = finding
+
+    for number, region in enumerate(regions):
+        if progress is not None:
+            progress(number, len(regions))
+        keep(judge.findings(region))
+    keep(judge.shared_lists.findings(rules, regions))
     report.findings.extend(verdicts.values())
 
 

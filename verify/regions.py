@@ -131,6 +131,9 @@ class Regions:
         """Whether the address is a cluster IP, and none of the node's own."""
         return address in self.cluster_ips and address not in self.virtual_ips
 
+    def __len__(self) -> int:
+        return 2 * (len(self._expectation.frontends) + len(self.virtual_ips) + 1)
+
     def __iter__(self) -> Iterator[Region]:
         for item in self._expectation.frontends:
             frontend = item.frontend

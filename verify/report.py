@@ -59,6 +59,10 @@ class Report:
             return "violated"
         return "undecided" if "undecided" in verdicts else "proved"
 
+    def for_node(self, name: str) -> Report:
+        """The same for a node of which the same was proved: no regions, schemas and seconds."""
+        return Report(name, self.findings, self.rules, sources=self.sources)
+
     def to_json(self) -> dict[str, Any]:
         """The result as the documented JSON object."""
         return {

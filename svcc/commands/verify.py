@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING
 from svcc import options
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Hashable, Iterable, Iterator
 
     from svcc.compiler.objects import Objects
     from svcc.compiler.settings import NodeSettings
     from svcc.grammar.address import Family
+    from svcc.progress import Progress
     from svcc.verify.engine import LoadedRules
     from svcc.verify.prove import Prover
     from svcc.verify.report import Report
@@ -45,16 +46,13 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Verify."""
-    from svcc.verify.prove import Prover
-
     objects = options.load_objects(arguments)
-    prover = Prover()
     if arguments.all_nodes:
         nodes = options.every_node(arguments, objects)
     else:
         nodes = [options.settings(arguments, objects)]
     given = _given_rules(arguments)
-    reports = [_judge(arguments, objects, node, given, prover) for node in nodes]
+    reports = list(_reports(arguments, objects, nodes, given))
     if arguments.output == "json":
         from svcc.verify.report import combined_json
 
@@ -70,6 +68,39 @@ def run(arguments: argparse.Namespace) -> int:
         else ("undecided" if "undecided" in verdicts else "proved")
     )
     return _EXIT[worst]
+
+
+def _reports(
+    arguments: argparse.Namespace,
+    objects: Objects,
+    nodes: list[NodeSettings],
+    given: dict[Family, LoadedRules] | None,
+) -> Iterator[Report]:
+    """One report for each node; nodes that are alike share a proof."""
+    from svcc.progress import Progress
+    from svcc.verify.alike import NodeKinds
+    from svcc.verify.prove import Prover
+
+    prover = Prover()
+    bar = Progress("verify")
+    kinds = NodeKinds(objects) if given is None and len(nodes) > 1 else None
+    proved: dict[Hashable, Report] = {}
+    try:
+        for number, node in enumerate(nodes):
+            kind = kinds.of(node) if kinds is not None else node.node_name
+            if kind in proved:
+                yield proved[kind].for_node(node.node_name)
+                continue
+            if len(nodes) > 1:
+                bar(number, len(nodes))
+            report = _judge(
+                arguments, objects, node, given, prover, bar if len(nodes) == 1 else None
+            )
+            if report.verdict == "proved":
+                proved[kind] = report
+            yield report
+    finally:
+        bar.clear()
 
 
 def _given_rules(arguments: argparse.Namespace) -> dict[Family, LoadedRules] | None:
@@ -101,6 +132,7 @@ def _judge(
     node: NodeSettings,
     given: dict[Family, LoadedRules] | None,
     prover: Prover,
+    bar: Progress | None,
 ) -> Report:
     from svcc.verify.engine import verify
 
@@ -110,7 +142,7 @@ def _judge(
     else:
         _check_families(objects, node, given, only)
     loaded = {f: rules for f, rules in given.items() if only in (None, f)}
-    return verify(objects, node, loaded, prover=prover)
+    return verify(objects, node, loaded, prover=prover, progress=bar)
 
 
 def _own_rules(objects: Objects, node: NodeSettings) -> dict[Family, LoadedRules]:
