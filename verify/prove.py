@@ -92,6 +92,10 @@ class Prover:
                 return dict.fromkeys((REACHES, FAIR, MASQUERADES, REFUSES, CAPTURES))
         return self._decide(schema, numbering, extra or [])
 
+    def knows(self, schema: Schema) -> bool:
+        """Whether a schema was met before."""
+        return schema in self._proved
+
     def term(self, encoding: Encoding, name: str, term: str) -> Answer:
         """One property, given as the term that would violate it."""
         return self._answers(encoding, {name: [term]}, encoding.schema, None, [])[name]

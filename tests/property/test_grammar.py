@@ -115,3 +115,28 @@ def test_a_comment_that_looks_like_an_option() -> None:
         quoted = text.replace(f"--comment {comment}", f'--comment "{comment}"')
         assert parse(quoted, family=Family.IPV4, source="x") == program
         assert write(program) == quoted
+
+
+DECLARATIONS = (":A - [0:0]", ":KUBE-SEP-2X - [12:345]", ":OUTPUT ACCEPT [0:0]", ":A -", ":B DROP")
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=SLOW)
+@given(st.sampled_from(DECLARATIONS), st.lists(CHANGES, max_size=2))
+def test_declarations_are_read_as_lark_reads_them(
+    line: str, changes: list[tuple[str, float, str]]
+) -> None:
+    for change in changes:
+        line = changed(line, change)
+    if not line.startswith(":"):
+        return
+    text = f"*nat\n{line}\nCOMMIT\n"
+    # In front of the colon lark ignores blanks, and the quick way is not taken.
+    slow = f"*nat\n {line}\nCOMMIT\n"
+    found: list[object] = []
+    for each in (text, slow):
+        try:
+            chains = parse(each, family=Family.IPV4, source="x").tables["nat"].chains
+            found.append([(c.name, c.policy, c.counters) for c in chains.values()])
+        except InputError as error:
+            found.append([problem.message for problem in error.problems])
+    assert found[0] == found[1]
