@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from svcc import __version__, options
-from svcc.commands import apply, compile, verify  # noqa: A004
+from svcc.commands import apply, compile, explain, verify  # noqa: A004
 
 INTERNAL_ERROR = 70
 """EX_SOFTWARE of sysexits.h; verify gives 3, since it must never seem to have proved."""
@@ -21,6 +21,7 @@ Command = tuple[
 COMMANDS: tuple[Command, ...] = (
     ("compile", "compile Services to iptables-restore scripts", compile.add, compile.run),
     ("verify", "prove that rules do what the Services ask", verify.add, verify.run),
+    ("explain", "show a packet's way through the rules", explain.add, explain.run),
     ("apply", "prove the rules and load them on this node", apply.add_apply, apply.run_apply),
     ("diff", "show what apply would change on this node", apply.add_diff, apply.run_diff),
     ("cleanup", "remove all of svcc's rules from this node", apply.add_cleanup, apply.run_cleanup),
@@ -30,6 +31,7 @@ EPILOG = """\
 exit codes:
   compile  0 done, 2 bad input
   verify   0 every property proved, 1 a violation, 2 bad input, 3 could not decide
+  explain  0 right, 1 wrong, 2 bad input, 3 could not decide
   apply    0 applied or nothing to do, 1 failed and the node is as it was, 2 bad input
   diff     0 no difference, 1 differences, 2 error
   cleanup  0 done, 1 failed
@@ -87,4 +89,4 @@ def _failed(command: str, error: Exception) -> int:
         f"internal error: {type(error).__name__}: {error}; please report it "
         "(SVCC_DEBUG=1 shows where it happened)"
     )
-    return options.UNDECIDED if command == "verify" else INTERNAL_ERROR
+    return options.UNDECIDED if command in ("verify", "explain") else INTERNAL_ERROR

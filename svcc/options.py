@@ -17,14 +17,14 @@ OK, VIOLATED, BAD_INPUT, UNDECIDED = 0, 1, 2, 3
 FAILED = 1
 
 
-def add_input(parser: argparse.ArgumentParser) -> None:
+def add_input(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
     """The objects."""
     group = parser.add_argument_group("objects")
     group.add_argument(
         "-f",
         "--filename",
         action="append",
-        required=True,
+        required=required,
         metavar="PATH",
         help="file, folder (*.yaml, *.yml, *.json) or - for standard input; repeatable",
     )

@@ -11,15 +11,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from svcc.grammar.ruleset import RuleSet
+from svcc.verify import codes
 from svcc.verify.cut import Cut
 from svcc.verify.expectation import Serve
+from svcc.verify.findings import Counterexample, Finding
 from svcc.verify.judge import allowed_outcomes, describe_outcome, describe_result
 from svcc.verify.matching import UndecidableError
 from svcc.verify.packet import Packet, World, endpoint_text
 from svcc.verify.prefer import DOCUMENTATION_SOURCE, EPHEMERAL_PORT
 from svcc.verify.properties import FAIR
 from svcc.verify.regions import Region, Regions
-from svcc.verify.report import Counterexample, Finding
 from svcc.verify.sender import SourceIn
 from svcc.verify.simulate import distribution
 
@@ -63,11 +64,14 @@ class SharedLists:
                         reason = f"line {undecidable.rule.line}: {undecidable.what}"
                         yield Finding(
                             FAIR, asker.name, regions.family, "undecided", None,
-                            f"{reason} is outside the model",
+                            f"{reason} is outside the model", codes.OUTSIDE_THE_MODEL,
                         )  # fmt: skip
                         continue
                     if found is not None:
-                        yield Finding(FAIR, asker.name, regions.family, "violated", found)
+                        yield Finding(
+                            FAIR, asker.name, regions.family, "violated", found,
+                            "", codes.NOT_REMEMBERED, f"shares a recent list with {recorder.name}",
+                        )  # fmt: skip
 
 
 def _two_packets(

@@ -12,9 +12,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from svcc.grammar.ruleset import RuleSet
+from svcc.verify import codes
 from svcc.verify.boxes import Box
 from svcc.verify.encode import Encoding
 from svcc.verify.expectation import Expectation
+from svcc.verify.findings import Counterexample, Finding, VerdictName
 from svcc.verify.matching import UndecidableError
 from svcc.verify.ownership import SERVICE_PREFIXES
 from svcc.verify.packet import Result, World
@@ -22,7 +24,6 @@ from svcc.verify.properties import LETS_THROUGH
 from svcc.verify.prove import Prover, Undecided, Violated
 from svcc.verify.regions import Regions
 from svcc.verify.replay import interface_of, packet_of_values, unconfirmed
-from svcc.verify.report import Counterexample, Finding, VerdictName
 from svcc.verify.schema import Hook, Numbering, Schema
 from svcc.verify.simulate import distribution
 from svcc.verify.slices import without_foreign
@@ -122,24 +123,26 @@ def judge_passage(passage: Passage, rules: RuleSet, regions: Regions, prover: Pr
     answer = prover.term(encoding, LETS_THROUGH, passage.violated(encoding))
     family = regions.family
 
-    def finding(verdict: VerdictName, reason: str = "") -> Finding:
-        return Finding(LETS_THROUGH, passage.name, family, verdict, None, reason)
+    def finding(verdict: VerdictName, reason: str = "", code: str = "") -> Finding:
+        return Finding(LETS_THROUGH, passage.name, family, verdict, None, reason, code)
 
     if answer is None:
         return finding("proved")
     if isinstance(answer, Undecided):
         gave_up = answer.reason == "solver"
         return finding(
-            "undecided", "the solver gave up" if gave_up else "a rule outside the model decides"
+            "undecided",
+            "the solver gave up" if gave_up else "a rule outside the model decides",
+            codes.GAVE_UP if gave_up else codes.OUTSIDE_THE_MODEL,
         )
     packet = packet_of_values(answer, family, False, passage.port)
     try:
         outcomes = distribution(rules, packet, passage.world(answer))
     except UndecidableError as undecidable:
-        return finding("undecided", str(undecidable))
+        return finding("undecided", str(undecidable), codes.OUTSIDE_THE_MODEL)
     wrong = [result for _, result in outcomes if not passage.fulfilled_by(result)]
     if not wrong:
-        return finding("undecided", unconfirmed(packet))
+        return finding("undecided", unconfirmed(packet), codes.UNCONFIRMED)
     expected = "accepted" if passage.accept else "dropped"
     got = "left to the policy" if wrong[0].verdict == "passed" else wrong[0].verdict
     return Finding(
@@ -148,4 +151,7 @@ def judge_passage(passage: Passage, rules: RuleSet, regions: Regions, prover: Pr
         family,
         "violated",
         Counterexample(packet, wrong[0].trace, expected, got),
+        "",
+        codes.NOT_LET_THROUGH,
+        f"must be {expected}, but they are {got}",
     )

@@ -10,11 +10,13 @@ from svcc.compiler.objects import Objects
 from svcc.compiler.settings import NodeSettings
 from svcc.grammar.address import Address, Family
 from svcc.grammar.ruleset import RuleSet
+from svcc.verify import codes
 from svcc.verify.affinity import SharedLists
 from svcc.verify.beside import judge_passage, passages
 from svcc.verify.cut import Cut, Cutter
 from svcc.verify.ends import check_ends
 from svcc.verify.expectation import expect
+from svcc.verify.findings import Counterexample, Finding
 from svcc.verify.judge import Failure
 from svcc.verify.matching import UndecidableError
 from svcc.verify.ownership import mark_ownership
@@ -24,7 +26,7 @@ from svcc.verify.prove import Answer, Prover, Undecided, Violated
 from svcc.verify.records import index_rules
 from svcc.verify.regions import Region, Regions
 from svcc.verify.replay import failures, packet_of, unconfirmed, world_of
-from svcc.verify.report import Counterexample, Finding, Report
+from svcc.verify.report import Report
 from svcc.verify.schema import Schema
 from svcc.verify.slices import SliceTooLargeError
 from svcc.verify.virtual import without_others
@@ -88,6 +90,7 @@ def _verify_family(
                 None,
                 item.reason
                 + "".join(f"; {s.chain} line {s.rule.line}" for s in trace[-3:] if s.rule),
+                codes.ENDLESS,
             )
         )
     if endless:
@@ -132,6 +135,7 @@ def _surplus_addresses(regions: Regions) -> Iterator[Finding]:
             "violated",
             None,
             "it is an address of the node, but no Service has it",
+            codes.SURPLUS_ADDRESS,
         )
 
 
@@ -163,6 +167,7 @@ class _RegionJudge:
                     "undecided",
                     None,
                     "too many rules touch these packets to be written out",
+                    codes.TOO_MANY_RULES,
                 )
                 for name in region.properties
             ]
@@ -219,22 +224,27 @@ class _RegionJudge:
     ) -> Finding:
         frontend, family = region.name, self._family
         if isinstance(answer, Undecided):
-            reason = "the solver gave up"
+            reason, code = "the solver gave up", codes.GAVE_UP
             if answer.reason == "unknown rule":
+                code = codes.OUTSIDE_THE_MODEL
                 rules = cut.outside_the_model() or ["shares that depend on marks"]
                 reason = "outside the model: " + "; ".join(rules)
-            return Finding(name, frontend, family, "undecided", None, reason)
+            return Finding(name, frontend, family, "undecided", None, reason, code)
         packet = packet_of(region, family, answer)
         world = world_of(self._regions, cut.numbering, packet, answer)
         try:
             found, _ = failures(self._rules, self._regions, region, packet, world, self._mark)
         except UndecidableError as undecidable:
             reason = f"line {undecidable.rule.line}: {undecidable.what} is outside the model"
-            return Finding(name, frontend, family, "undecided", None, reason)
+            code = codes.OUTSIDE_THE_MODEL
+            return Finding(name, frontend, family, "undecided", None, reason, code)
         failure = next((f for f in found if f.property == name), found[0] if found else None)
         if failure is None:
-            return Finding(name, frontend, family, "undecided", None, unconfirmed(packet))
-        return Finding(name, frontend, family, "violated", _counterexample(packet, failure))
+            reason = unconfirmed(packet)
+            code = codes.UNCONFIRMED
+            return Finding(name, frontend, family, "undecided", None, reason, code)
+        example = _counterexample(packet, failure)
+        return Finding(name, frontend, family, "violated", example, "", failure.code, failure.says)
 
 
 def _counterexample(packet: Packet, failure: Failure) -> Counterexample:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from svcc.grammar.address import Family
+from svcc.verify import codes
 from svcc.verify.expectation import (
     Case,
     Discard,
@@ -35,6 +36,10 @@ class Failure:
     expected: str
     got: str
     result: Result
+    code: str
+    """A number of :mod:`svcc.verify.codes`."""
+    says: str
+    """What is wrong, as the sentence goes on behind the frontend's name."""
 
 
 def applies(condition: Condition, packet: Packet) -> bool:
@@ -104,22 +109,49 @@ def _against(outcome: Outcome, packet: Packet, result: Result, mark: int) -> Fai
         wanted = "rejected" if isinstance(outcome, Refuse) else "dropped"
         if result.verdict == wanted:
             return None
-        return Failure(REFUSES, expected, got, result)
+        stopped = result.verdict != "passed"
+        return Failure(
+            REFUSES,
+            expected,
+            got,
+            result,
+            codes.OTHER_REFUSAL if stopped else codes.NOT_REFUSED,
+            f"must have this packet {wanted}, but it is {got}",
+        )
     if isinstance(outcome, Untouched):
         marked = (result.mark ^ packet.mark) & mark
         if result.verdict == "passed" and not (result.translated or result.masqueraded or marked):
             return None
         if marked and not result.masqueraded:
             got += f", with the masquerade mark {mark:#x} left on it"
-        return Failure(CAPTURES, expected, got, result)
+        return Failure(
+            CAPTURES, expected, got, result, codes.CAPTURED,
+            f"must be left alone, but this packet is {got}",
+        )  # fmt: skip
     backend = Backend(result.destination, result.destination_port)
     if result.verdict != "passed" or backend not in outcome.backends:
-        return Failure(REACHES, expected, got, result)
+        code, says = _astray(packet, result, got)
+        return Failure(REACHES, expected, got, result, code, says)
     hairpin = packet.source == result.destination
     must = result.sent_out and (outcome.masquerade or hairpin)
     if result.masqueraded != must:
-        return Failure(MASQUERADES, expected, got, result)
+        if must:
+            what = "a hairpin's" if hairpin else "the"
+            says = f"keeps {what} source address, which must be rewritten"
+            return Failure(MASQUERADES, expected, got, result, codes.NOT_MASQUERADED, says)
+        says = "rewrites the source address, which must stay"
+        return Failure(MASQUERADES, expected, got, result, codes.MASQUERADED, says)
     return None
+
+
+def _astray(packet: Packet, result: Result, got: str) -> tuple[str, str]:
+    """Code and sentence for a packet that should have reached a backend."""
+    if result.verdict != "passed":
+        return codes.LOST, f"does not serve this packet: it is {got}"
+    if not result.translated:
+        return codes.NOT_TRANSLATED, "does not serve this packet: no rule translates it"
+    target = endpoint_text(packet.family, result.destination, result.destination_port)
+    return codes.WRONG_BACKEND, f"sends this packet to {target}, which it must not reach"
 
 
 def _shares(
@@ -144,6 +176,10 @@ def _shares(
                 f"{name} with probability 1/{len(outcome.backends)}",
                 f"{name} with probability {float(got):.10g}" if got else f"never {name}",
                 result,
+                codes.UNFAIR if got else codes.NEVER_REACHED,
+                f"gives {name} a share of {float(got):.10g} instead of 1/{len(outcome.backends)}"
+                if got
+                else f"never reaches {name}",
             )
         )
     return failures
@@ -181,6 +217,8 @@ def judge_return(
                             f"again {expected} within {timeout} s (ClientIP affinity)",
                             describe_result(packet, result),
                             result,
+                            codes.NOT_REMEMBERED,
+                            f"does not send a client back to {expected} within {timeout} s",
                         )
                     ]
         late = replace(world, recent=dict.fromkeys(first.recorded, timeout))
@@ -193,6 +231,8 @@ def judge_return(
                     f"any backend after {timeout} s",
                     f"bound to {expected} for longer",
                     result,
+                    codes.NOT_REMEMBERED,
+                    f"binds a client to {expected} for longer than {timeout} s",
                 )
             ]
     return []

@@ -4,39 +4,18 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from svcc.grammar.address import Address, Family
 from svcc.grammar.ipvsadm import key_words
 from svcc.grammar.write import write_rule
+from svcc.verify.findings import Finding, VerdictName
+from svcc.verify.groups import Group, grouped
 from svcc.verify.packet import PROTOCOL_NAME, Packet, Step
 from svcc.verify.properties import SENTENCES
 
-VerdictName = Literal["proved", "violated", "undecided"]
-
 MAX_SHOWN = 20
-
-
-@dataclass(frozen=True, slots=True)
-class Counterexample:
-    """A packet that shows a violation, confirmed by the simulator."""
-
-    packet: Packet
-    trace: tuple[Step, ...]
-    expected: str
-    got: str
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One property of one frontend (or of the whole rule set)."""
-
-    property: str
-    frontend: str
-    family: Family
-    verdict: VerdictName
-    counterexample: Counterexample | None = None
-    reason: str = ""
+MAX_NAMED = 5
 
 
 @dataclass(slots=True)
@@ -80,6 +59,9 @@ class Report:
             "family": finding.family.label,
             "verdict": finding.verdict,
         }
+        if finding.code:
+            found["code"] = finding.code
+            found["message"] = finding.sentence()
         if finding.reason:
             found["reason"] = finding.reason
         example = finding.counterexample
@@ -98,11 +80,11 @@ class Report:
     def to_text(self) -> str:
         """The result for a person."""
         lines = []
-        bad = [finding for finding in self.findings if finding.verdict != "proved"]
-        for finding in bad[:MAX_SHOWN]:
-            lines += self._finding_text(finding)
-        if len(bad) > MAX_SHOWN:
-            lines.append(f"… and {len(bad) - MAX_SHOWN} more (all of them with -o json)")
+        groups = grouped(self.findings)
+        for group in groups[:MAX_SHOWN]:
+            lines += self._group_text(group)
+        if len(groups) > MAX_SHOWN:
+            lines.append(f"… and {len(groups) - MAX_SHOWN} more (all of them with -o json)")
         counts = Counter((f.property, f.verdict) for f in self.findings)
         for name, sentence in SENTENCES.items():
             proved = counts[name, "proved"]
@@ -120,8 +102,18 @@ class Report:
         )
         return "\n".join(lines) + "\n"
 
-    def _finding_text(self, finding: Finding) -> list[str]:
-        lines = [f"{finding.verdict}: {finding.property}: {finding.frontend}"]
+    def _group_text(self, group: Group) -> list[str]:
+        finding = group.findings[0]
+        code = f"{finding.code} " if finding.code else ""
+        lines = [f"{finding.verdict}: {code}{finding.property}: {finding.sentence()}"]
+        if len(group.findings) > 1:
+            others = [other.frontend for other in group.findings[1 : MAX_NAMED + 1]]
+            rest = len(group.findings) - 1 - len(others)
+            named = ", ".join(others) + (f" and {rest} more" if rest else "")
+            lines.append(f"  also      {named}")
+        source = self.sources.get(finding.family, "")
+        if group.cause is not None:
+            lines.append(f"  cause     {step_text(group.cause, finding.family, source)}")
         if finding.reason:
             lines.append(f"  {finding.reason}")
         example = finding.counterexample
@@ -131,7 +123,6 @@ class Report:
                 f"  expected  {example.expected}",
                 f"  got       {example.got}",
             ]
-            source = self.sources.get(finding.family, "")
             for number, step in enumerate(example.trace):
                 label = "trace     " if number == 0 else "          "
                 lines.append(f"  {label}{step_text(step, finding.family, source)}")

@@ -27,7 +27,18 @@ def add(parser: argparse.ArgumentParser) -> None:
     """Arguments of the command."""
     options.add_input(parser)
     options.add_node(parser, all_nodes=True)
-    group = parser.add_argument_group("rules", "Without any, what svcc compiles is proved.")
+    add_rules(parser)
+    parser.add_argument("--family", choices=("ipv4", "ipv6"), help="judge this family only")
+    options.add_kernel(parser)
+    parser.add_argument(
+        "-o", "--output", choices=("text", "json"), default="text", help="format of the result"
+    )
+    options.add_verbose(parser)
+
+
+def add_rules(parser: argparse.ArgumentParser) -> None:
+    """The rules to look at."""
+    group = parser.add_argument_group("rules", "Without any, what svcc compiles is taken.")
     group.add_argument(
         "--rules",
         action="append",
@@ -36,12 +47,6 @@ def add(parser: argparse.ArgumentParser) -> None:
         help="iptables-save or iptables-restore text, or a bundle folder; repeatable",
     )
     group.add_argument("--live", action="store_true", help="the rules of this network namespace")
-    group.add_argument("--family", choices=("ipv4", "ipv6"), help="judge this family only")
-    options.add_kernel(parser)
-    parser.add_argument(
-        "-o", "--output", choices=("text", "json"), default="text", help="format of the result"
-    )
-    options.add_verbose(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -51,7 +56,7 @@ def run(arguments: argparse.Namespace) -> int:
         nodes = options.every_node(arguments, objects)
     else:
         nodes = [options.settings(arguments, objects)]
-    given = _given_rules(arguments)
+    given = given_rules(arguments)
     reports = list(_reports(arguments, objects, nodes, given))
     if arguments.output == "json":
         from svcc.verify.report import combined_json
@@ -103,7 +108,7 @@ def _reports(
         bar.clear()
 
 
-def _given_rules(arguments: argparse.Namespace) -> dict[Family, LoadedRules] | None:
+def given_rules(arguments: argparse.Namespace) -> dict[Family, LoadedRules] | None:
     """The rules that were named or read from the kernel; None to judge our own."""
     from svcc.verify.sources import from_files, from_kernel
 
@@ -121,7 +126,7 @@ def _given_rules(arguments: argparse.Namespace) -> dict[Family, LoadedRules] | N
 def _family(arguments: argparse.Namespace) -> Family | None:
     from svcc.grammar.address import Family
 
-    if not arguments.family:
+    if not getattr(arguments, "family", None):
         return None
     return Family.IPV4 if arguments.family == "ipv4" else Family.IPV6
 
@@ -138,14 +143,15 @@ def _judge(
 
     only = _family(arguments)
     if given is None:
-        given = _own_rules(objects, node)
+        given = own_rules(objects, node)
     else:
         _check_families(objects, node, given, only)
     loaded = {f: rules for f, rules in given.items() if only in (None, f)}
     return verify(objects, node, loaded, prover=prover, progress=bar)
 
 
-def _own_rules(objects: Objects, node: NodeSettings) -> dict[Family, LoadedRules]:
+def own_rules(objects: Objects, node: NodeSettings) -> dict[Family, LoadedRules]:
+    """What svcc compiles for the node, read back."""
     from svcc.commands.rules import compiled_rules
     from svcc.compiler.pipeline import compile_objects
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from svcc.grammar.address import Address, Family
 from svcc.verify.expectation import expect
-from svcc.verify.report import Finding
+from svcc.verify.findings import Finding
 from tests.damages.trials import Tried
 from tests.support.agreement import expected_outcomes
 from tests.support.probing import check, probe_of

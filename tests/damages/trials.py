@@ -14,7 +14,8 @@ from svcc.grammar.address import Family
 from svcc.grammar.parse import parse
 from svcc.grammar.ruleset import load
 from svcc.verify.engine import LoadedRules, verify
-from svcc.verify.report import Finding, Report
+from svcc.verify.findings import Finding
+from svcc.verify.report import Report
 from tests.support import damage, ipvs_damage, own_damage
 from tests.support.damage import Change
 from tests.support.dumps import DUMPS, dump_objects, dump_settings

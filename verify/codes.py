@@ -1,0 +1,165 @@
+"""What can be wrong, by number: the same number always means the same."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """One kind of finding: what it means, how it comes about, how to mend it."""
+
+    number: str
+    title: str
+    meaning: str
+    causes: str
+    remedy: str
+
+
+NEVER_REACHED = "SVC001"
+WRONG_BACKEND = "SVC002"
+NOT_TRANSLATED = "SVC003"
+LOST = "SVC004"
+UNFAIR = "SVC005"
+NOT_REMEMBERED = "SVC006"
+MASQUERADED = "SVC007"
+NOT_MASQUERADED = "SVC008"
+NOT_REFUSED = "SVC009"
+OTHER_REFUSAL = "SVC010"
+CAPTURED = "SVC011"
+NOT_LET_THROUGH = "SVC012"
+ENDLESS = "SVC013"
+SURPLUS_ADDRESS = "SVC014"
+OUTSIDE_THE_MODEL = "SVC020"
+TOO_MANY_RULES = "SVC021"
+GAVE_UP = "SVC022"
+UNCONFIRMED = "SVC023"
+
+_ALL = (
+    Code(
+        NEVER_REACHED, "backend never reached",
+        "A selected backend gets no packet at all, while others do.",
+        "The rule that chooses it is missing, stands behind one that always fires, or asks for "
+        "what cannot be; or the rules are older than the endpoints.",
+        "Look at the chain of the Service: one choice for each endpoint, the last without a "
+        "probability. Reload the rules if they are old.",
+    ),
+    Code(
+        WRONG_BACKEND, "sent to something that is no selected backend",
+        "A packet for the frontend is translated to an address and port that the objects do not "
+        "select for this sender.",
+        "An endpoint that is gone or not ready, a wrong target port, an endpoint of another node "
+        "under a Local policy, or a DNAT rule of another tool in front.",
+        "Compare the DNAT rule that is named with `kubectl get endpointslices`.",
+    ),
+    Code(
+        NOT_TRANSLATED, "not served",
+        "A packet for the frontend passes through without being translated to a backend.",
+        "No rule matches it: a missing jump, a wrong address, port or protocol, or a RETURN or "
+        "ACCEPT in front of the rules of the Service.",
+        "Follow the trace: the first chain that should have matched is where the rule is missing.",
+    ),
+    Code(
+        LOST, "dropped or refused on its way",
+        "A packet that must reach a backend is dropped or refused.",
+        "A drop in filter (often somebody else's rule in FORWARD or INPUT, or a policy DROP), or a "
+        "refusal for a Service that has endpoints.",
+        "The last rule of the trace does it. Remove it, or accept service traffic in front of it.",
+    ),
+    Code(
+        UNFAIR, "unequal shares",
+        "The backends of a frontend do not get the same share of new connections.",
+        "A probability that does not fit the number of choices left, a choice that stands twice, "
+        "or one that is missing.",
+        "Of n choices the first has the probability 1/n, the next 1/(n-1), the last none.",
+    ),
+    Code(
+        NOT_REMEMBERED, "session affinity broken",
+        "A client does not come back to its backend within the timeout, or stays for longer.",
+        "The client is not recorded where it is looked for (list, mask, direction), the look-up is "
+        "missing or has another number of seconds, or two Services share a list.",
+        "For each backend the look-up (`--rcheck --seconds N --reap`) and the record (`--set`) "
+        "name the same list, and no other rule names it.",
+    ),
+    Code(
+        MASQUERADED, "masqueraded though the source must stay",
+        "The source address is rewritten where the backend must see the client's own.",
+        "A wrong cluster CIDR in the rules or given to svcc, masqueradeAll on one side only, or a "
+        "rule that masquerades more than it should.",
+        "Compare `clusterCIDR` and `masqueradeAll` with what the kube-proxy runs with.",
+    ),
+    Code(
+        NOT_MASQUERADED, "not masqueraded though it must be",
+        "The source address stays where it must be rewritten, so that replies go astray.",
+        "The mark is not set (hairpin: `-s BACKEND -j KUBE-MARK-MASQ` is missing), is cleared, or "
+        "POSTROUTING does not look at it or accepts the packet before.",
+        "Look for the rule that sets the mark, and for what stands ahead in POSTROUTING.",
+    ),
+    Code(
+        NOT_REFUSED, "let through though it must be refused or dropped",
+        "A packet that no backend may get (no endpoints, none on this node, a source outside "
+        "loadBalancerSourceRanges) is served or passes.",
+        "The refusal or the source check is missing, or stands behind a rule that accepts.",
+        "Look for the REJECT or DROP rule of this frontend in filter.",
+    ),
+    Code(
+        OTHER_REFUSAL, "dropped instead of refused, or the reverse",
+        "The packet is stopped, but not as it must be: clients wait for a time-out instead of "
+        "failing at once, or are told what they should not be.",
+        "DROP where REJECT belongs (no endpoints anywhere), or REJECT where DROP belongs.",
+        "No endpoints at all: REJECT. Endpoints, but none for this sender: DROP.",
+    ),
+    Code(
+        CAPTURED, "a packet for no frontend is touched",
+        "A packet that is for no Service is translated, marked for masquerading, refused or "
+        "dropped by service rules.",
+        "Rules of a Service that is gone, a match that is too wide, or a node port on an address "
+        "that `nodePortAddresses` leaves out.",
+        "The rule named does it; remove it or make its match narrower.",
+    ),
+    Code(
+        NOT_LET_THROUGH, "replies, marked packets, health checks or invalid packets",
+        "What the service rules of filter must accept is left to the policy, or what they must "
+        "drop passes.",
+        "A rule of KUBE-FORWARD or KUBE-NODEPORTS is missing, or a drop stands in front.",
+        "With a policy ACCEPT nobody notices until the policy changes; restore the rule.",
+    ),
+    Code(
+        ENDLESS, "a walk through the rules does not end well",
+        "Chains jump in a circle, to a chain that is not there, or deeper than the kernel allows.",
+        "Rules that were joined by hand, or cut off.",
+        "The jumps are named; remove one.",
+    ),
+    Code(
+        SURPLUS_ADDRESS, "a virtual IP that no Service has",
+        "The node takes packets for an address of the IPVS device that is no frontend.",
+        "The Service is gone, its address was not taken off.",
+        "`ip address delete` it, or let the service proxy synchronise.",
+    ),
+    Code(
+        OUTSIDE_THE_MODEL, "decided by a rule outside the model",
+        "A match or target that svcc does not model can decide what becomes of the packet.",
+        "Matches on time, payload, owner or rate, sets whose contents were not given, and so on.",
+        "Give the sets (`ipset save`) beside the rules; else judge that rule by eye.",
+    ),
+    Code(
+        TOO_MANY_RULES, "too many rules to write out",
+        "The rules touch these packets in more ways than can be written out.",
+        "Chains that jump to the same long chains again and again.",
+        "Report it with the rules.",
+    ),
+    Code(
+        GAVE_UP, "the solver gave up",
+        "Z3 found neither a proof nor a packet in its time.",
+        "Thousands of backends with affinity, or rules that are hard to decide.",
+        "Report it with the rules.",
+    ),
+    Code(
+        UNCONFIRMED, "internal error: a packet that the simulator does not confirm",
+        "Solver and simulator disagree about a packet: one of the two models is wrong.",
+        "A fault of svcc.",
+        "Report it with the rules and the packet.",
+    ),
+)  # fmt: skip
+
+CODES = {code.number: code for code in _ALL}
