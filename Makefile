@@ -4,13 +4,13 @@
 PYTHON ?= python3
 VENV := .venv
 
-.PHONY: demo test setup check packages golden docs bench clean
+.PHONY: demo test setup check packages golden docs damages fuzz bench clean
 
 demo: setup
 	$(VENV)/bin/python examples/demo/run.py
 
 test: setup check
-	$(VENV)/bin/python -m pytest -n 2
+	$(VENV)/bin/python -m pytest -n 2 --dist worksteal
 
 check: setup
 	$(VENV)/bin/ruff check .
@@ -47,6 +47,14 @@ golden: setup
 
 docs: setup
 	$(VENV)/bin/python -m tests.house.docs --write
+
+# The table of docs/damages.md; as root each packet is sent through the kernel too.
+damages: setup
+	$(VENV)/bin/python -m tests.damages --write $$(test "$$(id -u)" -ne 0 || echo --kernel)
+
+# Random rules and packets, kernel against model: make fuzz SEED=7 PAIRS=50000
+fuzz: setup
+	$(VENV)/bin/python -m tests.fuzz --seed $(or $(SEED),1) --pairs $(or $(PAIRS),10000)
 
 bench: setup
 	$(VENV)/bin/python -m bench.run 1000x5 10000x5

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -21,6 +23,7 @@ from svcc.grammar.program import (
     Reject,
     Rule,
     Table,
+    Target,
     Verdict,
 )
 from svcc.grammar.ruleset import BUILT_IN_CHAINS
@@ -53,18 +56,25 @@ def parse(text: str, *, family: Family, source: str) -> Program:
     return _Parser(family, source).run(text)
 
 
+@dataclass(slots=True)
+class _KnownShape:
+    pattern: re.Pattern[str]
+    shape: RuleShape
+    followed_by: _KnownShape | None = None
+
+
 class _Parser:
     def __init__(self, family: Family, source: str) -> None:
         self._family = family
         self._program = Program(family, {}, source)
         self._problems: list[Problem] = []
-        self._shapes: dict[str, list[tuple[re.Pattern[str], RuleShape]]] = {}
+        self._shapes: dict[str, list[_KnownShape]] = {}
+        self._last: _KnownShape | None = None
         self._table: Table | None = None
 
     def run(self, text: str) -> Program:
         number = 0
-        for number, raw in enumerate(text.split("\n"), 1):
-            line = raw.rstrip("\r")
+        for number, line in enumerate(_lines(text), 1):
             if not line or line[0] == "#" or line.isspace():
                 continue
             try:
@@ -89,30 +99,22 @@ class _Parser:
         if "--comment -" in line:
             line = _DASHED_COMMENT.sub(r'\1"\2"', line)
         if line[0] in "-[":
-            key = _skeleton(line)
-            rule = None
-            for known, shape in self._shapes.get(key, ()):
-                found = known.fullmatch(line)
-                if found is not None:
-                    try:
-                        rule = shape.build(found.groups(), number)
-                    except LineError:
-                        # The slow way finds the column in this very line.
-                        break
-                    if rule is not None:
-                        break
+            rule = self._by_shape(line, number)
             if rule is not None:
                 self._add_rule(rule)
                 return
+        elif line[0] == ":" and (found := _USER_CHAIN.fullmatch(line)) is not None:
+            self._declare_user_chain(found, number)
+            return
         kind, words = _lark_words(line)
         if kind == "rule":
             shape = RuleShape(words, self._family)
             rule = shape.build(tuple(word.text for word in words), number)
             assert rule is not None
             self._add_rule(rule)
-            self._shapes.setdefault(_skeleton(line), []).append(
-                (pattern(words, shape.fixed), shape)
-            )
+            known = _KnownShape(pattern(words, shape.fixed), shape)
+            self._shapes.setdefault(_skeleton(line), []).append(known)
+            self._last = known
         elif kind == "table":
             self._open_table(words[1], number)
         elif kind == "declaration":
@@ -123,6 +125,35 @@ class _Parser:
             self._table = None
         else:
             self._chain_command(words, number)
+
+    def _by_shape(self, line: str, number: int) -> Rule | None:
+        """The rule, if the line has a known shape; None also where a value is wrong."""
+        # Rules come in groups alike: the shape that followed the last one is likely next.
+        likely = self._last and self._last.followed_by
+        if likely:
+            found = likely.pattern.fullmatch(line)
+            if found is not None:
+                try:
+                    rule = likely.shape.build(found.groups(), number)
+                except LineError:
+                    return None
+                if rule is not None:
+                    self._last = likely
+                    return rule
+        for known in self._shapes.get(_skeleton(line), ()):
+            found = known.pattern.fullmatch(line)
+            if found is not None:
+                try:
+                    rule = known.shape.build(found.groups(), number)
+                except LineError:
+                    # The slow way finds the column in this very line.
+                    return None
+                if rule is not None:
+                    if self._last:
+                        self._last.followed_by = known
+                    self._last = known
+                    return rule
+        return None
 
     def _open_table(self, name: Word, number: int) -> None:
         if self._table is not None:
@@ -160,6 +191,16 @@ class _Parser:
             declaration.counters = (int(packets), int(size))
         table.chains[name.text] = declaration
 
+    def _declare_user_chain(self, found: re.Match[str], number: int) -> None:
+        """The same as :meth:`_declare` for what nearly all declarations look like."""
+        table = self._open()
+        name = found[1]
+        if name in BUILT_IN_CHAINS[table.name]:
+            raise LineError(found.start(2) + 1, f"the built-in chain {name} needs a policy")
+        self._check_name(Word("NAME", name, 2))
+        counters = (int(found[3]), int(found[4])) if found[3] else (0, 0)
+        table.chains[name] = ChainDeclaration(name, None, counters, line=number)
+
     def _check_name(self, name: Word) -> None:
         if len(name.text.encode()) > MAX_CHAIN_NAME:
             raise LineError(
@@ -175,8 +216,12 @@ class _Parser:
         table.commands.append(command)
 
     def _add_rule(self, rule: Rule) -> None:
-        table = self._open()
-        target = rule.target
+        table = self._table or self._open()
+        if type(rule.target) in _OF_SOME_TABLES:
+            self._check_table(rule.target, table)
+        table.commands.append(rule)
+
+    def _check_table(self, target: Target | None, table: Table) -> None:
         if isinstance(target, NatTarget | Masquerade) and table.name != "nat":
             raise LineError(1, f"NAT targets are for table nat, not {table.name}")
         if isinstance(target, Reject) and table.name != "filter":
@@ -191,13 +236,28 @@ class _Parser:
             allowed = _TABLES_OF.get(target.name)
             if allowed is not None and table.name not in allowed:
                 raise LineError(1, f"{target.name} is not for table {table.name}")
-        table.commands.append(rule)
 
+
+def _lines(text: str) -> Iterator[str]:
+    """The lines one by one: a list of all would take as much memory as the text."""
+    start = 0
+    while start <= len(text):
+        end = text.find("\n", start)
+        end = len(text) if end < 0 else end
+        yield text[start:end].rstrip("\r")
+        start = end + 1
+
+
+_OF_SOME_TABLES = frozenset({NatTarget, Masquerade, Reject, Notrack, Verdict, MapMark, OtherTarget})
 
 _CHAIN_COMMANDS: dict[str, _ChainCommandName] = {
     "-N": "-N", "--new-chain": "-N", "-F": "-F", "--flush": "-F", "-X": "-X",
     "--delete-chain": "-X", "-Z": "-Z", "--zero": "-Z", "-P": "-P", "--policy": "-P",
 }  # fmt: skip
+
+_USER_CHAIN = re.compile(
+    r""":([^\s"'!-][^\s"']*)[ \t]+(-)(?:[ \t]+\[(\d{1,20}):(\d{1,20})\])?[ \t]*"""
+)
 
 _DASHED_COMMENT = re.compile(r"(--comment )(-\S*)")
 """iptables-save puts no quotes around a comment like -x, and getopt takes it."""

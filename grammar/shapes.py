@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache
+from itertools import accumulate
 from typing import Any
 
 from svcc.grammar import values
@@ -72,6 +73,7 @@ _HEADER = {
 }  # fmt: skip
 _NEGATABLE = {"source", "destination", "in", "out", "protocol", "fragment"}
 _PLAIN_VERDICTS = ("ACCEPT", "DROP", "RETURN")
+_BUILT_APART = {"protocol", "match", "jump", "goto"}
 _WITH_PORTS = {6, 17, 33, 132, 136}
 
 
@@ -105,6 +107,19 @@ class RuleShape:
         self._read_items(position)
         self._check()
         self._makers = [self._maker(match, make_match) for match in self._matches]
+        self._constants = None
+        if not any(match.options for match in self._matches):
+            self._constants = tuple([make(()) for make in self._makers])
+        self._protocol_match = None
+        if "protocol" in self._header and values.protocol(self._text("protocol")):
+            number = values.protocol(self._text("protocol"))
+            self._protocol_match = _protocol_match(number, self._header["protocol"][0])
+        self._rest = [
+            (name, *place) for name, place in self._header.items() if name not in _BUILT_APART
+        ]
+        self._jump = next(
+            ((k, self._header[k][1]) for k in ("jump", "goto") if k in self._header), None
+        )
         self._make_target = None
         if self._target is not None and self._target.name not in _PLAIN_VERDICTS:
             self._make_target = self._maker(self._target, make_target)
@@ -230,12 +245,16 @@ class RuleShape:
         used = tuple(index for _, _, indexes in options for index in indexes)
         name, family, column = extension.name, self._family, extension.column
 
-        @lru_cache(maxsize=1 << 12)
+        ends = list(accumulate(len(indexes) for _, _, indexes in options))
+        parts = [
+            (option, negated, end - len(indexes), end)
+            for (option, negated, indexes), end in zip(options, ends, strict=True)
+        ]
+
         def from_values(given: tuple[str, ...]) -> Any:
-            by_index = dict(zip(used, given, strict=True))
+            plain = tuple(map(values.unquote, given))
             read = {
-                option: Given(tuple(values.unquote(by_index[index]) for index in indexes), negated)
-                for option, negated, indexes in options
+                option: Given(plain[first:end], negated) for option, negated, first, end in parts
             }
             try:
                 return make(name, read, family)
@@ -248,8 +267,10 @@ class RuleShape:
             return lambda words: constant
         if len(used) == 1:
             only = used[0]
-            return lambda words: from_values((words[only],))
-        return lambda words: from_values(tuple([words[index] for index in used]))
+            of_one = lru_cache(maxsize=256)(lambda word: from_values((word,)))
+            return lambda words: of_one(words[only])
+        of_several = lru_cache(maxsize=256)(from_values)
+        return lambda words: of_several(tuple([words[index] for index in used]))
 
     def build(self, words: tuple[str, ...], line: int) -> Rule | None:
         """The rule of a line with these words; None if the line has another shape after all.
@@ -260,8 +281,8 @@ class RuleShape:
         family = self._family
         rule = Rule(words[self._chain], line=line)
         rule.command = _COMMANDS[self._command]
-        header = self._header
-        if header:
+        rule.protocol = self._protocol_match
+        if self._rest:
             try:
                 self._build_header(rule, words)
             except ValueError as error:
@@ -271,14 +292,14 @@ class RuleShape:
         if self._counters is not None:
             packets, size = words[0][1:-1].split(":")
             rule.counters = (int(packets), int(size))
-        rule.matches = tuple([make(words) for make in self._makers])
+        rule.matches = self._constants or tuple([make(words) for make in self._makers])
         if self._target is None:
-            for kind in ("jump", "goto"):
-                if kind in header:
-                    name = words[header[kind][1]]
-                    if kind == "jump" and name in TARGET_OPTIONS:
-                        return None
-                    rule.target = _chain_target(kind, name)
+            if self._jump is not None:
+                kind, index = self._jump
+                name = words[index]
+                if kind == "jump" and name in TARGET_OPTIONS:
+                    return None
+                rule.target = _chain_target(kind, name)
         elif self._make_target is None:
             rule.target = _verdict(self._target.name)
         else:
@@ -287,7 +308,7 @@ class RuleShape:
         return rule
 
     def _build_header(self, rule: Rule, words: tuple[str, ...]) -> None:
-        for name, (negated, index) in self._header.items():
+        for name, negated, index in self._rest:
             if name == "source" or name == "destination":
                 match = values.address_match(words[index], self._family, negated)
                 if match.mask or negated:
@@ -299,12 +320,11 @@ class RuleShape:
                 rule.in_interface = InterfaceMatch(values.interface(words[index]), negated)
             elif name == "out":
                 rule.out_interface = InterfaceMatch(values.interface(words[index]), negated)
-            elif name == "protocol":
-                number = values.protocol(words[index])
-                if number:
-                    rule.protocol = _protocol_match(number, negated)
-            elif name == "fragment":
+            else:
                 rule.fragment = not negated
+
+    def _text(self, name: str) -> str:
+        return self._words[self._header[name][1]].text
 
     def _column_of(self, words: tuple[str, ...], message: str) -> int:
         for _, index in self._header.values():

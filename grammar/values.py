@@ -199,6 +199,7 @@ def nat_destination(
 
 def unquote(text: str) -> str:
     """A quoted word without its quotes."""
-    if text.startswith('"'):
-        return re.sub(r"\\(.)", r"\1", text[1:-1], flags=re.DOTALL)
-    return text
+    if text[:1] != '"':
+        return text
+    inside = text[1:-1]
+    return re.sub(r"\\(.)", r"\1", inside, flags=re.DOTALL) if "\\" in inside else inside

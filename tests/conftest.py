@@ -22,3 +22,9 @@ def pytest_runtest_makereport(
         report.outcome = "failed"
         report.longrepr = f"{item.nodeid} was skipped, but CI must run it: {report.longrepr}"
     return report
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest test first, or all workers but one wait for it at the end."""
+    items.sort(key=lambda item: "tests/uml/" not in item.nodeid)

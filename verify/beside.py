@@ -12,19 +12,20 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from svcc.grammar.ruleset import RuleSet
+from svcc.verify.boxes import Box
 from svcc.verify.encode import Encoding
 from svcc.verify.expectation import Expectation
 from svcc.verify.matching import UndecidableError
 from svcc.verify.ownership import SERVICE_PREFIXES
 from svcc.verify.packet import Result, World
 from svcc.verify.properties import LETS_THROUGH
-from svcc.verify.prove import Prover, Undecided
+from svcc.verify.prove import Prover, Undecided, Violated
 from svcc.verify.regions import Regions
-from svcc.verify.replay import packet_of_values, unconfirmed
+from svcc.verify.replay import interface_of, packet_of_values, unconfirmed
 from svcc.verify.report import Counterexample, Finding, VerdictName
 from svcc.verify.schema import Hook, Numbering, Schema
 from svcc.verify.simulate import distribution
-from svcc.verify.slices import Box, without_foreign
+from svcc.verify.slices import without_foreign
 from svcc.verify.terms import conjunction, disjunction
 
 _TCP = 6
@@ -85,10 +86,11 @@ class Passage:
             ]
         )
 
-    def world(self) -> World:
-        """A world in which the packet passes the hook."""
+    def world(self, found: Violated) -> World:
+        """The world that the solver found, in which the packet passes the hook."""
         inside = self.hook == "INPUT"
-        return World(lambda address: inside, state=self.state)
+        out = interface_of(found, "oif1", "eth1")
+        return World(lambda address: inside, out_interface=out, state=self.state)
 
     def fulfilled_by(self, result: Result) -> bool:
         """Whether a simulated packet was treated so."""
@@ -132,7 +134,7 @@ def judge_passage(passage: Passage, rules: RuleSet, regions: Regions, prover: Pr
         )
     packet = packet_of_values(answer, family, False, passage.port)
     try:
-        outcomes = distribution(rules, packet, passage.world())
+        outcomes = distribution(rules, packet, passage.world(answer))
     except UndecidableError as undecidable:
         return finding("undecided", str(undecidable))
     wrong = [result for _, result in outcomes if not passage.fulfilled_by(result)]

@@ -8,9 +8,12 @@ solver reads text several times faster than Python builds terms.
 
 from __future__ import annotations
 
+from svcc.grammar.address import Family
 from svcc.verify.records import Condition
 from svcc.verify.schema import Hook, Schema, SchemaItem
 from svcc.verify.terms import Terms, conjunction, disjunction, negate
+
+_ENDS_HERE = frozenset({"dnat", "accept", "drop", "reject"})
 
 
 class Encoding(Terms):
@@ -28,13 +31,21 @@ class Encoding(Terms):
         self.dnat_recorded: list[dict[int, str]] = []
         self.persistence: dict[int, int | None] = {}
         """Seconds that IPVS remembers a client's real server, by the place in ``dnat``."""
+        self.lingering: set[int] = set()
+        """Lists in which a rule records clients that go on to other rules."""
         self.unknown_met: list[str] = []
+        self.clients: list[str] = []
+        """Variables for the backend that a client is bound to."""
+        self.excused: list[str] = []
+        """Terms that say that a rule that is not the service proxy's ended the packet."""
         self.fell_through: list[str] = []
         self.dropped: list[str] = []
         self.rejected: list[str] = []
         self._accepted: list[str] = []
         self._balanced: list[tuple[str, int, int | None, int | None]] = []
         self._outer: set[int] = set()
+        self._rewrites: list[tuple[str, str | int, str | int]] = []
+        """(fires, address, port) of every rule that rewrites the source."""
 
     def run(self) -> None:
         """Write everything down."""
@@ -70,16 +81,29 @@ class Encoding(Terms):
     def _from_node(self, alive: str) -> str:
         """The way of a packet of the node's own behind the nat hook."""
         schema = self.schema
-        self._out_interface = "oif1"
+        output = tuple(hook for hook in schema.onward if hook.chain == "OUTPUT")
+        last = tuple(hook for hook in schema.onward if hook.chain != "OUTPUT")
         alive = self._balance(alive)
-        if schema.resent and self._sent_on != "false":
-            stays = self._define("Bool", f"(and {alive} (not {self._sent_on}))")
+        served = "false"
+        if self._sent_on != "false":
             served = self._define("Bool", f"(and {alive} {self._sent_on})")
-            alive = disjunction([stays, self._hooks(served, schema.resent)])
-        alive = self._hooks(alive, schema.onward)
+            alive = self._define("Bool", f"(and {alive} (not {self._sent_on}))")
+        # Without another destination there is no other route.
+        self._assert(f"(=> (= dst {self._destination}) (= oif0 oif1))")
+        # All hooks of OUTPUT see the interface that was chosen before the first (nf_hook_slow);
+        # what IPVS sends on enters them anew.
+        self._routed_local = "local"
+        alive = self._hooks(alive, output)
+        self._routed_local, self._out_interface = None, "oif1"
+        if served != "false":
+            served = self._hooks(served, schema.resent)
+            alive = disjunction([alive, self._hooks(served, output)])
+        alive = self._hooks(alive, last)
         inside = self._define("Bool", f"(and {alive} {self._local})")
         outside = f"(and {alive} (not {self._local}))"
         self._in_interface, self._out_interface = "lo", "none"
+        self._looped = True
+        self._rewrite_source()
         inside = self._hooks(inside, schema.inward)
         return self._define("Bool", f"(or {inside} {outside})")
 
@@ -153,11 +177,11 @@ class Encoding(Terms):
 
     def condition(self, parts: tuple[Condition, ...]) -> str:
         """A conjunction of conditions of an expectation's case, on the packet as it came."""
-        saved = (self._destination, self._in_interface)
-        self._destination = "dst"
+        saved = (self._destination, self._in_interface, self._source)
+        self._destination, self._source = "dst", "src"
         self._in_interface = "none" if self.schema.from_node else "iif"
         text = conjunction([self._one(part) for part in parts])
-        self._destination, self._in_interface = saved
+        self._destination, self._in_interface, self._source = saved
         return text
 
     # -- the packet and the world ------------------------------------------------------
@@ -225,6 +249,48 @@ class Encoding(Terms):
             same.append(f"(= dport {self.port(port)})")
         return conjunction([fires, negate(conjunction(same), True)])
 
+    def _rewrite_source(self) -> None:
+        """Name the packet's source as it is when it comes in on loopback."""
+        source, port, local, any_port = "src", "sport", self._source_local, ""
+        for fires, address, new_port in self._rewrites:
+            if isinstance(address, int):
+                new, at = self.address(address), f"own_at_{address}"
+                if not any(address & mask == n for n, mask in self.schema.node_networks):
+                    if at not in self.declared:
+                        self._declare(at, "Bool")
+                    local = f"(ite {fires} {at} {local})"
+            else:
+                new = f"{address}_source"
+                if new not in self.declared:
+                    self._declare(new, f"(_ BitVec {self.width})")
+                    if address == "own":
+                        loopback = self.schema.node_networks[0]
+                        self._assert(f"(=> {self._masked(new, *loopback)} {self._loops()})")
+            source = f"(ite {fires} {new} {source})"
+            if isinstance(new_port, int):
+                port = f"(ite {fires} (_ bv{new_port} 16) {port})"
+            elif new_port == "any":
+                any_port = "any_port"
+                port = f"(ite {fires} {any_port} {port})"
+        if source == "src":
+            return
+        if any_port:
+            self._declare(any_port, "(_ BitVec 16)")
+            self._assert(f"(not (= {any_port} sport))")
+        self._source = self._define(f"(_ BitVec {self.width})", source)
+        self._source_port = self._define("(_ BitVec 16)", port)
+        self._source_local = self._define("Bool", local)
+        self._moved = self._define("Bool", f"(not (= {self._source} src))")
+        same_port = f"(= {self._source_port} sport)"
+        self._new_source = self._define("Bool", f"(not (and (not {self._moved}) {same_port}))")
+
+    def _loops(self) -> str:
+        """MASQUERADE may choose loopback: IPv4 never does (inet_select_addr), IPv6 on the way to
+        ::1 (RFC 6724, rule 1)."""
+        if self.schema.family is Family.IPV4:
+            return "false"
+        return self._masked(self._destination, *self.schema.node_networks[0])
+
     # -- chains ------------------------------------------------------------------------
 
     def _hooks(self, alive: str, hooks: tuple[Hook, ...]) -> str:
@@ -250,34 +316,42 @@ class Encoding(Terms):
         back: list[str] = []
         outer, self._outer = self._outer, set(self.recorded)
         for item in items:
-            fires, here = self._fire(item, here)
+            fires, rest = self._fire(item, here)
             kind = item.action[0]
             if kind == "jump":
                 back_here = self._chain(item.body, fires)
-                here = disjunction([here, back_here])
-            elif kind == "goto":
-                back.append(self._chain(item.body, fires))
-            elif kind == "return":
-                back.append(fires)
+                if back_here != fires:
+                    here = disjunction([self._define("Bool", rest), back_here])
             elif kind in ("mark", "nothing", "notrack"):
-                here = disjunction([here, fires])
                 if kind == "mark":
                     self._set_mark(fires, item.action[1], item.action[2])
-                elif kind == "notrack":
+                elif kind == "notrack" and not self._looped:
+                    # xt_CT.c: what has a connection keeps it.
                     self._untracked = disjunction([self._untracked, fires])
             else:
-                self._final(kind, fires, item)
+                here = self._define("Bool", rest)
+                if kind == "goto":
+                    back.append(self._chain(item.body, fires))
+                elif kind == "return":
+                    back.append(fires)
+                else:
+                    self._final(kind, fires, item)
             if here == "false":
                 break
         self._outer = outer
         return disjunction([here, *back])
 
     def _fire(self, item: SchemaItem, here: str) -> tuple[str, str]:
+        """The terms that the packet is here and the rule fires, or that it does not."""
         conditions: list[str] = []
         reached = here
-        for condition in item.conditions:
+        for place, condition in enumerate(item.conditions):
             if condition[0] == "recent":
                 term = self._recent(condition, conjunction([reached, *conditions]))
+                if condition[1] != "rcheck" and not (
+                    place == len(item.conditions) - 1 and item.action[0] in _ENDS_HERE
+                ):
+                    self.lingering.add(condition[2])
             else:
                 term = self._one(condition)
             conditions.append(term)
@@ -286,8 +360,8 @@ class Encoding(Terms):
         condition_term = conjunction(conditions)
         if condition_term == "true":
             return here, "false"
-        fires = self._define("Bool", f"(and {here} {condition_term})")
-        return fires, self._define("Bool", f"(and {here} (not {condition_term}))")
+        fires = self._define("Bool", conjunction([here, condition_term]))
+        return fires, conjunction([here, negate(condition_term, True)])
 
     def _meet_unknown(self, item: SchemaItem, terms: list[str], reached: str) -> None:
         known = [t for t, c in zip(terms, item.conditions, strict=True) if c[0] != "unknown"]
@@ -300,8 +374,11 @@ class Encoding(Terms):
             self.dropped.append(fires)
         elif kind == "reject":
             self.rejected.append(fires)
+        elif kind == "excused":
+            self.excused.append(fires)
         elif kind == "masquerade":
             self._masquerades.append(fires)
+            self._rewrites.append((fires, *item.action[1:]))
             self._accepted.append(fires)
         elif kind == "dnat":
             _, host, port = item.action
@@ -323,7 +400,3 @@ class Encoding(Terms):
                 self._balanced.append((chosen, host, port, timeout))
         else:
             self.unknown_met.append(fires)
-
-    def _set_mark(self, fires: str, value: int, mask: int) -> None:
-        changed = f"(bvxor (bvand {self.mark} (_ bv{~mask & 0xFFFFFFFF} 32)) (_ bv{value} 32))"
-        self.mark = self._define("(_ BitVec 32)", f"(ite {fires} {changed} {self.mark})")

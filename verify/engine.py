@@ -10,7 +10,9 @@ from svcc.compiler.objects import Objects
 from svcc.compiler.settings import NodeSettings
 from svcc.grammar.address import Address, Family
 from svcc.grammar.ruleset import RuleSet
+from svcc.verify.affinity import SharedLists
 from svcc.verify.beside import judge_passage, passages
+from svcc.verify.cut import Cut, Cutter
 from svcc.verify.ends import check_ends
 from svcc.verify.expectation import expect
 from svcc.verify.judge import Failure
@@ -20,7 +22,7 @@ from svcc.verify.packet import Packet, Step
 from svcc.verify.properties import CAPTURES, ENDS
 from svcc.verify.prove import Answer, Prover, Undecided, Violated
 from svcc.verify.records import index_rules
-from svcc.verify.regions import Cut, Region, Regions
+from svcc.verify.regions import Region, Regions
 from svcc.verify.replay import failures, packet_of, unconfirmed, world_of
 from svcc.verify.report import Counterexample, Finding, Report
 from svcc.verify.schema import Schema
@@ -105,6 +107,11 @@ def _verify_family(
             known = verdicts.get(key)
             if known is None or _RANK[finding.verdict] > _RANK[known.verdict]:
                 verdicts[key] = finding
+    for finding in judge.shared_lists.findings(rules, regions):
+        key = (finding.property, finding.frontend)
+        known = verdicts.get(key)
+        if known is None or _RANK[finding.verdict] > _RANK[known.verdict]:
+            verdicts[key] = finding
     report.findings.extend(verdicts.values())
 
 
@@ -131,15 +138,17 @@ class _RegionJudge:
         self, regions: Regions, rules: RuleSet, prover: Prover, mark: int, family: Family
     ) -> None:
         self._regions = regions
+        self._cutter = Cutter(regions)
         self._rules = rules
         self._prover = prover
         self._mark = mark
         self._family = family
+        self.shared_lists = SharedLists()
 
     def findings(self, region: Region) -> list[Finding]:
         """One finding per property that the region has a say in."""
         try:
-            cut = self._regions.cut(region)
+            cut = self._cutter.cut(region)
         except SliceTooLargeError:
             return [
                 Finding(
@@ -152,6 +161,7 @@ class _RegionJudge:
                 )
                 for name in region.properties
             ]
+        self.shared_lists.note(region, cut)
         schema, numbering = cut.schema, cut.numbering
         answers = self._prover.region(schema, numbering)
         extra: list[str] = []
@@ -161,9 +171,11 @@ class _RegionJudge:
                 answers = dict.fromkeys(answers, Undecided("solver"))
                 break
             answers = self._prover.region(schema, numbering, extra)
-        wanted = region.properties
+        wanted, frontend = region.properties, region.name
         return [
-            self._finding(region, cut, name, answer)
+            Finding(name, frontend, self._family, "proved")
+            if answer is None
+            else self._finding(region, cut, name, answer)
             for name, answer in answers.items()
             if answer is not None or name in wanted
         ]
@@ -197,10 +209,10 @@ class _RegionJudge:
                 return f"(assert (not (and local {' '.join(ports)})))"
         return None
 
-    def _finding(self, region: Region, cut: Cut, name: str, answer: Answer) -> Finding:
+    def _finding(
+        self, region: Region, cut: Cut, name: str, answer: Violated | Undecided
+    ) -> Finding:
         frontend, family = region.name, self._family
-        if answer is None:
-            return Finding(name, frontend, family, "proved")
         if isinstance(answer, Undecided):
             reason = "the solver gave up"
             if answer.reason == "unknown rule":

@@ -56,12 +56,17 @@ class Passage:
     destination_port: int
     mark: int
     in_interface: str
+    source: int | None
+    """None: what a rule has rewritten it to is not known."""
+    source_port: int | None
     out_interface: str = ""
     translated: bool = False
     balanced: bool = False
     masqueraded: bool = False
     sent_out: bool = False
     untracked: bool = False
+    looped: bool = False
+    """It comes in again on loopback, with the connection that it left with."""
     recorded: set[str] = field(default_factory=set)
     sets: Sets | None = None
     trace: list[Step] = field(default_factory=list)
@@ -76,11 +81,12 @@ def matches(state: Passage, table: str, rule: Rule) -> bool:
     """
     packet = state.packet
     if not (
-        _address(rule.source, packet.source)
-        and _address(rule.destination, state.destination)
+        _address(rule.destination, state.destination)
         and _interface(rule.in_interface, state.in_interface)
         and _interface(rule.out_interface, state.out_interface)
     ):
+        return False
+    if rule.source is not None and not _address(rule.source, _source(state, table, rule)):
         return False
     protocol = rule.protocol
     if protocol is not None and protocol.number:
@@ -101,6 +107,18 @@ def matches(state: Passage, table: str, rule: Rule) -> bool:
     return True
 
 
+def _source(state: Passage, table: str, rule: Rule) -> int:
+    if state.source is None:
+        raise UndecidableError(table, rule, "the source that another rule rewrote")
+    return state.source
+
+
+def _source_port(state: Passage, table: str, rule: Rule) -> int:
+    if state.source_port is None:
+        raise UndecidableError(table, rule, "the source port that another rule rewrote")
+    return state.source_port
+
+
 def _address(match: AddressMatch | None, address: int) -> bool:
     if match is None:
         return True
@@ -119,13 +137,20 @@ def _ports(match: PortRange | None, port: int) -> bool:
     return match is None or (match.first <= port <= match.last) != match.negated
 
 
-def _conntrack_states(state: Passage) -> set[str]:
-    if state.untracked:
-        return {"UNTRACKED"}
+def _has_connection(state: Passage, table: str) -> bool:
+    """Raw comes before connection tracking (include/uapi/linux/netfilter_ipv4.h)."""
+    return not state.untracked and (table != "raw" or state.looped)
+
+
+def _conntrack_states(state: Passage, table: str) -> set[str]:
+    if not _has_connection(state, table):
+        return {"UNTRACKED" if state.untracked else "INVALID"}
     states = {state.world.state}
     if state.translated:
         states.add("DNAT")
-    if state.masqueraded:
+    packet = state.packet
+    if (state.source, state.source_port) != (packet.source, packet.source_port):
+        # nf_nat_core.c, nf_nat_setup_info: only where the reply's addresses change.
         states.add("SNAT")
     return states
 
@@ -141,23 +166,24 @@ def _match(state: Passage, table: str, rule: Rule, match: Match) -> bool:
             flags = match.tcp_flags
             if (TCP_SYN & flags.mask == flags.compare) == flags.negated:
                 return False
-        return _ports(match.source_ports, packet.source_port) and _ports(
-            match.destination_ports, state.destination_port
-        )
+        if not _ports(match.destination_ports, state.destination_port):
+            return False
+        ports = match.source_ports
+        return ports is None or _ports(ports, _source_port(state, table, rule))
     if isinstance(match, MultiportMatch):
-        candidates = {
-            "sports": (packet.source_port,),
-            "dports": (state.destination_port,),
-            "ports": (packet.source_port, state.destination_port),
-        }[match.which]
+        candidates: list[int] = []
+        if match.which != "dports":
+            candidates.append(_source_port(state, table, rule))
+        if match.which != "sports":
+            candidates.append(state.destination_port)
         hit = any(r.first <= port <= r.last for r in match.ranges for port in candidates)
         return hit != match.negated
     if isinstance(match, MarkMatch):
         return (state.mark & match.mask == match.value) != match.negated
     if isinstance(match, StateMatch):
-        return bool(match.states & _conntrack_states(state)) != match.negated
+        return bool(match.states & _conntrack_states(state, table)) != match.negated
     if isinstance(match, ConntrackMatch):
-        return _conntrack(state, match)
+        return _conntrack(state, table, match)
     if isinstance(match, AddrtypeMatch):
         return _addrtype(state, table, rule, match)
     if isinstance(match, SetMatch):
@@ -175,7 +201,7 @@ def _match(state: Passage, table: str, rule: Rule, match: Match) -> bool:
             raise UndecidableError(table, rule, "a BPF program")
         if isinstance(condition, bool):
             return condition
-        return condition.holds(packet.family, packet.source, state.destination)
+        return condition.holds(packet.family, _source(state, table, rule), state.destination)
     raise UndecidableError(table, rule, f"match {getattr(match, 'name', type(match).__name__)}")
 
 
@@ -190,28 +216,29 @@ def entry_of(
     known = None if state.sets is None else state.sets.get(name)
     if known is None:
         raise UndecidableError(table, rule, f"set {name}, which was not given")
-    packet = state.packet
+    asked = set(zip(known.kind.partition(":")[2].split(","), flags, strict=False))
+    port = _source_port(state, table, rule) if ("port", "src") in asked else 0
     try:
         return find_entry(
             known,
             flags,
-            packet.protocol,
-            (packet.source, packet.source_port),
+            state.packet.protocol,
+            (_source(state, table, rule) if "src" in flags else 0, port),
             (state.destination, state.destination_port),
         )
     except ValueError as error:
         raise UndecidableError(table, rule, str(error)) from None
 
 
-def _conntrack(state: Passage, match: ConntrackMatch) -> bool:
+def _conntrack(state: Passage, table: str, match: ConntrackMatch) -> bool:
     packet = state.packet
     if match.states is not None:
-        hit = bool(match.states & _conntrack_states(state))
+        hit = bool(match.states & _conntrack_states(state, table))
         if hit == match.states_negated:
             return False
-    if state.untracked:
-        # xt_conntrack.c: without a connection only the state part can match.
-        return match == ConntrackMatch(match.states, match.states_negated)
+    if not _has_connection(state, table):
+        # xt_conntrack.c, conntrack_mt: without a connection the state part alone decides.
+        return match.states is not None
     return (
         _address(match.original_source, packet.source)
         and _address(match.original_destination, packet.destination)
@@ -223,12 +250,13 @@ def _conntrack(state: Passage, match: ConntrackMatch) -> bool:
 def _addrtype(state: Passage, table: str, rule: Rule, match: AddrtypeMatch) -> bool:
     if match.limit_interface is not None:
         raise UndecidableError(table, rule, "addrtype --limit-iface")
-    for kind, negated, address in (
-        (match.source_type, match.source_negated, state.packet.source),
+    for kind, negated, given in (
+        (match.source_type, match.source_negated, None),
         (match.destination_type, match.destination_negated, state.destination),
     ):
         if kind is None:
             continue
+        address = _source(state, table, rule) if given is None else given
         types = set(kind.split(","))
         if address_is_multicast(state.packet.family, address):
             hit = "MULTICAST" in types
@@ -257,6 +285,8 @@ def _recent(state: Passage, table: str, rule: Rule, match: RecentMatch) -> bool:
         or match.mask not in (None, prefix_mask(state.packet.family, state.packet.family.bits))
     ):
         raise UndecidableError(table, rule, "recent with --hitcount, --rttl, --rdest or --mask")
+    if state.source != state.packet.source:
+        raise UndecidableError(table, rule, "recent behind a rewritten source")
     if match.operation == "set":
         state.recorded.add(match.name)
         return not match.negated

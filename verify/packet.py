@@ -56,8 +56,19 @@ class World:
     is_local: Callable[[int], bool]
     recent: Mapping[str, int] = field(default_factory=dict)
     out_interface: str = "eth0"
+    ways: Callable[[int], str] | None = None
+    """The interface towards an address that is not the node's; None: ``out_interface``."""
+    own_address: Callable[[str, int], int] | None = None
+    """What MASQUERADE writes on an interface towards an address; None: nobody looks at it, and
+    the packet keeps its source."""
     state: str = "NEW"
     """The packet's conntrack state; nat looks only at NEW ones."""
+
+    def way_out(self, address: int) -> str:
+        """The interface on which a packet to ``address`` is sent."""
+        if self.is_local(address):
+            return "lo"
+        return self.out_interface if self.ways is None else self.ways(address)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,3 +102,7 @@ class Result:
     mark: int
     recorded: frozenset[str]
     trace: tuple[Step, ...]
+    source: int | None = None
+    """After SNAT or MASQUERADE; None: not known."""
+    source_port: int | None = None
+    """As ``source``."""

@@ -27,6 +27,8 @@ def preferences(encoding: Encoding) -> Iterator[list[str]]:
         if name.startswith(("backend_local", "recent")):
             yield [negate(name, True)]
     width = encoding.width
+    if "own_source" in encoding.declared:
+        yield [f"(= own_source (_ bv{value} {width}))" for value in _own_addresses(schema)]
     yield [f"(= src (_ bv{value} {width}))" for value in _sources(schema)]
     if not schema.fixed_destination:
         wanted = [*_own_addresses(schema), DOCUMENTATION_SOURCE[schema.family] + 1]

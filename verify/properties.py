@@ -33,6 +33,10 @@ SENTENCES = {
 }
 
 
+BACKENDS_AT_ONCE = 200
+"""Hairpins of a Service with very many backends are asked about in parts: it is much faster."""
+
+
 def reaches_exactly(encoding: Encoding, schema: Schema) -> list[str]:
     """A packet to be served goes elsewhere, is lost, refused or left alone."""
     terms = []
@@ -48,11 +52,16 @@ def masquerades_exactly(encoding: Encoding, schema: Schema) -> list[str]:
     """A packet that is served has its source rewritten when it must not, or the reverse."""
     terms = []
     for condition, serve in _only_serve(encoding, schema):
+        by_duty: dict[str, list[str]] = {}
+        for fires, must in _served(encoding, serve):
+            by_duty.setdefault(must, []).append(fires)
         wrong = [
-            conjunction([fires, f"(not (= {encoding.masqueraded} {must}))"])
-            for fires, must in _served(encoding, serve)
+            conjunction([disjunction(fires), _differ(encoding.masqueraded, must)])
+            for must, fires in by_duty.items()
         ]
-        terms.append(conjunction([condition, encoding.passed, disjunction(wrong)]))
+        for start in range(0, len(wrong), BACKENDS_AT_ONCE):
+            some = disjunction(wrong[start : start + BACKENDS_AT_ONCE])
+            terms.append(conjunction([condition, encoding.passed, some]))
     return terms
 
 
@@ -105,45 +114,73 @@ def never_reached(encoding: SharesEncoding, schema: Schema) -> list[str]:
     return terms
 
 
-def returns(encoding: Encoding, schema: Schema) -> list[str]:
-    """With affinity, a client is not remembered, or comes to another backend next time."""
+def remembers(encoding: Encoding, schema: Schema) -> list[str]:
+    """With affinity, a client that is served is not remembered, or not as this backend's."""
     terms = []
-    lines: list[str] = []
     for condition, serve in _only_serve(encoding, schema):
         timeout = serve[3]
         if timeout is None:
             continue
-        lists: dict[int, set[int]] = {}
         for index, (fires, host, port) in enumerate(encoding.dnat):
             if (host, port) not in serve[1]:
                 continue
-            number = serve[1].index((host, port))
             if index in encoding.persistence:
                 if encoding.persistence[index] != timeout:
                     terms.append(conjunction([condition, fires]))
                 continue
-            lists.setdefault(number, set()).update(encoding.dnat_lists[index])
+            own = encoding.dnat_lists[index]
             recorded = encoding.dnat_recorded[index]
-            forgotten = [_not(recorded[item]) for item in encoding.dnat_lists[index]]
-            if forgotten:
-                terms.append(conjunction([condition, fires, disjunction(forgotten)]))
-            else:
-                terms.append(conjunction([condition, fires]))
-        client = f"client{len(lines)}"
-        lines.append(client)
-        encoding.lines.append(f"(declare-const {client} Int)")
+            # Recorded on the way, though another backend was chosen in the end.
+            others = encoding.lingering.difference(own)
+            astray = [recorded[item] for item in sorted(others) if item in recorded]
+            if astray:
+                terms.append(conjunction([condition, fires, disjunction(astray)]))
+            forgotten = [_not(recorded[item]) for item in own]
+            some = [disjunction(forgotten)] if forgotten else []
+            terms.append(conjunction([condition, fires, *some]))
+    return terms
+
+
+def returns(encoding: Encoding, schema: Schema) -> list[str]:
+    """With affinity, a client that is remembered comes to another backend."""
+    terms = []
+    for condition, serve in _only_serve(encoding, schema):
+        timeout = serve[3]
+        if timeout is None:
+            continue
+        backends = set(serve[1])
+        # Clients that were sent to one backend and stand in the same lists are one.
+        clients: dict[tuple[tuple[int, int | None], frozenset[int]], int] = {}
+        there: dict[tuple[int, int | None], list[str]] = {}
+        for index, (fires, host, port) in enumerate(encoding.dnat):
+            there.setdefault((host, port), []).append(fires)
+            if (host, port) in backends and index not in encoding.persistence:
+                own = frozenset(encoding.dnat_lists[index])
+                clients.setdefault(((host, port), own), len(clients))
+        client = f"client{len(encoding.clients)}"
+        encoding.clients.append(client)
+        # Bits, not an integer: whoever it is, what the others' lists hold follows at once.
+        bits = len(clients).bit_length() or 1
+        encoding.lines.append(f"(declare-const {client} (_ BitVec {bits}))")
+        bound = [f"(= {client} (_ bv{number} {bits}))" for number in range(len(clients))]
+        members: dict[int, list[str]] = {}
+        for (_, own), number in clients.items():
+            for item in own:
+                members.setdefault(item, []).append(bound[number])
         stands = []
         for (item, seconds), name in encoding.recent.items():
-            holders = [f"(= {client} {b})" for b, of_backend in lists.items() if item in of_backend]
             long_enough = seconds is None or seconds >= timeout
-            stands.append(f"(= {name} {disjunction(holders) if long_enough else 'false'})")
-        strays = []
-        remembered = disjunction([encoding.dnat[index][0] for index in encoding.persistence])
-        for number, backend in enumerate(serve[1]):
-            there = [f for f, host, port in encoding.dnat if (host, port) == backend]
-            there.append(remembered)
-            strays.append(conjunction([f"(= {client} {number})", _not(disjunction(there))]))
-        terms.append(conjunction([condition, *stands, disjunction(strays)]))
+            holders = disjunction(members.get(item, []))
+            stands.append(f"(= {name} {holders if long_enough else 'false'})")
+        known = encoding.define("Bool", conjunction([condition, *stands]))
+        remembered = [encoding.dnat[index][0] for index in encoding.persistence]
+        strays = [
+            conjunction([bound[number], _not(disjunction([*there[backend], *remembered]))])
+            for (backend, _), number in clients.items()
+        ]
+        for start in range(0, len(strays), BACKENDS_AT_ONCE):
+            some = disjunction(strays[start : start + BACKENDS_AT_ONCE])
+            terms.append(conjunction([known, some]))
     return terms
 
 
@@ -173,12 +210,17 @@ def _meets(encoding: Encoding, outcome: tuple[Any, ...]) -> str:
         ]
         return conjunction([encoding.passed, disjunction(right)])
     mark = encoding.schema.mark
+    unchanged = [
+        f"(= {encoding.mark_bit(bit)} {encoding.first_mark_bit(bit)})"
+        for bit in range(32)
+        if mark >> bit & 1 and encoding.mark_bit(bit) != encoding.first_mark_bit(bit)
+    ]
     return conjunction(
         [
             encoding.passed,
-            _not(disjunction([fires for fires, _, _ in encoding.dnat])),
+            _not(encoding.sent_elsewhere),
             _not(encoding.masqueraded),
-            f"(= (bvand (bvxor {encoding.mark} mark0) (_ bv{mark} 32)) (_ bv0 32))",
+            *unchanged,
         ]
     )
 
@@ -230,6 +272,12 @@ def _not(term: str) -> str:
     if term in ("true", "false"):
         return "false" if term == "true" else "true"
     return f"(not {term})"
+
+
+def _differ(left: str, right: str) -> str:
+    if right in ("true", "false"):
+        return left if right == "false" else _not(left)
+    return f"(not (= {left} {right}))"
 
 
 def _real(value: Fraction) -> str:

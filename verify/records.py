@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from svcc.grammar.address import Family, prefix_mask
@@ -76,12 +77,9 @@ def exact_port(record: Record) -> int | None:
 
 
 @dataclass(slots=True)
-class IndexedChain:
-    """A chain's records, and which of them can match a given destination address or port."""
+class ChainIndex:
+    """Which rules of a chain can match a given destination address or port."""
 
-    name: str
-    policy: str | None
-    records: list[Record]
     by_destination: dict[int, dict[int, list[int]]] = field(default_factory=dict)
     """mask → masked address → positions of rules with that positive ``-d``."""
     any_destination: list[int] = field(default_factory=list)
@@ -89,20 +87,37 @@ class IndexedChain:
     """port → positions of rules without ``-d`` … and with exactly that ``--dport``."""
     any_port: list[int] = field(default_factory=list)
 
-    def index(self) -> None:
-        """Fill the indexes from the records."""
-        for position, record in enumerate(self.records):
-            destination = next((c for c in record.conditions if c[0] == "dst" and not c[3]), None)
-            if destination is None:
-                self.any_destination.append(position)
-            else:
-                masked = self.by_destination.setdefault(destination[2], {})
-                masked.setdefault(destination[1], []).append(position)
-            port = exact_port(record)
-            if port is None:
-                self.any_port.append(position)
-            else:
-                self.by_port.setdefault(port, []).append(position)
+
+@dataclass(slots=True)
+class IndexedChain:
+    """A chain's records. ``index`` is None where there are few."""
+
+    name: str
+    policy: str | None
+    records: list[Record]
+    index: ChainIndex | None = None
+
+
+FEW_RECORDS = 8
+
+
+def _index(records: list[Record]) -> ChainIndex | None:
+    if len(records) <= FEW_RECORDS:
+        return None
+    index = ChainIndex()
+    for position, record in enumerate(records):
+        destination = next((c for c in record.conditions if c[0] == "dst" and not c[3]), None)
+        if destination is None:
+            index.any_destination.append(position)
+        else:
+            masked = index.by_destination.setdefault(destination[2], {})
+            masked.setdefault(destination[1], []).append(position)
+        port = exact_port(record)
+        if port is None:
+            index.any_port.append(position)
+        else:
+            index.by_port.setdefault(port, []).append(position)
+    return index
 
 
 @dataclass(slots=True)
@@ -125,9 +140,8 @@ def index_rules(rules: RuleSet) -> IndexedRules:
         indexed: dict[str, IndexedChain] = {}
         for name, chain in chains.items():
             records = [translate(rule, table, rules.family) for rule in chain.rules]
-            tracks_all &= all(record.action != ("notrack",) for record in records)
-            indexed[name] = IndexedChain(name, chain.policy, records)
-            indexed[name].index()
+            tracks_all &= all(record.action is not _NOTRACK for record in records)
+            indexed[name] = IndexedChain(name, chain.policy, records, _index(records))
         tables[table] = indexed
     return IndexedRules(rules.family, tables, tracks_all, index_sets(rules), index_virtual(rules))
 
@@ -144,27 +158,35 @@ def translate(rule: Rule, table: str, family: Family) -> Record:
     if rule.out_interface is not None:
         conditions.append(("oif", rule.out_interface.name, rule.out_interface.negated))
     if rule.protocol is not None and rule.protocol.number:
-        conditions.append(("proto", rule.protocol.number, rule.protocol.negated))
+        conditions.append(_protocol(rule.protocol.number, rule.protocol.negated))
     if rule.fragment:
         conditions.append(NEVER)
     for match in rule.matches:
-        _translate_match(match, family, conditions)
+        if table == "raw" and isinstance(match, ConntrackMatch | StateMatch):
+            conditions.append(_before_tracking(match))
+        elif type(match) is not Comment:
+            _translate_match(match, family, conditions)
     return Record(rule, table, tuple(conditions), _action(rule.target))
+
+
+# Equal conditions are one tuple where there are few of them: rules come in tens of thousands.
+@lru_cache(maxsize=512)
+def _protocol(number: int, negated: bool) -> Condition:
+    return ("proto", number, negated)
+
+
+@lru_cache(maxsize=4096)
+def _port_range(kind: str, ports: PortRange) -> Condition:
+    return (kind, ports.first, ports.last, ports.negated)
 
 
 def _address(kind: str, match: AddressMatch) -> Condition:
     return (kind, match.address & match.mask, match.mask, match.negated)
 
 
-def _port_range(kind: str, ports: PortRange) -> Condition:
-    return (kind, ports.first, ports.last, ports.negated)
-
-
 def _translate_match(match: Match, family: Family, into: list[Condition]) -> None:
-    if isinstance(match, Comment):
-        return
     if isinstance(match, TransportMatch):
-        protocol = ("proto", TRANSPORT_NUMBER[match.protocol], False)
+        protocol = _protocol(TRANSPORT_NUMBER[match.protocol], False)
         if protocol not in into:
             into.append(protocol)
         if match.source_ports is not None:
@@ -227,17 +249,37 @@ def _translate_match(match: Match, family: Family, into: list[Condition]) -> Non
 def _translate_conntrack(match: ConntrackMatch, into: list[Condition]) -> None:
     if match.states is not None:
         into.append(("state", tuple(sorted(match.states)), match.states_negated))
-    details = len(into)
+    details = _details(match)
+    untracked: Condition = ("state", ("UNTRACKED",), False)
+    if match.states is None:
+        into += [*details, ("state", ("UNTRACKED",), True)]
+    elif ("UNTRACKED" in match.states) != match.states_negated:
+        # xt_conntrack.c, conntrack_mt: without a connection the state part alone decides.
+        into += [("any", (detail, untracked), False) for detail in details]
+    else:
+        into += details
+
+
+def _details(match: ConntrackMatch) -> list[Condition]:
+    found: list[Condition] = []
     if match.original_source is not None:
-        into.append(_address("src", match.original_source))
+        found.append(_address("osrc", match.original_source))
     if match.original_destination is not None:
-        into.append(_address("odst", match.original_destination))
+        found.append(_address("odst", match.original_destination))
     if match.original_destination_ports is not None:
-        into.append(_port_range("odport", match.original_destination_ports))
+        found.append(_port_range("odport", match.original_destination_ports))
     if match.direction == "REPLY":
-        into.append(NEVER)
-    if len(into) > details or match.direction is not None:
-        into.append(("state", ("UNTRACKED",), True))
+        found.append(NEVER)
+    return found
+
+
+def _before_tracking(match: ConntrackMatch | StateMatch) -> Condition:
+    """A question about the connection in ``raw``, where only what comes in on loopback after
+    the node has sent it has one (NF_IP_PRI_RAW is before NF_IP_PRI_CONNTRACK)."""
+    if isinstance(match, StateMatch):
+        return ("connection", tuple(sorted(match.states)), match.negated, ())
+    states = None if match.states is None else tuple(sorted(match.states))
+    return ("connection", states, match.states_negated, tuple(_details(match)))
 
 
 def _translate_addrtype(match: AddrtypeMatch, into: list[Condition]) -> None:
@@ -254,9 +296,13 @@ def _translate_addrtype(match: AddrtypeMatch, into: list[Condition]) -> None:
             into.append(("unknown", f"addrtype {name[:3]} {kind}", negated))
 
 
+_NOTHING: Action = ("nothing",)
+_NOTRACK: Action = ("notrack",)
+
+
 def _action(target: Target | None) -> Action:
     if target is None:
-        return ("nothing",)
+        return _NOTHING
     if isinstance(target, Jump):
         return ("jump", target.chain)
     if isinstance(target, Goto):
@@ -268,11 +314,11 @@ def _action(target: Target | None) -> Action:
     if isinstance(target, SetMark):
         return ("mark", target.value, target.mask)
     if isinstance(target, Notrack):
-        return ("notrack",)
+        return _NOTRACK
     if isinstance(target, MapMark):
         return ("map-mark", target.name, target.flags)
     if isinstance(target, Masquerade) or (isinstance(target, NatTarget) and target.name == "SNAT"):
-        return ("masquerade",)
+        return ("masquerade", *_new_source(target))
     if isinstance(target, NatTarget):
         one_address = target.last_address in (None, target.first_address)
         one_port = target.last_port in (None, target.first_port)
@@ -280,5 +326,18 @@ def _action(target: Target | None) -> Action:
             return ("unknown", target.name)
         return ("dnat", target.first_address, target.first_port)
     if isinstance(target, OtherTarget) and target.name in INERT_TARGETS:
-        return ("nothing",)
+        return _NOTHING
     return ("unknown", target.name)
+
+
+def _new_source(target: Masquerade | NatTarget) -> tuple[str | int, str | int]:
+    """What a target writes as the source: an address, ``own`` or ``any``; a port, ``same`` or
+    ``any``."""
+    address: str | int = "own"
+    if isinstance(target, NatTarget):
+        one = target.last_address in (None, target.first_address)
+        address = "any" if target.first_address is None or not one else target.first_address
+    if target.first_port is not None:
+        one = target.last_port in (None, target.first_port)
+        return address, target.first_port if one else "any"
+    return address, "any" if target.random or target.random_fully else "same"

@@ -51,7 +51,7 @@ def packet_of_values(
         number("dst", DOCUMENTATION_SOURCE[family] + 1),
         number("dport", EPHEMERAL_PORT) if port is None else port,
         number("proto", TCP),
-        "" if from_node else _interface(violated, "iif", "eth0"),
+        "" if from_node else interface_of(violated, "iif", "eth0"),
         number("mark0", 0),
     )
 
@@ -68,6 +68,11 @@ def world_of(regions: Regions, numbering: Numbering, packet: Packet, violated: V
         chosen[packet.destination] = bool(values["local"])
     if packet.from_node:
         chosen[packet.source] = True
+        for name, value in values.items():
+            if name == "own_source":
+                chosen[int(value)] = True
+            elif name.startswith("own_at_"):
+                chosen[int(name.removeprefix("own_at_"))] = bool(value)
     full = (1 << packet.family.bits) - 1
 
     def is_local(address: int) -> bool:
@@ -75,7 +80,15 @@ def world_of(regions: Regions, numbering: Numbering, packet: Packet, violated: V
             return True
         return address not in regions.cluster_ips and chosen.get(address, False)
 
-    return World(is_local, _ages(numbering, values), _interface(violated, "oif1", "eth1"))
+    ways = {packet.destination: interface_of(violated, "oif0", "eth1")} if packet.from_node else {}
+    last = interface_of(violated, "oif1", "eth1")
+    return World(
+        is_local,
+        _ages(numbering, values),
+        last,
+        ways=lambda address: ways.get(address, last),
+        own_address=lambda interface, destination: int(values.get("own_source", packet.source)),
+    )
 
 
 def _ages(numbering: Numbering, values: Mapping[str, int | bool]) -> dict[str, int]:
@@ -90,15 +103,18 @@ def _ages(numbering: Numbering, values: Mapping[str, int | bool]) -> dict[str, i
     return ages
 
 
-def _interface(violated: Violated, variable: str, default: str) -> str:
+def interface_of(violated: Violated, variable: str, default: str) -> str:
+    """The interface that the solver chose: a name that the rules have, or one of a pattern."""
     number = violated.values.get(variable)
     names = {n: name for name, n in violated.interfaces.items()}
     if number is not None and int(number) in names:
         return names[int(number)]
-    for flag, pattern in violated.patterns.items():
-        if violated.values.get(flag):
-            return pattern[:-1] + "0"
-    return default
+    fitting = [
+        pattern[:-1]
+        for flag, (of, pattern) in violated.patterns.items()
+        if of == variable and violated.values.get(flag)
+    ]
+    return max(fitting, key=len) + "0" if fitting else default
 
 
 def failures(

@@ -7,6 +7,7 @@ of the numbers.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -14,7 +15,7 @@ from svcc.grammar.address import Family
 from svcc.verify.expectation import Case, Discard, Outcome, Refuse, Serve
 from svcc.verify.records import Condition
 from svcc.verify.sender import Atom, DestinationIn, FromNode, FromPod, ProtocolIn, SourceIn
-from svcc.verify.slices import Item
+from svcc.verify.slices import Item, RunItems
 
 
 class SchemaItem(NamedTuple):
@@ -23,6 +24,16 @@ class SchemaItem(NamedTuple):
     conditions: tuple[Condition, ...]
     action: tuple[Any, ...]
     body: tuple[SchemaItem, ...]
+
+
+class SharedItems(tuple[SchemaItem, ...]):
+    """Items that the schemas of many regions share: hashed once."""
+
+    def __hash__(self) -> int:
+        found: int | None = self.__dict__.get("hash")
+        if found is None:
+            found = self.__dict__["hash"] = tuple.__hash__(self)
+        return found
 
 
 class Hook(NamedTuple):
@@ -94,6 +105,7 @@ class Numbering:
     """Networks that conditions on the destination name, in order of first use."""
     default_port: int | None = None
     """The region's one port: what DNAT without a port leaves in place."""
+    _known: dict[int, tuple[tuple[Item, ...], tuple[SchemaItem, ...]]] = field(default_factory=dict)
 
     def host(self, value: int) -> int:
         """The number of an address."""
@@ -105,18 +117,62 @@ class Numbering:
 
     def items(self, items: tuple[Item, ...]) -> tuple[SchemaItem, ...]:
         """A slice with its numbers taken out."""
-        return tuple(
-            SchemaItem(
-                tuple(self._condition(c) for c in item.conditions),
-                self._action(item.action),
-                self.items(item.body) if item.body else (),
+        known = self._known.get(id(items))
+        if known is not None:
+            return known[1]
+        if isinstance(items, RunItems):
+            if items.numbered is None:
+                items.numbered = SharedItems(SchemaItem(i.conditions, i.action, ()) for i in items)
+            assert isinstance(items.numbered, SharedItems)
+            return items.numbered
+        found = []
+        for item in items:
+            conditions = item.conditions
+            action = item.action
+            found.append(
+                SchemaItem(
+                    tuple([self._condition(c) for c in conditions]) if conditions else (),
+                    self._action(action) if action[0] in _NUMBERED_ACTIONS else action,
+                    self.items(item.body) if item.body else (),
+                )
             )
-            for item in items
-        )
+        result = tuple(found)
+        self._known[id(items)] = (items, result)
+        return result
+
+    def shared_items(
+        self, items: tuple[Item, ...], places: Sequence[tuple[int, int]]
+    ) -> SharedItems:
+        """A slice that other regions share: it names no address or port of this one.
+
+        ``places`` are the numbers of address and port of each box that the slice is of.
+        """
+        values = {number: value for value, number in self.hosts.items()}
+        ports = {number: value for value, number in self.ports.items()}
+        own = [(h, values[h], p, ports[p]) for h, p in dict.fromkeys(places)]
+
+        def shared(condition: Condition) -> Condition:
+            kind = condition[0]
+            if kind == "dst":
+                _, address, mask, negated = condition
+                inside = [h for h, value, _, _ in own if value & mask == address]
+                return ("dst_in", tuple(dict.fromkeys(inside)), negated)
+            if kind == "dport":
+                _, first, last, negated = condition
+                inside = [p for _, _, p, value in own if first <= value <= last]
+                return ("dport_in", tuple(dict.fromkeys(inside)), negated)
+            return condition
+
+        def walk(items: tuple[Item, ...]) -> tuple[SchemaItem, ...]:
+            return tuple(
+                SchemaItem(tuple(map(shared, i.conditions)), i.action, walk(i.body)) for i in items
+            )
+
+        return SharedItems(walk(items))
 
     def _condition(self, condition: Condition) -> Condition:
         kind = condition[0]
-        if kind in ("src", "dst", "odst"):
+        if kind in ("src", "dst", "osrc", "odst"):
             _, address, mask, negated = condition
             if mask == self.full_mask and address in self.hosts:
                 return (kind + "_host", self.hosts[address], negated)
@@ -167,11 +223,9 @@ class Numbering:
     def _action(self, action: tuple[Any, ...]) -> tuple[Any, ...]:
         if action[0] == "dnat":
             return ("dnat", *self._place(action[1], action[2]))
-        if action[0] == "balance":
-            _, choices, timeout = action
-            numbered = tuple((*self._place(a, p), weight) for a, p, weight in choices)
-            return ("balance", numbered, timeout)
-        return action
+        _, choices, timeout = action
+        numbered = tuple((*self._place(a, p), weight) for a, p, weight in choices)
+        return ("balance", numbered, timeout)
 
     def _place(self, address: int, port: int | None) -> tuple[int, int | None]:
         port = self.default_port if port is None else port
@@ -220,3 +274,6 @@ class Numbering:
         if isinstance(outcome, Discard):
             return ("discard",)
         return ("untouched",)
+
+
+_NUMBERED_ACTIONS = frozenset({"dnat", "balance"})

@@ -90,22 +90,26 @@ class SharesEncoding(Encoding):
         here = enter
         back: list[str] = []
         for item in items:
-            fires, here = self._fire(item, here)
+            fires, rest = self._fire(item, here)
             kind = item.action[0]
-            if kind == "jump":
-                here = self._sum([here, self._chain(item.body, fires)])
-            elif kind == "goto":
-                back.append(self._chain(item.body, fires))
-            elif kind == "return":
-                back.append(fires)
-            elif kind == "notrack":
+            if kind == "notrack":
                 # Whether nat is passed at all would depend on it.
                 raise SharesUndecidedError
-            elif kind in ("mark", "nothing"):
-                here = self._sum([here, fires])
+            if kind in ("mark", "nothing"):
                 if kind == "mark":
                     self._mark_by_chance |= fires not in self._certain
                     self._set_mark(f"(> {fires} 0.0)", item.action[1], item.action[2])
+                continue
+            if kind == "jump":
+                returned = self._chain(item.body, fires)
+                if returned != fires:
+                    here = self._sum([self._rest(here, rest), returned])
+                continue
+            here = self._rest(here, rest)
+            if kind == "goto":
+                back.append(self._chain(item.body, fires))
+            elif kind == "return":
+                back.append(fires)
             elif kind == "balance":
                 self._share_out(fires, item)
             elif kind == "dnat":
@@ -144,18 +148,26 @@ class SharesEncoding(Encoding):
             if condition_term == "true":
                 return here, "0.0"
             fires = self.define("Real", f"(ite {condition_term} {here} 0.0)")
-            rest = self.define("Real", f"(ite {condition_term} 0.0 {here})")
             if here in self._certain:
-                self._certain |= {fires, rest}
-            return fires, rest
+                self._certain.add(fires)
+            return fires, f"(ite {condition_term} 0.0 {here})"
         numerator, denominator = 1, 1
         for chance in chances:
             numerator *= chance
             denominator *= threshold
         hit = f"(* (/ {numerator}.0 {denominator}.0) {here})"
         rest = f"(* (/ {denominator - numerator}.0 {denominator}.0) {here})"
+        if condition_term == "true":
+            return self.define("Real", hit), rest
         fires = self.define("Real", f"(ite {condition_term} {hit} 0.0)")
-        return fires, self.define("Real", f"(ite {condition_term} {rest} {here})")
+        return fires, f"(ite {condition_term} {rest} {here})"
+
+    def _rest(self, here: str, rest: str) -> str:
+        """Names what goes on behind a rule."""
+        name = self.define("Real", rest)
+        if here in self._certain and "*" not in rest:
+            self._certain.add(name)
+        return name
 
     def _list_condition(self, item: SchemaItem, condition: Condition) -> str:
         _, operation, number, _, _ = condition

@@ -100,6 +100,8 @@ def simulate(rules: RuleSet, packet: Packet, world: World, decide: Decide) -> Re
         packet.destination_port,
         packet.mark,
         packet.in_interface,
+        packet.source,
+        packet.source_port,
         sets=None if rules.ipvs is None else rules.ipvs.sets,
     )
     verdict = "passed"
@@ -121,6 +123,8 @@ def simulate(rules: RuleSet, packet: Packet, world: World, decide: Decide) -> Re
         state.mark,
         frozenset(state.recorded),
         tuple(state.trace),
+        state.source,
+        state.source_port,
     )
 
 
@@ -134,7 +138,7 @@ def _path(rules: RuleSet, state: Passage) -> Iterator[tuple[str, str]]:
     if state.world.is_local(state.destination):
         yield from _input(rules, state)
         return
-    state.out_interface = state.world.out_interface
+    _route_out(state)
     yield "mangle", "FORWARD"
     yield "filter", "FORWARD"
     yield from _postrouting(state)
@@ -145,27 +149,29 @@ def _path_from_node(rules: RuleSet, state: Passage) -> Iterator[tuple[str, str]]
     yield "raw", "OUTPUT"
     yield "mangle", "OUTPUT"
     yield "nat", "OUTPUT"
-    _route_out(state)
     if rules.ipvs is not None:
         yield "ipvs", "OUTPUT"
         if state.balanced:
+            # ip_vs_xmit.c enters LOCAL_OUT anew, with the real server's route.
             _route_out(state)
             yield "mangle", "OUTPUT"
-    local = state.world.is_local(state.destination)
+    # Translated or not: the hooks of one traversal share one nf_hook_state (nf_hook_slow),
+    # and with it the interface that was chosen before the first of them.
     yield "filter", "OUTPUT"
+    _route_out(state)
+    local = state.world.is_local(state.destination)
     yield from _postrouting(state)
     if local:
-        state.in_interface, state.out_interface = "lo", ""
+        state.in_interface, state.out_interface, state.looped = "lo", "", True
         yield "raw", "PREROUTING"
         yield "mangle", "PREROUTING"
         yield "mangle", "INPUT"
         yield "filter", "INPUT"
-        yield "nat", "INPUT"
+        # nf_nat_core.c, nf_nat_inet_fn: POSTROUTING has settled the source, nat INPUT is left out.
 
 
 def _route_out(state: Passage) -> None:
-    local = state.world.is_local(state.destination)
-    state.out_interface = "lo" if local else state.world.out_interface
+    state.out_interface = state.world.way_out(state.destination)
 
 
 def _input(rules: RuleSet, state: Passage) -> Iterator[tuple[str, str]]:
@@ -175,7 +181,8 @@ def _input(rules: RuleSet, state: Passage) -> Iterator[tuple[str, str]]:
         yield "ipvs", "INPUT"
         if state.balanced and not state.world.is_local(state.destination):
             # ip_vs_xmit.c sends it to LOCAL_OUT; nat INPUT, one step behind, is not reached.
-            state.in_interface, state.out_interface = "", state.world.out_interface
+            state.in_interface = ""
+            _route_out(state)
             yield "mangle", "OUTPUT"
             yield "filter", "OUTPUT"
             yield from _postrouting(state)
@@ -309,16 +316,18 @@ def _act(state: Passage, table: str, chain: str, rule: Rule) -> bool:
             note(f"mark {state.mark:#x}")
         return False
     if isinstance(target, Notrack):
-        state.untracked = True
-        note("not tracked")
+        # xt_CT.c, xt_ct_target: a packet that has a connection keeps it.
+        if not state.looped:
+            state.untracked = True
+            note("not tracked")
         return False
     if isinstance(target, Masquerade):
-        state.masqueraded = True
+        _rewrite_source(state, target)
         note("masqueraded")
         return True
     if isinstance(target, NatTarget):
         if target.name == "SNAT":
-            state.masqueraded = True
+            _rewrite_source(state, target)
             note("source rewritten")
             return True
         if (
@@ -338,3 +347,17 @@ def _act(state: Passage, table: str, chain: str, rule: Rule) -> bool:
         return False
     name = target.name if isinstance(target, OtherTarget) else type(target).__name__
     raise UndecidableError(table, rule, f"target {name}")
+
+
+def _rewrite_source(state: Passage, target: Masquerade | NatTarget) -> None:
+    state.masqueraded = True
+    if isinstance(target, NatTarget):
+        one = target.last_address in (None, target.first_address)
+        if target.first_address is not None:
+            state.source = target.first_address if one else None
+    elif state.world.own_address is not None:
+        state.source = state.world.own_address(state.out_interface, state.destination)
+    if target.first_port is not None and target.last_port in (None, target.first_port):
+        state.source_port = target.first_port
+    elif target.first_port is not None or target.random or target.random_fully:
+        state.source_port = None

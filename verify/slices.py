@@ -11,10 +11,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
 
 from svcc.grammar.address import Network
 from svcc.grammar.ipset import PortOf
+from svcc.verify.boxes import Box
 from svcc.verify.records import (
     NEVER,
     Action,
@@ -24,23 +24,19 @@ from svcc.verify.records import (
     Record,
     exact_port,
 )
+from svcc.verify.runs import SHORTEST, Run, runs_of
 from svcc.verify.sets import Excluded, IndexedSet, Where
+from svcc.verify.truth import Truth
 
 MAX_SLICE_RULES = 400_000
 
+_OF_THE_SENDER = frozenset({"src", "sport", "iif", "mark", "random"})
+"""Conditions that say nothing of the destination."""
+
+_JUMP = ("jump",)
+
 _GO_ON = frozenset({"jump", "map-mark", "mark", "nothing", "notrack"})
 """Actions after which the next rule is looked at."""
-
-
-class Box(NamedTuple):
-    """Packets with the destination bits ``address`` under ``mask``, and so on; None: any."""
-
-    address: int = 0
-    mask: int = 0
-    protocol: int | None = None
-    first_port: int = 0
-    last_port: int = 65535
-    local: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +47,18 @@ class Item:
     action: Action
     body: tuple[Item, ...]
     record: Record
+
+
+class RunItems(tuple[Item, ...]):
+    """What is left of a run of rules: it names no address or port of one region."""
+
+    numbered: object = None
+    """The same as schemas have it."""
+
+
+def _stops(item: Item) -> bool:
+    """Whether no packet goes on behind the item."""
+    return not item.conditions and item.action[0] not in _GO_ON
 
 
 class SliceTooLargeError(Exception):
@@ -83,14 +91,13 @@ class Slicer:
         self._absent = absent
         self._only_absent: dict[str, bool] = {}
         self._full_mask = (1 << rules.family.bits) - 1
-        self._always_local = always_local
-        self._never_local = never_local
+        self._truth = Truth(rules, always_local, never_local, state)
         self._excluded = excluded
-        self._connection_state = state
-        self._memo: dict[tuple[str, str, tuple[Box, ...], Box], tuple[Item, ...]] = {}
-        self._original = Box()
+        self._memo: dict[tuple[str, str, tuple[Box, ...]], tuple[Item, ...]] = {}
         self._ports: dict[tuple[str, str], frozenset[int] | None] = {}
         self._size = 0
+        self._known_runs: dict[tuple[str, str], list[Run | None]] = {}
+        self._run_items: dict[object, RunItems] = {}
 
     def hook(
         self, table: str, chain: str, boxes: Iterable[Box], original: Box
@@ -102,37 +109,54 @@ class Slicer:
         Raises:
             SliceTooLargeError, MissingChainError: see there.
         """
-        self._original = original
+        if original != self._truth.original:
+            # What was cut for another region is not met again.
+            self._memo.clear()
+            self._size = 0
+            self._truth.original = original
         found = self._rules.tables.get(table, {}).get(chain)
-        boxes = tuple(dict.fromkeys(self._normal(box) for box in boxes))
+        boxes = tuple(dict.fromkeys(self._truth.normal(box) for box in boxes))
         if found is None or not boxes:
             return (), None
         return self._chain(table, found, boxes), found.policy
+
+    def normal(self, box: Box) -> Box:
+        """The box with what is known of its locality."""
+        return self._truth.normal(box)
 
     def leaves_out(self, box: Box) -> bool:
         """Whether the box lies outside the region altogether."""
         return self._excluded is not None and self._excluded(box)
 
-    def _normal(self, box: Box) -> Box:
-        if box.local is None and box.mask:
-            if self._always_local(box.address, box.mask):
-                return box._replace(local=True)
-            if box.mask == self._full_mask and self._never_local(box.address):
-                return box._replace(local=False)
-        return box
-
     def _chain(self, table: str, chain: IndexedChain, boxes: tuple[Box, ...]) -> tuple[Item, ...]:
-        key = (table, chain.name, boxes, self._original)
+        key = (table, chain.name, boxes)
         known = self._memo.get(key)
         if known is not None:
             return known
         items: list[Item] = []
+        cut = self._item
+        if len(boxes) == 1 and boxes[0].mask == self._full_mask and self._excluded is None:
+            cut = self._item_of_one
+        records = chain.records
+        runs = self._runs(table, chain) if len(records) >= SHORTEST else None
+        resume = 0
         for position in self._candidates(table, chain, boxes):
-            item = self._item(table, chain.records[position], boxes)
+            if position < resume:
+                continue
+            if runs is not None and (run := runs[position]) is not None:
+                body = self._run(table, chain, run, boxes)
+                if body is not None:
+                    resume = run.end
+                    if body:
+                        items.append(Item((), _JUMP, body, records[run.start]))
+                        if _stops(body[-1]):
+                            break
+                    continue
+            item = cut(table, records[position], boxes)
             if item is None:
                 continue
             items.append(item)
-            if not item.conditions and item.action[0] not in _GO_ON:
+            if _stops(item):
                 break
         while items and items[-1].action == ("return",):
             items.pop()
@@ -143,22 +167,94 @@ class Slicer:
         self._memo[key] = result
         return result
 
+    def _runs(self, table: str, chain: IndexedChain) -> list[Run | None]:
+        key = (table, chain.name)
+        if key not in self._known_runs:
+            self._known_runs[key] = runs_of(chain)
+        return self._known_runs[key]
+
+    def _run(
+        self, table: str, chain: IndexedChain, run: Run, boxes: tuple[Box, ...]
+    ) -> RunItems | None:
+        """What is left of a run; None if the boxes have to be looked at rule by rule."""
+        seen: object = None
+        if run.blind:
+            boxes = (Box(),)
+        else:
+            (box, *others) = boxes
+            exact = box.mask == self._full_mask and box.first_port == box.last_port
+            if others or not exact or box.protocol is None or self._excluded is not None:
+                return None
+            seen = (run.distinctions.of(box), box.local)
+        key = (table, chain.name, run.start, seen)
+        known = self._run_items.get(key)
+        if known is None:
+            items = []
+            for record in chain.records[run.start : run.end]:
+                item = self._item(table, record, boxes)
+                if item is not None:
+                    items.append(item)
+                    if _stops(item):
+                        break
+            known = self._run_items[key] = RunItems(items)
+        return known
+
     def _candidates(self, table: str, chain: IndexedChain, boxes: tuple[Box, ...]) -> Iterable[int]:
-        if len(chain.records) <= 8:
+        index = chain.index
+        if index is None:
             return range(len(chain.records))
         found: set[int]
         if all(box.mask == self._full_mask for box in boxes):
-            found = set(chain.any_destination)
-            for mask, by_address in chain.by_destination.items():
+            found = set(index.any_destination)
+            for mask, by_address in index.by_destination.items():
                 for box in boxes:
                     found.update(by_address.get(box.address & mask, ()))
             return sorted(found)
         if all(box.first_port == box.last_port for box in boxes):
-            found = set(chain.any_port)
+            found = set(index.any_port)
             for box in boxes:
-                found.update(chain.by_port.get(box.first_port, ()))
+                found.update(index.by_port.get(box.first_port, ()))
             return sorted(found)
         return range(len(chain.records))
+
+    def _item_of_one(self, table: str, record: Record, boxes: tuple[Box, ...]) -> Item | None:
+        """The same as :meth:`_item` for one address, where nearly all conditions are decided."""
+        (box,) = boxes
+        conditions = record.conditions
+        kept: list[Condition] = []
+        for condition in conditions:
+            kind = condition[0]
+            if kind == "dst":
+                hit = not (condition[1] ^ box.address) & condition[2]
+                if hit == condition[3]:
+                    return None
+            elif kind == "proto" and box.protocol is not None:
+                if (condition[1] == box.protocol) == condition[2]:
+                    return None
+            elif kind == "dport" and box.first_port == box.last_port:
+                hit = condition[1] <= box.first_port <= condition[2]
+                if hit == condition[3]:
+                    return None
+            elif kind in _OF_THE_SENDER:
+                kept.append(condition)
+            elif kind == "state":
+                truth = self._truth.state(condition)
+                if truth is False:
+                    return None
+                if truth is None:
+                    kept.append(condition)
+            else:
+                return self._item(table, record, boxes)
+        action = record.action
+        if action[0] == "jump":
+            chain = self._rules.tables[table].get(action[1])
+            if chain is None:
+                raise MissingChainError(action[1])
+            body = self._chain(table, chain, boxes)
+            return Item(tuple(kept), _JUMP, body, record) if body else None
+        if action[0] in ("goto", "map-mark", "nothing"):
+            return self._item(table, record, boxes)
+        return Item(tuple(kept), action, (), record)
 
     def _item(self, table: str, record: Record, boxes: tuple[Box, ...]) -> Item | None:
         conditions: list[Condition] = []
@@ -177,7 +273,7 @@ class Slicer:
             kept: list[Box] = []
             decided = True
             for box in boxes:
-                truth, narrowed = self._evaluate(condition, box)
+                truth, narrowed = self._truth.evaluate(condition, box)
                 if truth is False:
                     continue
                 if truth is None:
@@ -304,7 +400,7 @@ class Slicer:
                 return False
             place = box
             if network.mask == self._full_mask:
-                place = self._normal(box._replace(address=network.value, mask=network.mask))
+                place = self._truth.normal(box._replace(address=network.value, mask=network.mask))
             elif port is None:
                 return False
             if port is not None:
@@ -361,60 +457,6 @@ class Slicer:
         self._ports[key] = result
         return result
 
-    def _evaluate(self, condition: Condition, box: Box) -> tuple[bool | None, Box]:
-        """The condition's truth over the whole box, None if mixed, and the part that has it."""
-        kind = condition[0]
-        if kind == "dst":
-            return self._destination(condition, box)
-        if kind == "proto":
-            _, number, negated = condition
-            if box.protocol is not None:
-                return (box.protocol == number) != negated, box
-            return None, box if negated else box._replace(protocol=number)
-        if kind == "dport":
-            return _port(condition, box)
-        if kind == "dstlocal":
-            (negated,) = condition[1:]
-            if box.local is not None:
-                return box.local != negated, box
-            return None, box._replace(local=not negated)
-        if kind == "odst":
-            return self._destination(condition, self._original)[0], box
-        if kind == "odport":
-            return _port(condition, self._original)[0], box
-        if kind == "state":
-            return self._state(condition), box
-        return None, box
-
-    def _destination(self, condition: Condition, box: Box) -> tuple[bool | None, Box]:
-        _, address, mask, negated = condition
-        if (address ^ box.address) & mask & box.mask:
-            return negated, box
-        if mask & ~box.mask == 0:
-            return not negated, box
-        if negated:
-            return None, box
-        narrowed = box._replace(address=(box.address & box.mask) | address, mask=box.mask | mask)
-        if narrowed.local is None:
-            narrowed = self._normal(narrowed)
-        elif (
-            narrowed.local
-            and narrowed.mask == self._full_mask
-            and self._never_local(narrowed.address)
-        ):
-            return False, box
-        return None, narrowed
-
-    def _state(self, condition: Condition) -> bool | None:
-        _, states, negated = condition
-        if not self._rules.tracks_all:
-            return None
-        if self._connection_state in states:
-            return not negated
-        if not {"DNAT", "SNAT"} & set(states):
-            return bool(negated)
-        return None
-
 
 def _is_condition(answer: object) -> bool:
     return isinstance(answer, tuple) and bool(answer) and isinstance(answer[0], str)
@@ -429,27 +471,18 @@ def _without_effect(conditions: list[Condition], record: Record) -> Item:
     return Item((*conditions, NEVER), ("nothing",), (), record)
 
 
-def _port(condition: Condition, box: Box) -> tuple[bool | None, Box]:
-    _, first, last, negated = condition
-    if box.last_port < first or last < box.first_port:
-        return negated, box
-    if first <= box.first_port and box.last_port <= last:
-        return not negated, box
-    if negated:
-        return None, box
-    return None, box._replace(
-        first_port=max(first, box.first_port), last_port=min(last, box.last_port)
-    )
+def without_foreign(items: tuple[Item, ...], *, verdict: str | None = None) -> tuple[Item, ...]:
+    """The slice with every verdict of a foreign rule replaced by ``verdict``.
 
-
-def without_foreign(items: tuple[Item, ...], *, verdict: str = "accept") -> tuple[Item, ...]:
-    """The slice with every verdict of a foreign rule replaced by ``verdict``."""
+    None: what it drops or refuses is left out of the judgement, all else is accepted.
+    """
     result = []
     for item in items:
         if item.body:
             result.append(replace(item, body=without_foreign(item.body, verdict=verdict)))
         elif not item.record.service and item.action[0] in _FOREIGN_VERDICTS:
-            result.append(replace(item, action=(verdict,)))
+            gone = "excused" if item.action[0] in ("drop", "reject") else "accept"
+            result.append(replace(item, action=(verdict or gone,)))
         else:
             result.append(item)
     return tuple(result)

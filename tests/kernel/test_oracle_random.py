@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -12,12 +11,11 @@ from svcc.compiler.bundle import script
 from svcc.compiler.pipeline import compile_objects
 from svcc.grammar.address import Family
 from tests.support.agreement import disagreements
+from tests.support.effort import LONG
 from tests.support.objects import Cluster, clusters
 from tests.support.testbed import Testbed, Variant
 
 pytestmark = pytest.mark.kernel
-
-LONG = bool(os.environ.get("SVCC_LONG"))
 
 
 @settings(

@@ -70,7 +70,7 @@ _SYSCTLS = {
     "net/ipv6/icmp/ratemask": "127",
 }
 _SENTINEL_PORT = 9
-_SENTINELS: Mapping[tuple[Sender, int], tuple[str, str]] = {
+SENTINELS: Mapping[tuple[Sender, int], tuple[str, str]] = {
     ("pod0", 4): ("10.244.1.254", "203.0.113.254"),
     ("ext0", 4): ("203.0.113.254", "10.244.1.254"),
     ("node", 4): ("192.168.7.10", "203.0.113.254"),
@@ -240,7 +240,7 @@ class Testbed:
     def _wait_until_ready(self) -> None:
         """IPv6 routes of a device work only some time after it went up."""
         deadline = time.monotonic() + 10
-        pending = list(_SENTINELS)
+        pending = list(SENTINELS)
         while pending:
             try:
                 self._sentinel(*pending[-1], seconds=0.1)
@@ -277,7 +277,7 @@ class Testbed:
             TestbedError: the sentinel behind it got lost, or the packet came out twice.
         """
         token = next(self._tokens)
-        with _on_one_processor():
+        with on_one_processor():
             self._drain()
             self._write(sender, flow, packets.build(flow, token, tcp_flags=tcp_flags))
             outcomes = self._sentinel(sender, flow.version, token)
@@ -304,7 +304,7 @@ class Testbed:
         self, sender: Sender, version: int, token: int = 0, *, seconds: float = _SENTINEL_SECONDS
     ) -> set[Outcome]:
         """Send the sentinel, and gather what is heard of ``token`` until it arrives."""
-        source, destination = _SENTINELS[sender, version]
+        source, destination = SENTINELS[sender, version]
         flow = Flow(source, self.fresh_port(), destination, _SENTINEL_PORT, packets.UDP)
         mark = next(self._tokens)
         self._write(sender, flow, packets.build(flow, mark))
@@ -382,7 +382,7 @@ def _outcome(ear: _Ear, seen: Seen) -> Outcome:
 
 
 @contextmanager
-def _on_one_processor() -> Iterator[None]:
+def on_one_processor() -> Iterator[None]:
     allowed = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {min(allowed)})
     try:

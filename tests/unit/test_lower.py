@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from dataclasses import replace
 from random import Random
@@ -21,10 +20,11 @@ from svcc.grammar.program import Comment, Goto, Jump, Program, Rule, Table
 from svcc.grammar.ruleset import load
 from svcc.grammar.write import write
 from svcc.verify.engine import LoadedRules, verify
+from tests.support.effort import LONG
 from tests.support.namespace import missing, namespace
 from tests.support.random_objects import random_objects, random_settings
 
-SEEDS = range(200) if os.environ.get("SVCC_LONG") else range(8)
+SEEDS = range(200) if LONG else range(8)
 BASE = {
     "nat": {"PREROUTING", "OUTPUT", "POSTROUTING"},
     "filter": {"INPUT", "FORWARD", "OUTPUT"},

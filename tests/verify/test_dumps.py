@@ -9,6 +9,8 @@ import pytest
 from svcc.grammar.address import Family, parse_address
 from svcc.grammar.parse import parse
 from svcc.grammar.ruleset import RuleSet, load
+from svcc.verify.boxes import Box
+from svcc.verify.cut import Cutter
 from svcc.verify.engine import LoadedRules, verify
 from svcc.verify.expectation import Case, Expectation, Frontend, Serve
 from svcc.verify.properties import REACHES
@@ -17,7 +19,6 @@ from svcc.verify.records import index_rules
 from svcc.verify.regions import Region, Regions
 from svcc.verify.report import Report
 from svcc.verify.selection import Backend
-from svcc.verify.slices import Box
 from tests.support.damage import DAMAGE, HARMLESS, Change
 from tests.support.dumps import DUMPS, dump_objects, dump_settings
 
@@ -112,5 +113,5 @@ COMMIT
     port = Frontend(Family.IPV4, None, 6, 30080, "x", "node port")
     backend = Backend(parse_address("192.168.7.10").value, 30080)
     cases = (Case((), (Serve((backend,), False),)),)
-    cut = regions.cut(Region(port, cases, Box(0, 0, 6, 30080, 30080, True), False))
+    cut = Cutter(regions).cut(Region(port, cases, Box(0, 0, 6, 30080, 30080, True), False))
     assert isinstance(Prover().region(cut.schema, cut.numbering)[REACHES], Violated)

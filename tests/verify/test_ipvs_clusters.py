@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,9 +11,8 @@ from hypothesis import HealthCheck, Phase, given, settings
 from svcc.commands.rules import compiled_rules
 from svcc.compiler.pipeline import compile_objects
 from svcc.verify.engine import verify
+from tests.support.effort import LONG
 from tests.support.objects import Cluster, clusters
-
-LONG = bool(os.environ.get("SVCC_LONG"))
 
 
 @settings(

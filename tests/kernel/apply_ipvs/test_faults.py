@@ -13,14 +13,13 @@ from svcc.apply.engine import ApplyError, cleanup
 from svcc.apply.iptables import Iptables, Result, run_tool
 from svcc.compiler.pipeline import Compiled
 from tests.kernel.apply_ipvs.shop import NEW, OLD, State, at_change, compiled, counted, put, state
+from tests.support.effort import LONG, some
 from tests.support.namespace import Namespace, in_child
 
 pytestmark = pytest.mark.ipvs
 
 WAYS: dict[str, tuple[Compiled, Compiled]] = {}
 NAMES = ("change", "back", "from iptables mode", "to iptables mode")
-LONG = bool(os.environ.get("SVCC_LONG"))
-"""All ways for each fault take a quarter of an hour."""
 FAILING = NAMES if LONG else ("change", "to iptables mode")
 KILLED = NAMES if LONG else ("change", "from iptables mode")
 
@@ -56,7 +55,7 @@ def test_a_change_that_fails_leaves_the_node_as_it_was(node: Namespace, name: st
     assert total >= 6
     put(old)
     before = sorted_rules(state(node))
-    for number in range(1, total + 1):
+    for number in some(range(1, total + 1), 3):
         failing = Iptables("legacy", run=at_change(number, half_done))
         error = error_of(new, failing)
         assert error is None or error.restored, f"change {number}: {error}"
@@ -106,7 +105,7 @@ def test_killed_at_a_change(node: Namespace, name: str) -> None:
     put(old)
     total = counted(lambda tools: put(new, tools))
     good = sorted_rules(state(node))
-    for number in range(1, total + 1):
+    for number in some(range(1, total + 1), 3):
         put(old)
         assert killed_while(new, Iptables("legacy", run=at_change(number, die_half_way))), number
         put(new)
@@ -121,7 +120,7 @@ def test_killed_and_then_wanted_otherwise(node: Namespace, name: str) -> None:
     before = sorted_rules(state(node))
     total = counted(lambda tools: put(new, tools))
     put(old)
-    for number in range(1, total + 1):
+    for number in some(range(1, total + 1), 3):
         assert killed_while(new, Iptables("legacy", run=at_change(number, die_behind))), number
         put(old)
         assert sorted_rules(state(node)) == before, number

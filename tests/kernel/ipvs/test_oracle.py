@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,17 +13,16 @@ from svcc.grammar.address import Family
 from svcc.grammar.write import write
 from tests.support import ipvs
 from tests.support.agreement import disagreements
+from tests.support.effort import LONG
 from tests.support.ipvs_cases import with_own
 from tests.support.objects import Cluster, clusters
 from tests.support.testbed import Testbed, Variant
 
 pytestmark = pytest.mark.ipvs
 
-LONG = bool(os.environ.get("SVCC_LONG"))
-
 
 @settings(
-    max_examples=300 if LONG else 25,
+    max_examples=300 if LONG else 8,
     derandomize=not LONG,
     phases=(Phase.generate,),
     deadline=None,

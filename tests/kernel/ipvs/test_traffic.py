@@ -17,6 +17,7 @@ from svcc.compiler.pipeline import Compiled, compile_objects
 from svcc.compiler.settings import NodeSettings, PodDetection
 from svcc.grammar.address import Family, parse_address, parse_network
 from tests.support import packets
+from tests.support.effort import LONG
 from tests.support.packets import Flow
 from tests.support.testbed import Sender, Sent, Testbed, Variant
 
@@ -83,7 +84,10 @@ class Rounds:
                 self.done += 1
 
 
-@pytest.mark.parametrize(("policy", "applies"), [("Cluster", 15), ("Local", 50)])
+@pytest.mark.parametrize(
+    ("policy", "applies"),
+    [("Cluster", 15), ("Local", 50)] if LONG else [("Cluster", 5), ("Local", 8)],
+)
 def test_no_packet_is_lost_or_misdirected(
     policy: str, applies: int, testbed: Testbed, variant: Variant, tmp_path: Path
 ) -> None:

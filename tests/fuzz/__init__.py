@@ -1,0 +1,4 @@
+"""Random rule sets and packets: the model of netfilter against the running kernel.
+
+``python -m tests.fuzz --help``.
+"""

@@ -1,0 +1,113 @@
+"""Sending many packets at once through the testbed's node."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import time
+from collections.abc import Sequence
+
+from svcc.grammar.address import Family
+from tests.support import packets
+from tests.support.outcomes import is_loopback
+from tests.support.packets import Flow, Seen
+from tests.support.testbed import (
+    SENTINELS,
+    Delivered,
+    Outcome,
+    Refused,
+    Sender,
+    Sent,
+    Testbed,
+    TestbedError,
+    Variant,
+    on_one_processor,
+)
+
+Shot = tuple[Sender, Flow]
+_SECONDS = 5.0
+_READ_EVERY = 64
+"""Packets after which the sockets are emptied, so that none overflows."""
+
+
+class Wires(Testbed):
+    """A testbed for bursts of packets.
+
+    Packets of one burst are handled in their order, as a sentinel of each sender that comes
+    after them shows.
+    """
+
+    def burst(self, shots: Sequence[Shot]) -> list[frozenset[Outcome]]:
+        """Send packets; what came of each.
+
+        Raises:
+            TestbedError: a sentinel got lost.
+        """
+        tokens = {next(self._tokens): number for number in range(len(shots))}
+        found: list[set[Outcome]] = [set() for _ in shots]
+        with on_one_processor():
+            self._drain()
+            for number, (token, (sender, flow)) in enumerate(zip(tokens, shots, strict=True)):
+                self._try(sender, flow, token)
+                if number % _READ_EVERY == _READ_EVERY - 1:
+                    self._gather(tokens, found, 0)
+            waiting = set()
+            for sender, version in {(sender, flow.version) for sender, flow in shots}:
+                source, destination = SENTINELS[sender, version]
+                mark = next(self._tokens)
+                waiting.add(mark)
+                flow = Flow(source, self.fresh_port(), destination, 9, packets.UDP)
+                self._write(sender, flow, packets.build(flow, mark))
+            deadline = time.monotonic() + _SECONDS
+            while waiting:
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    raise TestbedError(f"{len(waiting)} sentinels did not arrive")
+                waiting -= self._gather(tokens, found, int(left * 1000) + 1)
+            self._gather(tokens, found, 0)
+        return [frozenset(outcomes) for outcomes in found]
+
+    def _try(self, sender: Sender, flow: Flow, token: int) -> None:
+        try:
+            self._write(sender, flow, packets.build(flow, token))
+        except OSError:
+            # No route from a loopback source to where DNAT in OUTPUT sends the packet.
+            if not is_loopback(flow.source):
+                raise
+
+    def _gather(self, tokens: dict[int, int], found: list[set[Outcome]], wait: int) -> set[int]:
+        """Read what is there; the tokens on the wires that are none of ``tokens``."""
+        others = set()
+        for ear, seen in self._listen_for(wait):
+            if seen.token is None:
+                continue
+            number = tokens.get(seen.token)
+            if number is not None:
+                found[number].add(_outcome(ear.wire, seen))
+            elif ear.wire is not None:
+                others.add(seen.token)
+        return others
+
+    def load(self, variant: Variant, family: Family, text: str) -> str | None:
+        """Load a whole rule set; what iptables-restore complains about, None if nothing."""
+        prefix = "iptables" if family is Family.IPV4 else "ip6tables"
+        path = shutil.which(f"{prefix}-{variant}-restore")
+        assert path is not None
+        with self.node.entered():
+            done = subprocess.run(
+                [path, "-w"], input=text, capture_output=True, text=True, check=False
+            )
+        return done.stderr.strip() or "failed" if done.returncode else None
+
+    def forget(self) -> None:
+        """Take all connections away."""
+        with self.node.entered():
+            subprocess.run(["conntrack", "-F"], capture_output=True, check=True)
+
+
+def _outcome(wire: str | None, seen: Seen) -> Outcome:
+    if seen.refusal is not None:
+        return Refused()
+    if wire is None:
+        return Delivered(seen.flow)
+    return Sent("pod0" if wire == "pod0" else "ext0", seen.flow)

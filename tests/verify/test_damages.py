@@ -1,0 +1,58 @@
+"""Damage to svcc's own rules is caught, damage outside the model is never proved, and the table
+of docs/damages.md has every kind. The other two lists are in test_dumps.py and test_ipvs.py.
+"""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from tests.damages.table import DOCUMENT, key
+from tests.damages.trials import Trial, Tried, run, trials
+
+TRIALS = list(trials())
+HERE = [t for t in TRIALS if t.rules == "iptables" or t.wanted == "undecided"]
+
+
+@pytest.mark.parametrize("trial", HERE, ids=key)
+def test_verdict(trial: Trial) -> None:
+    tried = run(trial)
+    assert tried.right, tried.report.to_text()
+    if trial.wanted == "undecided":
+        assert "line " in tried.report.to_text()
+
+
+def test_lists_are_large_enough() -> None:
+    for rules in ("kube-proxy", "iptables", "ipvs"):
+        names = [t.name for t in TRIALS if t.rules == rules]
+        assert len(names) == len(set(names))
+        damage = [t for t in TRIALS if (t.rules, t.wanted) == (rules, "violated")]
+        assert len(damage) >= 40
+    assert len([t for t in TRIALS if t.wanted == "proved"]) >= 30
+    assert len([t for t in TRIALS if "affinity" in t.name and t.wanted == "violated"]) >= 20
+
+
+def test_table_is_current() -> None:
+    """``python -m tests.damages --kernel --write`` writes it."""
+    text = DOCUMENT.read_text()
+    sections = re.split(r"^## ", text, flags=re.MULTILINE)[1:]
+    listed = [
+        re.findall(r"^\| (.+?) \| .+? \| (yes|\*\*no\*\*) \|", section, flags=re.MULTILINE)
+        for section in sections
+    ]
+    names = [name for found in listed for name, _ in found]
+    wanted: dict[tuple[str, str], list[str]] = {}
+    for trial in TRIALS:
+        wanted.setdefault((trial.rules, trial.wanted), []).append(trial.name)
+    assert names == [name for found in wanted.values() for name in found]
+    assert all(right == "yes" for found in listed for _, right in found)
+    assert "| no |" not in text
+
+
+def test_a_missed_damage_would_show() -> None:
+    proved = next(t for t in TRIALS if t.wanted == "proved" and t.rules == "iptables")
+    as_damage = Trial(proved.rules, proved.name, proved.base, "violated", proved.change)
+    report = run(proved).report
+    assert Tried(proved, report).right
+    assert not Tried(as_damage, report).right
