@@ -3,33 +3,33 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from svcc.compiler.objects import Objects
 from svcc.compiler.settings import NodeSettings
 from svcc.grammar.address import Address, Family
+from svcc.grammar.policy import Placed
 from svcc.grammar.ruleset import RuleSet
 from svcc.verify.affinity import SharedLists
 from svcc.verify.beside import judge_passage, passages
 from svcc.verify.cut import Cut, Cutter
 from svcc.verify.ends import check_ends
+from svcc.verify.exclusion import MAX_EXCLUSIONS, outside
 from svcc.verify.expectation import expect
 from svcc.verify.judge import Failure
 from svcc.verify.matching import UndecidableError
 from svcc.verify.ownership import mark_ownership
 from svcc.verify.packet import Packet, Step
+from svcc.verify.policy_judge import PolicyJudge
 from svcc.verify.properties import CAPTURES, ENDS
-from svcc.verify.prove import Answer, Prover, Undecided, Violated
+from svcc.verify.prove import Prover, Undecided, Violated
 from svcc.verify.records import index_rules
 from svcc.verify.regions import Region, Regions
 from svcc.verify.replay import failures, packet_of, unconfirmed, world_of
 from svcc.verify.report import Counterexample, Finding, Report
-from svcc.verify.schema import Schema
 from svcc.verify.slices import SliceTooLargeError
 from svcc.verify.virtual import without_others
-
-MAX_EXCLUSIONS = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +46,12 @@ def verify(
     loaded: Mapping[Family, LoadedRules],
     *,
     prover: Prover | None = None,
+    policies: Sequence[Placed] = (),
 ) -> Report:
     """Judge the rules of the given families on one node.
 
-    ``prover`` carries proved schemas from one node to the next.
+    ``prover`` carries proved schemas from one node to the next. ``policies`` are statements
+    that :func:`svcc.verify.policy.check` has let through.
     """
     started = time.perf_counter()
     prover = prover or Prover()
@@ -57,7 +59,7 @@ def verify(
     report = Report(settings.node_name)
     for family, item in sorted(loaded.items()):
         report.sources[family] = item.source
-        _verify_family(objects, settings, family, item.rules, prover, report)
+        _verify_family(objects, settings, family, item.rules, prover, report, policies)
     report.regions = prover.statistics.regions - before[0]
     report.schemas = prover.statistics.schemas - before[1]
     report.seconds = time.perf_counter() - started
@@ -71,6 +73,7 @@ def _verify_family(
     rules: RuleSet,
     prover: Prover,
     report: Report,
+    policies: Sequence[Placed],
 ) -> None:
     report.rules += sum(len(c.rules) for chains in rules.tables.values() for c in chains.values())
     endless = check_ends(rules)
@@ -96,7 +99,8 @@ def _verify_family(
     mark_ownership(indexed)
     expectation = expect(objects, settings, family)
     regions = Regions(indexed, expectation)
-    judge = _RegionJudge(regions, rules, prover, settings.masquerade_mark, family)
+    statements = PolicyJudge(policies, expectation, regions, rules, prover)
+    judge = _RegionJudge(regions, rules, prover, settings.masquerade_mark, family, statements)
     report.findings += _surplus_addresses(regions)
     for passage in passages(regions, expectation):
         report.findings.append(judge_passage(passage, rules, regions, prover))
@@ -113,6 +117,7 @@ def _verify_family(
         if known is None or _RANK[finding.verdict] > _RANK[known.verdict]:
             verdicts[key] = finding
     report.findings.extend(verdicts.values())
+    report.findings += statements.findings()
 
 
 def _surplus_addresses(regions: Regions) -> Iterator[Finding]:
@@ -135,7 +140,13 @@ _RANK = {"proved": 0, "undecided": 1, "violated": 2}
 
 class _RegionJudge:
     def __init__(
-        self, regions: Regions, rules: RuleSet, prover: Prover, mark: int, family: Family
+        self,
+        regions: Regions,
+        rules: RuleSet,
+        prover: Prover,
+        mark: int,
+        family: Family,
+        statements: PolicyJudge,
     ) -> None:
         self._regions = regions
         self._cutter = Cutter(regions)
@@ -143,6 +154,7 @@ class _RegionJudge:
         self._prover = prover
         self._mark = mark
         self._family = family
+        self._statements = statements
         self.shared_lists = SharedLists()
 
     def findings(self, region: Region) -> list[Finding]:
@@ -150,6 +162,7 @@ class _RegionJudge:
         try:
             cut = self._cutter.cut(region)
         except SliceTooLargeError:
+            self._statements.too_large(region)
             return [
                 Finding(
                     name,
@@ -162,10 +175,11 @@ class _RegionJudge:
                 for name in region.properties
             ]
         self.shared_lists.note(region, cut)
+        self._statements.judge(region, cut)
         schema, numbering = cut.schema, cut.numbering
         answers = self._prover.region(schema, numbering)
         extra: list[str] = []
-        while (excluded := self._outside(region, answers, schema)) is not None:
+        while (excluded := outside(self._regions, region, answers.values(), schema)) is not None:
             extra.append(excluded)
             if len(extra) > MAX_EXCLUSIONS:
                 answers = dict.fromkeys(answers, Undecided("solver"))
@@ -179,35 +193,6 @@ class _RegionJudge:
             for name, answer in answers.items()
             if answer is not None or name in wanted
         ]
-
-    def _outside(self, region: Region, answers: Mapping[str, Answer], schema: Schema) -> str | None:
-        """A constraint that leaves out the packet of an answer that is not of this region."""
-        if schema.fixed_destination and region.virtual_ip is None:
-            return None
-        for answer in answers.values():
-            if not isinstance(answer, Violated):
-                continue
-            packet = packet_of(region, self._family, answer)
-            local = bool(answer.values.get("local", False))
-            width = self._family.bits
-            same_address = f"(= dst (_ bv{packet.destination} {width}))"
-            ports = (
-                f"(= proto (_ bv{packet.protocol} 8))",
-                f"(= dport (_ bv{packet.destination_port} 16))",
-            )
-            if self._regions.declared(packet.destination, packet.protocol, packet.destination_port):
-                if region.frontend is not None:
-                    return f"(assert (not {same_address}))"
-                return f"(assert (not (and {same_address} {' '.join(ports)})))"
-            if local and self._regions.never_local(packet.destination):
-                return f"(assert (not (and local {same_address})))"
-            if (
-                region.frontend is None
-                and local
-                and (packet.protocol, packet.destination_port) in self._regions.node_ports
-            ):
-                return f"(assert (not (and local {' '.join(ports)})))"
-        return None
 
     def _finding(
         self, region: Region, cut: Cut, name: str, answer: Violated | Undecided

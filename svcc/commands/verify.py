@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from svcc import options
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from svcc.compiler.objects import Objects
     from svcc.compiler.settings import NodeSettings
     from svcc.grammar.address import Family
+    from svcc.grammar.policy import Placed
     from svcc.verify.engine import LoadedRules
     from svcc.verify.prove import Prover
     from svcc.verify.report import Report
@@ -35,6 +37,14 @@ def add(parser: argparse.ArgumentParser) -> None:
         help="iptables-save or iptables-restore text, or a bundle folder; repeatable",
     )
     group.add_argument("--live", action="store_true", help="the rules of this network namespace")
+    group.add_argument(
+        "--policy",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="statements of your own to prove as well, such as "
+        "'never external -> service kube-system/*'; repeatable",
+    )
     group.add_argument("--family", choices=("ipv4", "ipv6"), help="judge this family only")
     options.add_kernel(parser)
     parser.add_argument(
@@ -53,8 +63,9 @@ def run(arguments: argparse.Namespace) -> int:
         nodes = options.every_node(arguments, objects)
     else:
         nodes = [options.settings(arguments, objects)]
+    policies = _policies(arguments, objects, nodes)
     given = _given_rules(arguments)
-    reports = [_judge(arguments, objects, node, given, prover) for node in nodes]
+    reports = [_judge(arguments, objects, node, given, prover, policies) for node in nodes]
     if arguments.output == "json":
         from svcc.verify.report import combined_json
 
@@ -70,6 +81,30 @@ def run(arguments: argparse.Namespace) -> int:
         else ("undecided" if "undecided" in verdicts else "proved")
     )
     return _EXIT[worst]
+
+
+def _policies(
+    arguments: argparse.Namespace, objects: Objects, nodes: list[NodeSettings]
+) -> list[Placed]:
+    """The statements of all --policy files."""
+    if not arguments.policy:
+        return []
+    from svcc.grammar.errors import InputError
+    from svcc.grammar.policy import parse
+    from svcc.verify.policy import check
+
+    found, problems = [], []
+    for path in arguments.policy:
+        try:
+            found += parse(Path(path).read_text(encoding="utf-8"), source=path)
+        except InputError as error:
+            problems += error.problems
+        except (OSError, ValueError) as error:
+            _bad(path, f"cannot read: {getattr(error, 'strerror', None) or 'not UTF-8 text'}")
+    if problems:
+        raise InputError(problems)
+    check(found, objects, nodes)
+    return found
 
 
 def _given_rules(arguments: argparse.Namespace) -> dict[Family, LoadedRules] | None:
@@ -101,6 +136,7 @@ def _judge(
     node: NodeSettings,
     given: dict[Family, LoadedRules] | None,
     prover: Prover,
+    policies: list[Placed],
 ) -> Report:
     from svcc.verify.engine import verify
 
@@ -110,7 +146,7 @@ def _judge(
     else:
         _check_families(objects, node, given, only)
     loaded = {f: rules for f, rules in given.items() if only in (None, f)}
-    return verify(objects, node, loaded, prover=prover)
+    return verify(objects, node, loaded, prover=prover, policies=policies)
 
 
 def _own_rules(objects: Objects, node: NodeSettings) -> dict[Family, LoadedRules]:
