@@ -75,18 +75,18 @@ class Claims:
     def __init__(self, policies: Sequence[Placed], expectation: Expectation) -> None:
         family, settings = expectation.family, expectation.settings
         self.placed = [item for item in policies if family in families(item.statement)]
-        targets = [_Target(item.statement, expectation) for item in self.placed]
-        senders = [alternatives(item.statement, settings, family) for item in self.placed]
         self._by_frontend: dict[Frontend, list[Claim]] = {}
-        if not self.placed:
-            return
-        for each in expectation.frontends:
-            found = []
-            for item, target, who in zip(self.placed, targets, senders, strict=True):
+        for item in self.placed:
+            target = _Target(item.statement, expectation)
+            who: Alternatives | None = None
+            for each in expectation.frontends:
                 where = target.where(each.frontend)
-                if where is not None:
-                    found.append(Claim(item, tuple((*c, *where) for c in who)))
-            self._by_frontend[each.frontend] = found
+                if where is None:
+                    continue
+                if who is None:
+                    who = alternatives(item.statement, settings, family)
+                claim = Claim(item, tuple((*condition, *where) for condition in who))
+                self._by_frontend.setdefault(each.frontend, []).append(claim)
 
     def of(self, frontend: Frontend) -> list[Claim]:
         """The statements that speak of a frontend."""
@@ -151,10 +151,14 @@ def families(statement: Statement) -> frozenset[Family]:
 
 
 def alternatives(statement: Statement, settings: NodeSettings, family: Family) -> Alternatives:
-    """The packets that a statement forbids or demands: ``only`` forbids those of all others."""
+    """The packets that a statement forbids or demands: ``only`` forbids those of all others.
+
+    Raises:
+        ValueError: it speaks of pods, and the settings do not tell them.
+    """
     pod = pod_atom(settings, family)
-    who = tuple(c for sender in statement.senders for c in _sender(sender, pod, family))
-    return _none_of(who) if statement.verb == "only" else who
+    who = dict.fromkeys(c for sender in statement.senders for c in _sender(sender, pod, family))
+    return _none_of(tuple(who)) if statement.verb == "only" else tuple(who)
 
 
 def _sender(sender: Sender, pod: Atom | None, family: Family) -> Alternatives:
@@ -167,8 +171,7 @@ def _sender(sender: Sender, pod: Atom | None, family: Family) -> Alternatives:
     elif sender.who == "node":
         found = ((FromNode(),),)
     elif pod is None:
-        # What cannot be told is not left out of the judgement: `check` reports it first.
-        found = ((negation(FromNode()),),)
+        raise ValueError("pods cannot be told")
     elif sender.who == "pod":
         found = ((negation(FromNode()), pod),)
     else:

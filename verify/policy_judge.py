@@ -25,6 +25,9 @@ from svcc.verify.shares import SharesEncoding, SharesUndecidedError
 from svcc.verify.simulate import distribution
 from svcc.verify.terms import conjunction, disjunction, negate
 
+MOST_FRONTENDS = 5
+"""Where a statement is violated, no further frontends are looked for than that."""
+
 
 @dataclass(frozen=True, slots=True)
 class Obligation:
@@ -43,9 +46,15 @@ class _State:
     """What is known of one statement so far."""
 
     verdict: VerdictName = "proved"
-    frontends: set[str] = field(default_factory=set)
+    matched: bool = False
+    violated: list[str] = field(default_factory=list)
+    """Names of frontends where a packet shows it, at most ``MOST_FRONTENDS``."""
     example: Counterexample | None = None
     reason: str = ""
+
+    def done(self, frontend: str) -> bool:
+        """Whether no more is to be learned at a frontend."""
+        return frontend in self.violated or len(self.violated) >= MOST_FRONTENDS
 
 
 class PolicyJudge:
@@ -68,7 +77,7 @@ class PolicyJudge:
     def findings(self) -> Iterator[Finding]:
         """One finding for each statement that speaks of this family and matches frontends."""
         for item, state in self._states.items():
-            if state.frontends:
+            if state.matched:
                 family = self._regions.family
                 name = str(item)
                 yield Finding(POLICY, name, family, state.verdict, state.example, state.reason)
@@ -84,7 +93,7 @@ class PolicyJudge:
         """See what the statements that speak of a region say of it."""
         for claim in self._of(region):
             alternatives = claim.of(from_node=region.from_node)
-            if not alternatives or self._states[claim.placed].verdict == "violated":
+            if not alternatives or self._states[claim.placed].done(region.name):
                 continue
             self._judge(claim, region, cut, alternatives)
 
@@ -93,7 +102,7 @@ class PolicyJudge:
             return []
         found = self._claims.of(region.frontend)
         for claim in found:
-            self._states[claim.placed].frontends.add(region.name)
+            self._states[claim.placed].matched = True
         return found
 
     def _judge(self, claim: Claim, region: Region, cut: Cut, alternatives: Alternatives) -> None:
@@ -176,8 +185,14 @@ class PolicyJudge:
             return
         expected, got, result = breach
         state = self._states[claim.placed]
-        state.verdict, state.reason = "violated", f"at {region.name}"
-        state.example = Counterexample(packet, result.trace, expected, got)
+        state.violated.append(region.name)
+        first, *others = state.violated
+        state.verdict, state.reason = "violated", f"at {first}"
+        if others:
+            state.reason += f"; also at {', '.join(others)}"
+        if len(state.violated) == MOST_FRONTENDS:
+            state.reason += "; no more were looked for"
+        state.example = state.example or Counterexample(packet, result.trace, expected, got)
 
 
 def _obligation(statement: Statement, numbering: Numbering) -> Obligation:
