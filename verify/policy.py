@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import product
 
 from svcc.compiler.objects import Objects
 from svcc.compiler.settings import NodeSettings
@@ -27,7 +26,6 @@ from svcc.verify.sender import (
     Atom,
     Condition,
     DestinationIn,
-    FromNode,
     FromPod,
     SourceIn,
     negation,
@@ -41,32 +39,22 @@ KINDS = {
 }
 _NEEDS_PODS = frozenset({"pod", "external"})
 
+_Atom = SourceIn | FromPod
 Alternatives = tuple[Condition, ...]
 """One of them holds; without any, none ever does."""
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A statement for one frontend: packets that fulfil one of ``alternatives``."""
+    """A statement for one frontend: packets that fulfil one of the alternatives."""
 
     placed: Placed
-    alternatives: Alternatives
+    from_wire: Alternatives
+    from_node: Alternatives
 
     def of(self, *, from_node: bool) -> Alternatives:
-        """The alternatives of one direction, without the conditions that it decides."""
-        found: dict[Condition, None] = {}
-        for condition in self.alternatives:
-            kept: list[Atom] = []
-            for atom in condition:
-                if isinstance(atom, FromNode) or (isinstance(atom, FromPod) and from_node):
-                    hit = from_node and isinstance(atom, FromNode)
-                    if hit == atom.negated:
-                        break
-                else:
-                    kept.append(atom)
-            else:
-                found[tuple(kept)] = None
-        return (ANYONE,) if ANYONE in found else tuple(found)
+        """The alternatives of one direction."""
+        return self.from_node if from_node else self.from_wire
 
 
 class Claims:
@@ -78,15 +66,17 @@ class Claims:
         self._by_frontend: dict[Frontend, list[Claim]] = {}
         for item in self.placed:
             target = _Target(item.statement, expectation)
-            who: Alternatives | None = None
+            who: tuple[Alternatives, ...] = ()
             for each in expectation.frontends:
                 where = target.where(each.frontend)
                 if where is None:
                     continue
-                if who is None:
-                    who = alternatives(item.statement, settings, family)
-                claim = Claim(item, tuple((*condition, *where) for condition in who))
-                self._by_frontend.setdefault(each.frontend, []).append(claim)
+                who = who or tuple(
+                    alternatives(item.statement, settings, family, from_node=from_node)
+                    for from_node in (False, True)
+                )
+                wire, node = (tuple((*c, *where) for c in found) for found in who)
+                self._by_frontend.setdefault(each.frontend, []).append(Claim(item, wire, node))
 
     def of(self, frontend: Frontend) -> list[Claim]:
         """The statements that speak of a frontend."""
@@ -150,43 +140,69 @@ def families(statement: Statement) -> frozenset[Family]:
     return frozenset(found)
 
 
-def alternatives(statement: Statement, settings: NodeSettings, family: Family) -> Alternatives:
-    """The packets that a statement forbids or demands: ``only`` forbids those of all others.
+def alternatives(
+    statement: Statement, settings: NodeSettings, family: Family, *, from_node: bool
+) -> Alternatives:
+    """The packets of one direction that a statement forbids or demands.
+
+    ``only`` forbids those of all who are not listed.
 
     Raises:
         ValueError: it speaks of pods, and the settings do not tell them.
     """
     pod = pod_atom(settings, family)
-    who = dict.fromkeys(c for sender in statement.senders for c in _sender(sender, pod, family))
-    return _none_of(tuple(who)) if statement.verb == "only" else tuple(who)
+    sources = _own(settings, family)
+    who = []
+    for sender in statement.senders:
+        # What the node may send from an address that it is not known to have is forbidden or
+        # demanded only by the words, or by a network that the address is not in.
+        named = sender.negated == (statement.verb == "only")
+        who.append(_sender(sender, family, pod, from_node, sources if named else None))
+    if statement.verb != "only":
+        found = dict.fromkeys(
+            (atom,) if isinstance(atom, _Atom) else ANYONE for atom in who if atom
+        )
+        return (ANYONE,) if ANYONE in found else tuple(found)
+    if True in who:
+        return ()
+    return (tuple(dict.fromkeys(negation(atom) for atom in who if isinstance(atom, _Atom))),)
 
 
-def _sender(sender: Sender, pod: Atom | None, family: Family) -> Alternatives:
-    found: Alternatives
+def _sender(
+    sender: Sender, family: Family, pod: Atom | None, from_node: bool, own: list[Network] | None
+) -> Atom | bool:
+    """The condition that a packet of one direction is the sender's.
+
+    ``own``: of the node's packets, those with these sources; None: with any.
+    """
     network = sender.network
+    found: Atom | bool
     if network is not None:
-        found = ((SourceIn((network,)),),) if network.family is family else ()
+        blocks = [network]
+        if from_node and own is not None:
+            blocks = [max(network, o, key=_length) for o in own if network.overlaps(o)]
+        found = SourceIn(tuple(blocks)) if blocks and network.family is family else False
     elif sender.who == "anyone":
-        found = (ANYONE,)
-    elif sender.who == "node":
-        found = ((FromNode(),),)
+        found = True
+    elif from_node or sender.who == "node":
+        found = from_node and sender.who == "node"
     elif pod is None:
         raise ValueError("pods cannot be told")
-    elif sender.who == "pod":
-        found = ((negation(FromNode()), pod),)
     else:
-        found = ((negation(FromNode()), negation(pod)),)
-    return _none_of(found) if sender.negated else found
+        found = pod if sender.who == "pod" else negation(pod)
+    if isinstance(found, bool):
+        return found != sender.negated
+    return negation(found) if sender.negated else found
 
 
-def _none_of(conditions: Alternatives) -> Alternatives:
-    """The opposite: of each condition, one part does not hold."""
-    found: dict[Condition, None] = {}
-    for choice in product(*conditions):
-        atoms = tuple(dict.fromkeys(negation(atom) for atom in choice))
-        if not any(negation(atom) in atoms for atom in atoms):
-            found[atoms] = None
-    return tuple(found)
+def _own(settings: NodeSettings, family: Family) -> list[Network]:
+    """The sources that the node is known to have."""
+    addresses = [a for a in settings.addresses if a.family is family]
+    return [loopback_network(family), *(Network(family, a.value, family.bits) for a in addresses)]
+
+
+def _length(network: Network) -> int:
+    return network.prefix_length
 
 
 def _needs_pods(statement: Statement) -> bool:
@@ -250,13 +266,7 @@ class _Target:
         networks = self._settings.node_port_networks
         if networks is not None:
             yield DestinationIn(tuple(n for n in networks if n.family == self._family))
-            yield DestinationIn(
-                tuple(
-                    Network(self._family, a.value, self._family.bits)
-                    for a in self._settings.addresses
-                    if a.family == self._family
-                )
-            )
+            yield DestinationIn(tuple(_own(self._settings, self._family)[1:]))
 
 
 def _place(target: AddressTarget | NodePortTarget, frontend: Frontend) -> bool:

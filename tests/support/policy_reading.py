@@ -24,12 +24,16 @@ from tests.support.plain_reading import is_proxied
 _KINDS = ("clusterip", "externalip", "loadbalancer")
 
 
-def sends(sender: Sender, packet: Packet, node: NodeSettings) -> bool:
+def sends(verb: str, sender: Sender, packet: Packet, node: NodeSettings) -> bool:
     """Whether a sender of a statement is who sends a packet."""
     source = ip_address(str(Address(packet.family, packet.source)))
     if sender.network is not None:
         block = ip_network(str(sender.network))
         found = source.version == block.version and source in block
+        if packet.from_node and sender.negated == (verb == "only"):
+            # Whatever other addresses the node may have, statements do not speak of them.
+            known = Address(packet.family, packet.source) in node.addresses
+            found = found and (known or source.is_loopback)
     elif sender.who == "anyone":
         found = True
     elif packet.from_node:
@@ -141,7 +145,7 @@ def holds(
     outcomes: Sequence[tuple[Fraction, Result]],
 ) -> bool:
     """Whether a packet to the target sees what the statement says."""
-    listed = any(sends(sender, packet, node) for sender in statement.senders)
+    listed = any(sends(statement.verb, sender, packet, node) for sender in statement.senders)
     results = [result for share, result in outcomes if share]
     served = [r for r in results if r.verdict == "passed" and (r.translated or _same(packet, r))]
     if statement.verb != "always":

@@ -23,7 +23,9 @@ from svcc.grammar.policy import (
     Placed,
     Sender,
     ServiceTarget,
+    SourceWord,
     Statement,
+    Target,
 )
 from svcc.grammar.ruleset import RuleSet, load
 from svcc.verify.engine import LoadedRules, verify
@@ -35,6 +37,7 @@ from tests.support.objects import Cluster, clusters
 from tests.support.policy_reading import holds, meant, of_family, sends
 from tests.support.probes import frontends
 
+_SOURCE_WORDS: tuple[SourceWord, ...] = ("", "", "kept", "masqueraded")
 _WORDS = ("anyone", "external", "pod", "node")
 _NETWORKS = (
     *("203.0.113.0/24", "203.0.113.7/32", "10.244.0.0/16", "10.244.1.0/24", "10.0.0.0/8"),
@@ -49,7 +52,7 @@ _OWN = {
     Family.IPV6: ("fd00:7::10", "fd00:16:5::10", "fd00:244:1::1"),
 }
 _LOCAL = {parse_address(a).value for own in _OWN.values() for a in own} | {1}
-_TARGETS = (
+_TARGETS: tuple[Target, ...] = (
     *(AnyTarget(), ServiceTarget("service", "*", "*"), ServiceTarget("service", "a", "web-*")),
     *(ServiceTarget("service", "*", "web-0", port) for port in ("80", "http", "dns")),
     *(ServiceTarget(kind, "*", "*") for kind in ("clusterip", "externalip", "loadbalancer")),
@@ -72,10 +75,11 @@ def statements(draw: st.DrawFn) -> Statement:
     senders = tuple(draw(st.lists(_SENDER, min_size=1, max_size=3)))
     target = draw(st.sampled_from(_TARGETS))
     if draw(st.booleans()):
-        verb = "never" if draw(st.booleans()) else "only"
-        return Statement(verb, senders, target, if_any=True)
+        if draw(st.booleans()):
+            return Statement("never", senders, target, if_any=True)
+        return Statement("only", senders, target, if_any=True)
     inside = tuple(draw(st.lists(_NETWORK, max_size=2))) if draw(st.booleans()) else ()
-    source = draw(st.sampled_from(("", "", "kept", "masqueraded")))
+    source: SourceWord = draw(st.sampled_from(_SOURCE_WORDS))
     at_least = draw(st.sampled_from((0, 0, 1, 2, 3)))
     return Statement("always", senders, target, at_least, inside, source, if_any=True)
 
@@ -155,7 +159,9 @@ def compare(
         else:
             assert finding.counterexample is not None
             packet = finding.counterexample.packet
-            listed = any(sends(sender, packet, node) for sender in statement.senders)
+            listed = any(
+                sends(statement.verb, sender, packet, node) for sender in statement.senders
+            )
             assert listed == (statement.verb != "only"), finding
             local = True if statement.verb != "always" else is_local(packet.destination)
             local = local or finding.reason.startswith("at node port")
