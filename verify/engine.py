@@ -16,11 +16,12 @@ from svcc.verify.beside import judge_passage, passages
 from svcc.verify.cut import Cut, Cutter
 from svcc.verify.ends import check_ends
 from svcc.verify.exclusion import MAX_EXCLUSIONS, outside
-from svcc.verify.expectation import expect
+from svcc.verify.expectation import Expectation, expect
 from svcc.verify.judge import Failure
 from svcc.verify.matching import UndecidableError
 from svcc.verify.ownership import mark_ownership
 from svcc.verify.packet import Packet, Step
+from svcc.verify.policy import Claims
 from svcc.verify.policy_judge import PolicyJudge
 from svcc.verify.properties import CAPTURES, ENDS
 from svcc.verify.prove import Prover, Undecided, Violated
@@ -47,11 +48,13 @@ def verify(
     *,
     prover: Prover | None = None,
     policies: Sequence[Placed] = (),
+    policies_only: bool = False,
 ) -> Report:
     """Judge the rules of the given families on one node.
 
     ``prover`` carries proved schemas from one node to the next. ``policies`` are statements
-    that :func:`svcc.verify.policy.check` has let through.
+    that :func:`svcc.verify.policy.check` has let through; ``policies_only`` leaves out what
+    Kubernetes asks of the rules.
     """
     started = time.perf_counter()
     prover = prover or Prover()
@@ -59,7 +62,9 @@ def verify(
     report = Report(settings.node_name)
     for family, item in sorted(loaded.items()):
         report.sources[family] = item.source
-        _verify_family(objects, settings, family, item.rules, prover, report, policies)
+        expectation = expect(objects, settings, family)
+        statements = Claims(policies, expectation)
+        _verify_family(expectation, item.rules, prover, report, statements, policies_only)
     report.regions = prover.statistics.regions - before[0]
     report.schemas = prover.statistics.schemas - before[1]
     report.seconds = time.perf_counter() - started
@@ -67,14 +72,14 @@ def verify(
 
 
 def _verify_family(
-    objects: Objects,
-    settings: NodeSettings,
-    family: Family,
+    expectation: Expectation,
     rules: RuleSet,
     prover: Prover,
     report: Report,
-    policies: Sequence[Placed],
+    claims: Claims,
+    claims_only: bool,
 ) -> None:
+    family, settings = expectation.family, expectation.settings
     report.rules += sum(len(c.rules) for chains in rules.tables.values() for c in chains.values())
     endless = check_ends(rules)
     for item in endless:
@@ -97,10 +102,13 @@ def _verify_family(
         rules.ipvs = without_others(rules.ipvs, settings.ipvs.exclude_networks)
     indexed = index_rules(rules)
     mark_ownership(indexed)
-    expectation = expect(objects, settings, family)
     regions = Regions(indexed, expectation)
-    statements = PolicyJudge(policies, expectation, regions, rules, prover)
+    statements = PolicyJudge(claims, regions, rules, prover)
     judge = _RegionJudge(regions, rules, prover, settings.masquerade_mark, family, statements)
+    if claims_only:
+        judge.statements_alone()
+        report.findings += statements.findings()
+        return
     report.findings += _surplus_addresses(regions)
     for passage in passages(regions, expectation):
         report.findings.append(judge_passage(passage, rules, regions, prover))
@@ -157,6 +165,19 @@ class _RegionJudge:
         self._statements = statements
         self.shared_lists = SharedLists()
 
+    def statements_alone(self) -> None:
+        """Judge nothing but the statements of the policy."""
+        for region in self._regions:
+            if not self._statements.speak_of(region):
+                continue
+            self._prover.statistics.regions += 1
+            try:
+                cut = self._cutter.cut(region)
+            except SliceTooLargeError:
+                self._statements.too_large(region)
+            else:
+                self._statements.judge(region, cut)
+
     def findings(self, region: Region) -> list[Finding]:
         """One finding per property that the region has a say in."""
         try:
@@ -175,7 +196,6 @@ class _RegionJudge:
                 for name in region.properties
             ]
         self.shared_lists.note(region, cut)
-        self._statements.judge(region, cut)
         schema, numbering = cut.schema, cut.numbering
         answers = self._prover.region(schema, numbering)
         extra: list[str] = []
@@ -185,6 +205,7 @@ class _RegionJudge:
                 answers = dict.fromkeys(answers, Undecided("solver"))
                 break
             answers = self._prover.region(schema, numbering, extra)
+        self._statements.judge(region, cut)
         wanted, frontend = region.properties, region.name
         return [
             Finding(name, frontend, self._family, "proved")

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 
-from svcc.grammar.policy import Placed, SourceWord, Statement
+from svcc.grammar.policy import SourceWord, Statement
 from svcc.grammar.ruleset import RuleSet
 from svcc.verify.cut import Cut
 from svcc.verify.encode import Encoding
 from svcc.verify.exclusion import MAX_EXCLUSIONS, outside
-from svcc.verify.expectation import Case, Expectation
+from svcc.verify.expectation import Case
 from svcc.verify.judge import Distribution, applies, describe_result
 from svcc.verify.matching import UndecidableError
 from svcc.verify.packet import Packet, Result, endpoint_text
@@ -62,14 +62,13 @@ class PolicyJudge:
 
     def __init__(
         self,
-        policies: Sequence[Placed],
-        expectation: Expectation,
+        claims: Claims,
         regions: Regions,
         rules: RuleSet,
         prover: Prover,
     ) -> None:
-        self._claims = Claims(policies, expectation)
-        self._states = {item: _State() for item in self._claims.placed}
+        self._claims = claims
+        self._states = {item: _State() for item in claims.placed}
         self._regions = regions
         self._rules = rules
         self._prover = prover
@@ -81,6 +80,10 @@ class PolicyJudge:
                 family = self._regions.family
                 name = str(item)
                 yield Finding(POLICY, name, family, state.verdict, state.example, state.reason)
+
+    def speak_of(self, region: Region) -> bool:
+        """Whether any statement has a say in a region."""
+        return bool(region.frontend is not None and self._claims.of(region.frontend))
 
     def too_large(self, region: Region) -> None:
         """The region's rules could not be written out."""

@@ -97,7 +97,11 @@ class Prover:
 
     def number(self, schema: Schema) -> int:
         """A short name of a schema."""
-        return self._numbers.setdefault(schema, len(self._numbers))
+        number = self._numbers.get(schema)
+        if number is None:
+            number = self._numbers[schema] = len(self._numbers)
+            self.statistics.schemas += schema not in self._proved
+        return number
 
     def term(
         self,

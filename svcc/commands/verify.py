@@ -45,6 +45,11 @@ def add(parser: argparse.ArgumentParser) -> None:
         help="statements of your own to prove as well, such as "
         "'never external -> service kube-system/*'; repeatable",
     )
+    group.add_argument(
+        "--policy-only",
+        action="store_true",
+        help="judge these statements alone, not what Kubernetes asks",
+    )
     group.add_argument("--family", choices=("ipv4", "ipv6"), help="judge this family only")
     options.add_kernel(parser)
     parser.add_argument(
@@ -88,6 +93,8 @@ def _policies(
 ) -> list[Placed]:
     """The statements of all --policy files."""
     if not arguments.policy:
+        if arguments.policy_only:
+            _bad("--policy-only", "there are no statements; name their file with --policy")
         return []
     from svcc.grammar.errors import InputError
     from svcc.grammar.policy import parse
@@ -146,7 +153,14 @@ def _judge(
     else:
         _check_families(objects, node, given, only)
     loaded = {f: rules for f, rules in given.items() if only in (None, f)}
-    return verify(objects, node, loaded, prover=prover, policies=policies)
+    return verify(
+        objects,
+        node,
+        loaded,
+        prover=prover,
+        policies=policies,
+        policies_only=arguments.policy_only,
+    )
 
 
 def _own_rules(objects: Objects, node: NodeSettings) -> dict[Family, LoadedRules]:
