@@ -30,6 +30,7 @@ CAPTURED = "SVC011"
 NOT_LET_THROUGH = "SVC012"
 ENDLESS = "SVC013"
 SURPLUS_ADDRESS = "SVC014"
+POLICY = "SVC015"
 OUTSIDE_THE_MODEL = "SVC020"
 TOO_MANY_RULES = "SVC021"
 GAVE_UP = "SVC022"
@@ -135,6 +136,13 @@ _ALL = (
         "The node takes packets for an address of the IPVS device that is no frontend.",
         "The Service is gone, its address was not taken off.",
         "`ip address delete` it, or let the service proxy synchronise.",
+    ),
+    Code(
+        POLICY, "a statement of the policy does not hold",
+        "A packet shows that the rules do not do what a statement of --policy asks.",
+        "The Services are exposed otherwise than the statement expects, or the rules are wrong; "
+        "in that case another property is violated too.",
+        "Look at the packet and its trace; change the Service or the statement.",
     ),
     Code(
         OUTSIDE_THE_MODEL, "decided by a rule outside the model",

@@ -180,7 +180,10 @@ class Encoding(Terms):
         saved = (self._destination, self._in_interface, self._source)
         self._destination, self._source = "dst", "src"
         self._in_interface = "none" if self.schema.from_node else "iif"
+        before = (len(self.interfaces), len(self.patterns))
         text = conjunction([self._one(part) for part in parts])
+        if before != (len(self.interfaces), len(self.patterns)):
+            self._interface_axioms()
         self._destination, self._in_interface, self._source = saved
         return text
 

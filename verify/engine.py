@@ -3,35 +3,36 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from svcc.compiler.objects import Objects
 from svcc.compiler.settings import NodeSettings
 from svcc.grammar.address import Address, Family
+from svcc.grammar.policy import Placed
 from svcc.grammar.ruleset import RuleSet
 from svcc.verify import codes
 from svcc.verify.affinity import SharedLists
 from svcc.verify.beside import judge_passage, passages
 from svcc.verify.cut import Cut, Cutter
 from svcc.verify.ends import check_ends
-from svcc.verify.expectation import expect
+from svcc.verify.exclusion import MAX_EXCLUSIONS, outside
+from svcc.verify.expectation import Expectation, expect
 from svcc.verify.findings import Counterexample, Finding
 from svcc.verify.judge import Failure
 from svcc.verify.matching import UndecidableError
 from svcc.verify.ownership import mark_ownership
 from svcc.verify.packet import Packet, Step
+from svcc.verify.policy import Claims
+from svcc.verify.policy_judge import PolicyJudge
 from svcc.verify.properties import CAPTURES, ENDS
-from svcc.verify.prove import Answer, Prover, Undecided, Violated
+from svcc.verify.prove import Prover, Undecided, Violated
 from svcc.verify.records import index_rules
 from svcc.verify.regions import Region, Regions
 from svcc.verify.replay import failures, packet_of, unconfirmed, world_of
 from svcc.verify.report import Report
-from svcc.verify.schema import Schema
 from svcc.verify.slices import SliceTooLargeError
 from svcc.verify.virtual import without_others
-
-MAX_EXCLUSIONS = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +49,16 @@ def verify(
     loaded: Mapping[Family, LoadedRules],
     *,
     prover: Prover | None = None,
+    policies: Sequence[Placed] = (),
+    policies_only: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> Report:
     """Judge the rules of the given families on one node.
 
-    ``prover`` carries proved schemas from one node to the next. ``progress`` is told how many
-    of how many regions of a family are done.
+    ``prover`` carries proved schemas from one node to the next. ``policies`` are statements
+    that :func:`svcc.verify.policy.check` has let through; ``policies_only`` leaves out what
+    Kubernetes asks of the rules. ``progress`` is told how many of how many regions of a family
+    are done.
     """
     started = time.perf_counter()
     prover = prover or Prover()
@@ -61,7 +66,9 @@ def verify(
     report = Report(settings.node_name)
     for family, item in sorted(loaded.items()):
         report.sources[family] = item.source
-        _verify_family(objects, settings, family, item.rules, prover, report, progress)
+        expectation = expect(objects, settings, family)
+        claims = Claims(policies, expectation)
+        _verify_family(expectation, item.rules, prover, report, claims, policies_only, progress)
     report.regions = prover.statistics.regions - before[0]
     report.schemas = prover.statistics.schemas - before[1]
     report.seconds = time.perf_counter() - started
@@ -69,14 +76,15 @@ def verify(
 
 
 def _verify_family(
-    objects: Objects,
-    settings: NodeSettings,
-    family: Family,
+    expectation: Expectation,
     rules: RuleSet,
     prover: Prover,
     report: Report,
+    claims: Claims,
+    claims_only: bool,
     progress: Callable[[int, int], None] | None,
 ) -> None:
+    family, settings = expectation.family, expectation.settings
     report.rules += sum(len(c.rules) for chains in rules.tables.values() for c in chains.values())
     endless = check_ends(rules)
     for item in endless:
@@ -100,9 +108,13 @@ def _verify_family(
         rules.ipvs = without_others(rules.ipvs, settings.ipvs.exclude_networks)
     indexed = index_rules(rules)
     mark_ownership(indexed)
-    expectation = expect(objects, settings, family)
     regions = Regions(indexed, expectation)
-    judge = _RegionJudge(regions, rules, prover, settings.masquerade_mark, family)
+    statements = PolicyJudge(claims, regions, rules, prover)
+    judge = _RegionJudge(regions, rules, prover, settings.masquerade_mark, family, statements)
+    if claims_only:
+        judge.statements_alone()
+        report.findings += statements.findings()
+        return
     report.findings += _surplus_addresses(regions)
     for passage in passages(regions, expectation):
         report.findings.append(judge_passage(passage, rules, regions, prover))
@@ -121,6 +133,7 @@ def _verify_family(
         keep(judge.findings(region))
     keep(judge.shared_lists.findings(rules, regions))
     report.findings.extend(verdicts.values())
+    report.findings += statements.findings()
 
 
 def _surplus_addresses(regions: Regions) -> Iterator[Finding]:
@@ -144,7 +157,13 @@ _RANK = {"proved": 0, "undecided": 1, "violated": 2}
 
 class _RegionJudge:
     def __init__(
-        self, regions: Regions, rules: RuleSet, prover: Prover, mark: int, family: Family
+        self,
+        regions: Regions,
+        rules: RuleSet,
+        prover: Prover,
+        mark: int,
+        family: Family,
+        statements: PolicyJudge,
     ) -> None:
         self._regions = regions
         self._cutter = Cutter(regions)
@@ -152,13 +171,28 @@ class _RegionJudge:
         self._prover = prover
         self._mark = mark
         self._family = family
+        self._statements = statements
         self.shared_lists = SharedLists()
+
+    def statements_alone(self) -> None:
+        """Judge nothing but the statements of the policy."""
+        for region in self._regions:
+            if not self._statements.speak_of(region):
+                continue
+            self._prover.statistics.regions += 1
+            try:
+                cut = self._cutter.cut(region)
+            except SliceTooLargeError:
+                self._statements.too_large(region)
+            else:
+                self._statements.judge(region, cut)
 
     def findings(self, region: Region) -> list[Finding]:
         """One finding per property that the region has a say in."""
         try:
             cut = self._cutter.cut(region)
         except SliceTooLargeError:
+            self._statements.too_large(region)
             return [
                 Finding(
                     name,
@@ -175,12 +209,13 @@ class _RegionJudge:
         schema, numbering = cut.schema, cut.numbering
         answers = self._prover.region(schema, numbering)
         extra: list[str] = []
-        while (excluded := self._outside(region, answers, schema)) is not None:
+        while (excluded := outside(self._regions, region, answers.values(), schema)) is not None:
             extra.append(excluded)
             if len(extra) > MAX_EXCLUSIONS:
                 answers = dict.fromkeys(answers, Undecided("solver"))
                 break
             answers = self._prover.region(schema, numbering, extra)
+        self._statements.judge(region, cut)
         wanted, frontend = region.properties, region.name
         return [
             Finding(name, frontend, self._family, "proved")
@@ -189,35 +224,6 @@ class _RegionJudge:
             for name, answer in answers.items()
             if answer is not None or name in wanted
         ]
-
-    def _outside(self, region: Region, answers: Mapping[str, Answer], schema: Schema) -> str | None:
-        """A constraint that leaves out the packet of an answer that is not of this region."""
-        if schema.fixed_destination and region.virtual_ip is None:
-            return None
-        for answer in answers.values():
-            if not isinstance(answer, Violated):
-                continue
-            packet = packet_of(region, self._family, answer)
-            local = bool(answer.values.get("local", False))
-            width = self._family.bits
-            same_address = f"(= dst (_ bv{packet.destination} {width}))"
-            ports = (
-                f"(= proto (_ bv{packet.protocol} 8))",
-                f"(= dport (_ bv{packet.destination_port} 16))",
-            )
-            if self._regions.declared(packet.destination, packet.protocol, packet.destination_port):
-                if region.frontend is not None:
-                    return f"(assert (not {same_address}))"
-                return f"(assert (not (and {same_address} {' '.join(ports)})))"
-            if local and self._regions.never_local(packet.destination):
-                return f"(assert (not (and local {same_address})))"
-            if (
-                region.frontend is None
-                and local
-                and (packet.protocol, packet.destination_port) in self._regions.node_ports
-            ):
-                return f"(assert (not (and local {' '.join(ports)})))"
-        return None
 
     def _finding(
         self, region: Region, cut: Cut, name: str, answer: Violated | Undecided

@@ -21,6 +21,7 @@ MASQUERADES = "masquerades-exactly"
 REFUSES = "refuses-exactly"
 LETS_THROUGH = "lets-through"
 ENDS = "ends"
+POLICY = "policy"
 
 SENTENCES = {
     REACHES: "every sender reaches exactly the selected backends",
@@ -30,6 +31,7 @@ SENTENCES = {
     REFUSES: "what has no backend to reach is refused or dropped, and nothing else is",
     LETS_THROUGH: "replies, marked packets and health checks are accepted, invalid ones dropped",
     ENDS: "every walk through the rules ends",
+    POLICY: "the statements of the policy hold",
 }
 
 

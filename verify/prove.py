@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Hashable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -72,6 +72,9 @@ class Prover:
     def __init__(self) -> None:
         self.statistics = Statistics()
         self._proved: dict[Schema, bool] = {}
+        self._numbers: dict[Schema, int] = {}
+        self.settled: dict[Hashable, bool] = {}
+        """Whether what others asked of a schema holds for all numbers, by what they like."""
 
     def region(
         self, schema: Schema, numbering: Numbering, extra: list[str] | None = None
@@ -96,9 +99,27 @@ class Prover:
         """Whether a schema was met before."""
         return schema in self._proved
 
-    def term(self, encoding: Encoding, name: str, term: str) -> Answer:
-        """One property, given as the term that would violate it."""
-        return self._answers(encoding, {name: [term]}, encoding.schema, None, [])[name]
+    def number(self, schema: Schema) -> int:
+        """A short name of a schema."""
+        number = self._numbers.get(schema)
+        if number is None:
+            number = self._numbers[schema] = len(self._numbers)
+            self.statistics.schemas += schema not in self._proved
+        return number
+
+    def term(
+        self,
+        encoding: Encoding,
+        name: str,
+        term: str,
+        numbering: Numbering | None = None,
+        extra: Sequence[str] = (),
+    ) -> Answer:
+        """One property, given as the term that would violate it.
+
+        Without ``numbering``, for all numbers; ``extra`` as for :meth:`region`.
+        """
+        return self._answers(encoding, {name: [term]}, encoding.schema, numbering, [*extra])[name]
 
     def _decide(
         self, schema: Schema, numbering: Numbering | None, extra: list[str]

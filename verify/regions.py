@@ -79,7 +79,7 @@ class Regions:
         self.node_networks = tuple(
             (network.value, network.mask)
             for network in (
-                _loopback(self.family),
+                loopback_network(self.family),
                 *(
                     Network(self.family, address.value, self.family.bits)
                     for address in settings.addresses
@@ -185,7 +185,7 @@ class Regions:
         )
 
     def _rest_cases(self, from_node: bool) -> tuple[Case, ...]:
-        block = (_loopback(self.family),)
+        block = (loopback_network(self.family),)
         to_loopback, from_loopback = DestinationIn(block), SourceIn(block)
         settings = self._expectation.settings
         # Loopback node ports need route_localnet, and that opens 127/8 to the neighbours.
@@ -198,7 +198,8 @@ class Regions:
         )
 
 
-def _loopback(family: Family) -> Network:
+def loopback_network(family: Family) -> Network:
+    """The loopback addresses."""
     if family is Family.IPV4:
         return Network(family, 127 << 24, 8)
     return Network(family, 1, 128)

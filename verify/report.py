@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from svcc.grammar.address import Address, Family
@@ -29,6 +29,8 @@ class Report:
     regions: int = 0
     schemas: int = 0
     sources: dict[Family, str] = field(default_factory=dict)
+    in_files: bool = False
+    """Whether the sources are files that people can open."""
 
     @property
     def verdict(self) -> VerdictName:
@@ -40,7 +42,7 @@ class Report:
 
     def for_node(self, name: str) -> Report:
         """The same for a node of which the same was proved: no regions, schemas and seconds."""
-        return Report(name, self.findings, self.rules, sources=self.sources)
+        return replace(self, node=name, seconds=0.0, regions=0, schemas=0)
 
     def to_json(self) -> dict[str, Any]:
         """The result as the documented JSON object."""
@@ -48,9 +50,25 @@ class Report:
             "verdict": self.verdict,
             "node": self.node,
             "properties": [self._finding_json(finding) for finding in self.findings],
+            "findings": [self._group_json(group) for group in grouped(self.findings)],
             "rules": self.rules,
             "seconds": round(self.seconds, 3),
         }
+
+    def _group_json(self, group: Group) -> dict[str, Any]:
+        finding = group.findings[0]
+        found: dict[str, Any] = {
+            "code": finding.code,
+            "property": finding.property,
+            "family": finding.family.label,
+            "verdict": finding.verdict,
+            "message": finding.sentence(),
+            "frontends": [each.frontend for each in group.findings],
+        }
+        if group.cause is not None:
+            source = self.sources.get(finding.family, "")
+            found["cause"] = step_json(group.cause, finding.family, source)
+        return found
 
     def _finding_json(self, finding: Finding) -> dict[str, Any]:
         found: dict[str, Any] = {
@@ -96,11 +114,15 @@ class Report:
             if proved or others:
                 shown = ", ".join([f"{proved} proved", *others])
                 lines.append(f"{name:22} {shown:24} {sentence}")
-        lines.append(
+        lines.append(self.summary())
+        return "\n".join(lines) + "\n"
+
+    def summary(self) -> str:
+        """The verdict and what it took, in a line."""
+        return (
             f"{self.verdict}: {self.rules} rules on node {self.node}, "
             f"{self.regions} regions, {self.schemas} schemas, {self.seconds:.1f} s"
         )
-        return "\n".join(lines) + "\n"
 
     def _group_text(self, group: Group) -> list[str]:
         finding = group.findings[0]
@@ -183,6 +205,9 @@ def combined_json(reports: list[Report]) -> dict[str, Any]:
         "verdict": worst,
         "properties": [
             {"node": part["node"], **found} for part in parts for found in part["properties"]
+        ],
+        "findings": [
+            {"node": part["node"], **found} for part in parts for found in part["findings"]
         ],
         "nodes": [{"node": part["node"], "verdict": part["verdict"]} for part in parts],
         "rules": sum(part["rules"] for part in parts),

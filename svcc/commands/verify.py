@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from svcc import options
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from svcc.compiler.objects import Objects
     from svcc.compiler.settings import NodeSettings
     from svcc.grammar.address import Family
+    from svcc.grammar.policy import Placed
     from svcc.progress import Progress
     from svcc.verify.engine import LoadedRules
     from svcc.verify.prove import Prover
@@ -28,10 +30,28 @@ def add(parser: argparse.ArgumentParser) -> None:
     options.add_input(parser)
     options.add_node(parser, all_nodes=True)
     add_rules(parser)
+    group = parser.add_argument_group("policy")
+    group.add_argument(
+        "--policy",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="statements of your own to prove as well, such as "
+        "'never external -> service kube-system/*'; repeatable",
+    )
+    group.add_argument(
+        "--policy-only",
+        action="store_true",
+        help="judge these statements alone, not what Kubernetes asks",
+    )
     parser.add_argument("--family", choices=("ipv4", "ipv6"), help="judge this family only")
     options.add_kernel(parser)
     parser.add_argument(
-        "-o", "--output", choices=("text", "json"), default="text", help="format of the result"
+        "-o",
+        "--output",
+        choices=("text", "json", "sarif", "junit", "github"),
+        default="text",
+        help="format of the result",
     )
     options.add_verbose(parser)
 
@@ -56,16 +76,12 @@ def run(arguments: argparse.Namespace) -> int:
         nodes = options.every_node(arguments, objects)
     else:
         nodes = [options.settings(arguments, objects)]
+    policies = _policies(arguments, objects, nodes)
     given = given_rules(arguments)
-    reports = list(_reports(arguments, objects, nodes, given))
-    if arguments.output == "json":
-        from svcc.verify.report import combined_json
-
-        json.dump(combined_json(reports), sys.stdout, indent=2)
-        sys.stdout.write("\n")
-    else:
-        for report in reports:
-            sys.stdout.write(report.to_text())
+    reports = list(_reports(arguments, objects, nodes, given, policies))
+    for report in reports:
+        report.in_files = bool(arguments.rules)
+    _write(arguments, objects, reports)
     verdicts = {report.verdict for report in reports}
     worst = (
         "violated"
@@ -75,11 +91,37 @@ def run(arguments: argparse.Namespace) -> int:
     return _EXIT[worst]
 
 
+def _write(arguments: argparse.Namespace, objects: Objects, reports: list[Report]) -> None:
+    if arguments.output == "text":
+        for report in reports:
+            sys.stdout.write(report.to_text())
+        return
+    if arguments.output == "json":
+        from svcc.verify.report import combined_json
+
+        json.dump(combined_json(reports), sys.stdout, indent=2)
+        sys.stdout.write("\n")
+        return
+    from svcc import __version__
+    from svcc.commands.manifests import Manifests
+    from svcc.verify.formats import github, junit, sarif
+
+    manifests = Manifests(objects)
+    if arguments.output == "sarif":
+        json.dump(sarif(reports, __version__, manifests.place), sys.stdout, indent=2)
+        sys.stdout.write("\n")
+    elif arguments.output == "junit":
+        sys.stdout.write(junit(reports))
+    else:
+        sys.stdout.writelines(github(reports, manifests.place))
+
+
 def _reports(
     arguments: argparse.Namespace,
     objects: Objects,
     nodes: list[NodeSettings],
     given: dict[Family, LoadedRules] | None,
+    policies: list[Placed],
 ) -> Iterator[Report]:
     """One report for each node; nodes that are alike share a proof."""
     from svcc.progress import Progress
@@ -88,7 +130,8 @@ def _reports(
 
     prover = Prover()
     bar = Progress("verify")
-    kinds = NodeKinds(objects) if given is None and len(nodes) > 1 else None
+    alone = given is not None or bool(policies) or len(nodes) == 1
+    kinds = None if alone else NodeKinds(objects)
     proved: dict[Hashable, Report] = {}
     try:
         for number, node in enumerate(nodes):
@@ -99,13 +142,39 @@ def _reports(
             if len(nodes) > 1:
                 bar(number, len(nodes))
             report = _judge(
-                arguments, objects, node, given, prover, bar if len(nodes) == 1 else None
+                arguments, objects, node, given, prover, policies, bar if len(nodes) == 1 else None
             )
             if report.verdict == "proved":
                 proved[kind] = report
             yield report
     finally:
         bar.clear()
+
+
+def _policies(
+    arguments: argparse.Namespace, objects: Objects, nodes: list[NodeSettings]
+) -> list[Placed]:
+    """The statements of all --policy files."""
+    if not arguments.policy:
+        if arguments.policy_only:
+            _bad("--policy-only", "there are no statements; name their file with --policy")
+        return []
+    from svcc.grammar.errors import InputError
+    from svcc.grammar.policy import parse
+    from svcc.verify.policy import check
+
+    found, problems = [], []
+    for path in arguments.policy:
+        try:
+            found += parse(Path(path).read_text(encoding="utf-8"), source=path)
+        except InputError as error:
+            problems += error.problems
+        except (OSError, ValueError) as error:
+            _bad(path, f"cannot read: {getattr(error, 'strerror', None) or 'not UTF-8 text'}")
+    if problems:
+        raise InputError(problems)
+    check(found, objects, nodes)
+    return found
 
 
 def given_rules(arguments: argparse.Namespace) -> dict[Family, LoadedRules] | None:
@@ -137,6 +206,7 @@ def _judge(
     node: NodeSettings,
     given: dict[Family, LoadedRules] | None,
     prover: Prover,
+    policies: list[Placed],
     bar: Progress | None,
 ) -> Report:
     from svcc.verify.engine import verify
@@ -147,7 +217,15 @@ def _judge(
     else:
         _check_families(objects, node, given, only)
     loaded = {f: rules for f, rules in given.items() if only in (None, f)}
-    return verify(objects, node, loaded, prover=prover, progress=bar)
+    return verify(
+        objects,
+        node,
+        loaded,
+        prover=prover,
+        policies=policies,
+        policies_only=arguments.policy_only,
+        progress=bar,
+    )
 
 
 def own_rules(objects: Objects, node: NodeSettings) -> dict[Family, LoadedRules]:
