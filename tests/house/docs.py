@@ -64,6 +64,25 @@ def _session(commands: list[str], prefix: list[str]) -> str:
     return "".join(shown)
 
 
+CODES_FILE = ROOT / "docs" / "codes.md"
+
+
+def codes_text() -> str:
+    """The document of all codes."""
+    from svcc.verify.codes import CODES
+
+    parts = [
+        "# Codes\n\nWhat `svcc verify` finds, by number; `svcc explain SVC001` prints the same. "
+        "A number never changes its meaning.\n"
+    ]
+    for code in CODES.values():
+        parts.append(
+            f"\n## {code.number}: {code.title}\n\n{code.meaning}\n\n"
+            f"*How it comes about.* {code.causes}\n\n*How to mend it.* {code.remedy}\n"
+        )
+    return "".join(parts)
+
+
 def normal(text: str) -> str:
     """Text without what differs from run to run."""
     return _SECONDS.sub("0.1 s", text)
@@ -72,6 +91,8 @@ def normal(text: str) -> str:
 def main() -> None:
     """Check or rewrite every document."""
     stale = []
+    if "--write" in sys.argv:
+        CODES_FILE.write_text(codes_text())
     for path in FILES:
         text = path.read_text()
         for match in reversed(list(blocks(text))):

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from svcc.cli import COMMANDS, parser
-from tests.house.docs import FILES, KERNEL, ROOT, blocks, normal, run_block
+from tests.house.docs import CODES_FILE, FILES, KERNEL, ROOT, blocks, codes_text, normal, run_block
 from tests.support.namespace import missing
 
 EXAMPLES = [
@@ -61,6 +61,10 @@ def test_every_option_is_documented_and_every_documented_option_exists() -> None
     assert _options() - {"--help"} == documented
     for name, *_ in COMMANDS:
         assert f"svcc {name}" in text
+
+
+def test_every_code_is_documented() -> None:
+    assert CODES_FILE.read_text() == codes_text(), "make docs"
 
 
 def test_links_lead_somewhere() -> None:
