@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from svcc.compiler.objects import Objects
 from svcc.compiler.settings import NodeSettings
@@ -31,6 +31,7 @@ from svcc.verify.records import index_rules
 from svcc.verify.regions import Region, Regions
 from svcc.verify.replay import failures, packet_of, unconfirmed, world_of
 from svcc.verify.report import Report
+from svcc.verify.schema import Numbering, Schema
 from svcc.verify.slices import SliceTooLargeError
 from svcc.verify.virtual import without_others
 
@@ -172,6 +173,7 @@ class _RegionJudge:
         self._mark = mark
         self._family = family
         self._statements = statements
+        self._examples: dict[tuple[Schema, str], tuple[Violated, Numbering]] = {}
         self.shared_lists = SharedLists()
 
     def statements_alone(self) -> None:
@@ -207,6 +209,11 @@ class _RegionJudge:
             ]
         self.shared_lists.note(region, cut)
         schema, numbering = cut.schema, cut.numbering
+        moved = self._moved(region, cut)
+        if moved is not None:
+            self._prover.statistics.regions += 1
+            self._statements.judge(region, cut)
+            return moved
         answers = self._prover.region(schema, numbering)
         extra: list[str] = []
         while (excluded := outside(self._regions, region, answers.values(), schema)) is not None:
@@ -216,6 +223,9 @@ class _RegionJudge:
                 break
             answers = self._prover.region(schema, numbering, extra)
         self._statements.judge(region, cut)
+        for name, answer in answers.items():
+            if isinstance(answer, Violated):
+                self._examples[schema, name] = (answer, numbering)
         wanted, frontend = region.properties, region.name
         return [
             Finding(name, frontend, self._family, "proved")
@@ -224,6 +234,36 @@ class _RegionJudge:
             for name, answer in answers.items()
             if answer is not None or name in wanted
         ]
+
+    def _moved(self, region: Region, cut: Cut) -> list[Finding] | None:
+        """The findings of a region whose schema is known to fail, by the packets of another such
+        region, put to this one's addresses; None if the simulator does not confirm them here.
+        """
+        schema, numbering = cut.schema, cut.numbering
+        if not schema.fixed_destination or region.virtual_ip is not None:
+            return None
+        if not any((schema, name) in self._examples for name in region.properties):
+            return None
+        found = []
+        addresses = {number: value for value, number in numbering.hosts.items()}
+        wanted, frontend = region.properties, region.name
+        for name, general in self._prover.general(schema).items():
+            if general is None:
+                if name in wanted:
+                    found.append(Finding(name, frontend, self._family, "proved"))
+                continue
+            example = self._examples.get((schema, name))
+            if example is None:
+                return None
+            answer, numbers = example
+            values = dict(answer.values)
+            if (host := numbers.hosts.get(int(values.get("src", -1)))) is not None:
+                values["src"] = addresses[host]
+            finding = self._finding(region, cut, name, replace(answer, values=values))
+            if finding.verdict != "violated":
+                return None
+            found.append(finding)
+        return found
 
     def _finding(
         self, region: Region, cut: Cut, name: str, answer: Violated | Undecided

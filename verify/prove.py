@@ -71,7 +71,7 @@ class Prover:
 
     def __init__(self) -> None:
         self.statistics = Statistics()
-        self._proved: dict[Schema, bool] = {}
+        self._general: dict[Schema, dict[str, Answer]] = {}
         self._numbers: dict[Schema, int] = {}
         self.settled: dict[Hashable, bool] = {}
         """Whether what others asked of a schema holds for all numbers, by what they like."""
@@ -86,25 +86,29 @@ class Prover:
         """
         self.statistics.regions += 1
         if extra is None:
-            known = self._proved.get(schema)
-            if known is None:
-                self.statistics.schemas += 1
-                known = all(answer is None for answer in self._decide(schema, None, []).values())
-                self._proved[schema] = known
-            if known:
-                return dict.fromkeys((REACHES, FAIR, MASQUERADES, REFUSES, CAPTURES))
+            general = self.general(schema)
+            if not any(general.values()):
+                return general
         return self._decide(schema, numbering, extra or [])
+
+    def general(self, schema: Schema) -> dict[str, Answer]:
+        """Every property's answer for all numbers at once; a violation need not be one for all."""
+        known = self._general.get(schema)
+        if known is None:
+            self.statistics.schemas += 1
+            known = self._general[schema] = self._decide(schema, None, [])
+        return known
 
     def knows(self, schema: Schema) -> bool:
         """Whether a schema was met before."""
-        return schema in self._proved
+        return schema in self._general
 
     def number(self, schema: Schema) -> int:
         """A short name of a schema."""
         number = self._numbers.get(schema)
         if number is None:
             number = self._numbers[schema] = len(self._numbers)
-            self.statistics.schemas += schema not in self._proved
+            self.statistics.schemas += schema not in self._general
         return number
 
     def term(
