@@ -9,6 +9,7 @@ from svcc.grammar.ipvsadm import VirtualKey, VirtualServer
 from svcc.grammar.program import Rule
 from svcc.verify.boxes import Box
 from svcc.verify.distinctions import Distinctions
+from svcc.verify.expectation import Case
 from svcc.verify.records import Record
 from svcc.verify.regions import Region, Regions
 from svcc.verify.schema import Hook, Numbering, Schema, SchemaCase, SharedItems
@@ -89,6 +90,7 @@ class _Ways:
     """Where packets of a region are sent: the same for both directions of most frontends."""
 
     box: Box
+    wanted: tuple[Case, ...]
     translations: list[Translation]
     numbering: Numbering
     boxes: list[Box]
@@ -141,6 +143,7 @@ class Cutter:
             for target in sent_on:
                 numbering.host(target.address)
         if ways.cases is None:
+            # Behind the real servers: their order in the rules counts, too.
             ways.cases = numbering.cases(region.cases)
         if region.from_node:
             onward = slices(_ONWARD_NODE, lambda: [*boxes, *sent_on], kind)
@@ -192,7 +195,12 @@ class Cutter:
         Backends are numbered in the order of the rules: that of the objects varies freely.
         """
         last, box, frontend = self._last, region.box, region.frontend
-        if last is not None and last.box is box and last.translations == translations:
+        if (
+            last is not None
+            and last.box is box
+            and last.wanted is region.cases
+            and last.translations == translations
+        ):
             return last
         numbering = Numbering(self._full_mask)
         if frontend is not None:
@@ -209,7 +217,7 @@ class Cutter:
         if _is_fixed(region):
             places = [(numbering.host(b.address), numbering.port(b.first_port)) for b in boxes]
             kind = self._kind(box, boxes, places, numbering)
-        self._last = _Ways(box, translations, numbering, boxes, kind, own)
+        self._last = _Ways(box, region.cases, translations, numbering, boxes, kind, own)
         return self._last
 
     def _own_kind(self, region: Region) -> _Kind | None:
