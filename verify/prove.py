@@ -126,7 +126,7 @@ class Prover:
         solver.set("timeout", SOLVER_TIMEOUT_MS)
         lines = [*encoding.lines, *encoding.distinct, f"(assert {goal})"]
         solver.from_string("\n".join(lines))
-        return self._check(solver) == z3.unsat
+        return bool(self._check(solver) == z3.unsat)
 
     def _decide(
         self, schema: Schema, numbering: Numbering | None, extra: list[str]
