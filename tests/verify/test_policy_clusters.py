@@ -212,6 +212,8 @@ _CHANGES = (
     (r"! --mark", "--mark"),
     (r"-j (REJECT.*|DROP)", "-j ACCEPT"),
     (r"-A FORWARD -j", "-A FORWARD -s 203.0.113.0/24 -j DROP\n-A FORWARD -j"),
+    (r"-A FORWARD -j", "-A FORWARD -d 10.244.2.0/23 -j DROP\n-A FORWARD -j"),
+    (r"-A INPUT -j", "-A INPUT -p tcp -j DROP\n-A INPUT -j"),
     (r"-j MARK --set-xmark \S+", "-j ACCEPT"),
 )
 
