@@ -121,7 +121,7 @@ class PolicyJudge:
         key = (self._prover.number(cut.schema), cases, obligation)
         settled = self._prover.settled.get(key)
         if settled is None:
-            settled = self._decide(schema, obligation, None, []) is None
+            settled = self._for_all_numbers(schema, obligation)
             self._prover.settled[key] = settled
         if settled:
             return
@@ -143,23 +143,25 @@ class PolicyJudge:
         elif answer is not None:
             self._confirm(claim, region, numbering, alternatives, answer)
 
-    def _decide(
-        self, schema: Schema, obligation: Obligation, numbering: Numbering | None, extra: list[str]
-    ) -> Answer:
-        encoding = Encoding(schema)
-        encoding.run()
-        term = violation(encoding, schema, obligation)
-        answer = self._prover.term(encoding, POLICY, term, numbering, extra)
-        if isinstance(answer, Violated) or not obligation.at_least:
-            return answer
+    def _for_all_numbers(self, schema: Schema, obligation: Obligation) -> bool:
         try:
-            shares = SharesEncoding(schema)
-            shares.run()
-            term = too_few(shares, schema, obligation.at_least)
+            return all(self._prover.excluded(*term) for term in _terms(schema, obligation))
         except SharesUndecidedError:
-            return answer or Undecided("unknown rule")
-        few = self._prover.term(shares, POLICY, term, numbering, extra)
-        return few if isinstance(few, Violated) else answer or few
+            return False
+
+    def _decide(
+        self, schema: Schema, obligation: Obligation, numbering: Numbering, extra: list[str]
+    ) -> Answer:
+        undecided: Answer = None
+        try:
+            for encoding, term in _terms(schema, obligation):
+                answer = self._prover.term(encoding, POLICY, term, numbering, extra)
+                if isinstance(answer, Violated):
+                    return answer
+                undecided = undecided or answer
+        except SharesUndecidedError:
+            return undecided or Undecided("unknown rule")
+        return undecided
 
     def _undecided(self, claim: Claim, region: Region, reason: str, code: str) -> None:
         state = self._states[claim.placed]
@@ -216,6 +218,21 @@ def _obligation(statement: Statement, numbering: Numbering) -> Obligation:
             if not any(value & network.mask == network.value for network in statement.inside)
         )
     return Obligation(False, statement.at_least, astray, statement.source)
+
+
+def _terms(schema: Schema, obligation: Obligation) -> Iterator[tuple[Encoding, str]]:
+    """All that would violate an obligation.
+
+    Raises:
+        SharesUndecidedError: the shares depend on what is not modelled.
+    """
+    encoding = Encoding(schema)
+    encoding.run()
+    yield encoding, violation(encoding, schema, obligation)
+    if obligation.at_least:
+        shares = SharesEncoding(schema)
+        shares.run()
+        yield shares, too_few(shares, schema, obligation.at_least)
 
 
 def violation(encoding: Encoding, schema: Schema, obligation: Obligation) -> str:

@@ -125,6 +125,17 @@ class Prover:
         """
         return self._answers(encoding, {name: [term]}, encoding.schema, numbering, [*extra])[name]
 
+    def excluded(self, encoding: Encoding, term: str) -> bool:
+        """Whether a term holds for no numbers at all, asked without looking for an example."""
+        goal = conjunction([term, negate(disjunction(encoding.excused), True)])
+        if self._none_holds(z3.Solver(), "\n".join(encoding.lines), [goal]):
+            return True
+        solver = z3.Solver()
+        solver.set("timeout", SOLVER_TIMEOUT_MS)
+        lines = [*encoding.lines, *encoding.distinct, f"(assert {goal})"]
+        solver.from_string("\n".join(lines))
+        return bool(self._check(solver) == z3.unsat)
+
     def _decide(
         self, schema: Schema, numbering: Numbering | None, extra: list[str]
     ) -> dict[str, Answer]:
@@ -205,11 +216,7 @@ class Prover:
             found = self._check(solver, flag, _MODELLED)
             if found == z3.sat:
                 chosen = [flag, _MODELLED]
-                for group in groups:
-                    for preferred, _ in group:
-                        if self._check(solver, *chosen, preferred) == z3.sat:
-                            chosen.append(preferred)
-                            break
+                self._prefer(solver, chosen, [[name for name, _ in group] for group in groups])
                 self._check(solver, *chosen)
                 answers[name] = Violated(
                     _values(solver.model()),
@@ -221,6 +228,24 @@ class Prover:
             elif self._check(solver, flag) != z3.unsat:
                 answers[name] = Undecided("unknown rule")
         return answers
+
+    def _prefer(self, solver: z3.Solver, chosen: list[str], groups: list[list[str]]) -> None:
+        """Add the first of each group that is possible with all that is chosen before.
+
+        What is possible together is found in one question: there are as many groups as backends.
+        """
+        firsts = [group[0] for group in groups if group]
+        if firsts and self._check(solver, *chosen, *firsts) == z3.sat:
+            chosen += firsts
+        elif len(groups) > 1:
+            half = len(groups) // 2
+            self._prefer(solver, chosen, groups[:half])
+            self._prefer(solver, chosen, groups[half:])
+        elif firsts:
+            for other in groups[0][1:]:
+                if self._check(solver, *chosen, other) == z3.sat:
+                    chosen.append(other)
+                    break
 
     def _none_holds(self, solver: z3.Solver, text: str, goals: list[str]) -> bool:
         """Whether no goal can be met, asked the quick way, each in one question.

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
+from svcc.commands.rules import compiled_rules
 from svcc.compiler.bundle import script
 from svcc.compiler.objects import Objects
 from svcc.compiler.pipeline import compile_objects
@@ -120,7 +122,11 @@ def complaint_about(item: Placed, objects: Objects, node: NodeSettings) -> str:
 
 
 def compare(
-    objects: Objects, node: NodeSettings, rules: RuleSet, wanted: list[Statement]
+    objects: Objects,
+    node: NodeSettings,
+    rules: RuleSet,
+    wanted: list[Statement],
+    virtual: frozenset[int] = frozenset(),
 ) -> dict[str, int]:
     """Check the verdicts on statements; how many there are of each."""
     family = rules.family
@@ -136,7 +142,7 @@ def compare(
     if any(f.property == ENDS and f.verdict == "violated" for f in report.findings):
         return {}
     found = {f.frontend: f for f in report.findings if f.property == POLICY}
-    world = World(is_local)
+    world = World(lambda address: is_local(address) or address in virtual)
     sent = [(packet, distribution(rules, packet, world)) for packet in packets(objects, family)]
     counts: dict[str, int] = {}
     for item in kept:
@@ -146,6 +152,7 @@ def compare(
             for packet, outcomes in sent
             if of_family(statement, family)
             and meant(statement, objects, packet, node, is_local(packet.destination))
+            and packet.source not in virtual
         ]
         if str(item) not in found:
             assert not of, f"{item}: no finding, but {of[0][0]}"
@@ -205,6 +212,8 @@ _CHANGES = (
     (r"! --mark", "--mark"),
     (r"-j (REJECT.*|DROP)", "-j ACCEPT"),
     (r"-A FORWARD -j", "-A FORWARD -s 203.0.113.0/24 -j DROP\n-A FORWARD -j"),
+    (r"-A FORWARD -j", "-A FORWARD -d 10.244.2.0/23 -j DROP\n-A FORWARD -j"),
+    (r"-A INPUT -j", "-A INPUT -p tcp -j DROP\n-A INPUT -j"),
     (r"-j MARK --set-xmark \S+", "-j ACCEPT"),
 )
 
@@ -238,3 +247,23 @@ def test_damaged_rules(
     except InputError:
         return
     compare(objects, node, rules, wanted)
+
+
+@_SETTINGS
+@given(
+    cluster=clusters(most_services=2),
+    family=st.sampled_from(Family),
+    wanted=st.lists(statements(), min_size=4, max_size=8),
+)
+def test_ipvs_mode(
+    tmp_path_factory: pytest.TempPathFactory,
+    cluster: Cluster,
+    family: Family,
+    wanted: list[Statement],
+) -> None:
+    objects, node = cluster.load(tmp_path_factory.mktemp("cluster"))
+    compiled = compile_objects(objects, replace(node, mode="ipvs"))
+    rules = compiled_rules(compiled)[family].rules
+    assert rules.ipvs is not None
+    virtual = frozenset(rules.ipvs.addresses.get(family, ()))
+    compare(objects, compiled.settings, rules, wanted, virtual)
