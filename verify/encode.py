@@ -166,9 +166,13 @@ class Encoding(Terms):
         """The term that a numbered host is the node's own."""
         if host in self.schema.local_hosts:
             return "true"
+        if self.schema.fixed_destination and host == 0:
+            return "local"
         flag = f"backend_local{host}"
         if flag not in self.declared:
             self._declare(flag, "Bool")
+            if not self.schema.fixed_destination:
+                self._assert(f"(=> (= dst {self.host(host)}) (= {flag} local))")
         return flag
 
     def text(self) -> str:

@@ -103,6 +103,9 @@ class FilterTable:
             return _DROP
         chain = f"SVCC-DENY-{digest(port.label + str(port.protocol))}"
         if chain not in self._chains:
+            # What the node sent to itself was judged on OUTPUT, before its source was rewritten.
+            lo = InterfaceMatch("lo")
+            self._chains.append(Rule(chain, in_interface=lo, target=Verdict("RETURN")))
             for network in port.allowed_sources or ():
                 source = AddressMatch(network.value, network.mask)
                 self._chains.add(
