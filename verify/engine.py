@@ -15,6 +15,7 @@ from svcc.verify.ends import check_ends
 from svcc.verify.expectation import expect
 from svcc.verify.judge import Failure
 from svcc.verify.matching import UndecidableError
+from svcc.verify.older import loosened, with_kubelet
 from svcc.verify.ownership import mark_ownership
 from svcc.verify.packet import Packet, Step
 from svcc.verify.properties import CAPTURES, ENDS
@@ -71,6 +72,7 @@ def _verify_family(
     report: Report,
 ) -> None:
     report.rules += sum(len(c.rules) for chains in rules.tables.values() for c in chains.values())
+    with_kubelet(rules)
     endless = check_ends(rules)
     for item in endless:
         trace = tuple(Step(item.table, chain, rule, "jump") for chain, rule in item.way)
@@ -92,7 +94,7 @@ def _verify_family(
         rules.ipvs = without_others(rules.ipvs, settings.ipvs.exclude_networks)
     indexed = index_rules(rules)
     mark_ownership(indexed)
-    expectation = expect(objects, settings, family)
+    expectation = loosened(expect(objects, settings, family), rules)
     regions = Regions(indexed, expectation)
     judge = _RegionJudge(regions, rules, prover, settings.masquerade_mark, family)
     report.findings += _surplus_addresses(regions)

@@ -14,6 +14,7 @@ from svcc.grammar.address import Family
 from svcc.verify.expectation import (
     Case,
     Discard,
+    Doomed,
     Outcome,
     Refuse,
     Serve,
@@ -105,6 +106,11 @@ def _against(outcome: Outcome, packet: Packet, result: Result, mark: int) -> Fai
         if result.verdict == wanted:
             return None
         return Failure(REFUSES, expected, got, result)
+    if isinstance(outcome, Doomed):
+        doomed = result.verdict == "passed" and result.sent_out and not result.translated
+        if doomed and not packet.from_node and result.mark & outcome.mark == outcome.mark:
+            return None
+        return Failure(REFUSES, expected, got, result)
     if isinstance(outcome, Untouched):
         marked = (result.mark ^ packet.mark) & mark
         if result.verdict == "passed" and not (result.translated or result.masqueraded or marked):
@@ -117,7 +123,7 @@ def _against(outcome: Outcome, packet: Packet, result: Result, mark: int) -> Fai
         return Failure(REACHES, expected, got, result)
     hairpin = packet.source == result.destination
     must = result.sent_out and (outcome.masquerade or hairpin)
-    if result.masqueraded != must:
+    if outcome.masquerade is not None and result.masqueraded != must:
         return Failure(MASQUERADES, expected, got, result)
     return None
 
@@ -203,6 +209,8 @@ def describe_outcome(packet: Packet, outcome: Outcome) -> str:
         return "dropped"
     if isinstance(outcome, Untouched):
         return "left alone"
+    if isinstance(outcome, Doomed):
+        return f"marked {outcome.mark:#x} for being dropped"
     shown = [endpoint_text(packet.family, b.address, b.port) for b in outcome.backends[:8]]
     if len(outcome.backends) > len(shown):
         shown.append(f"… ({len(outcome.backends)} in all)")

@@ -49,7 +49,7 @@ def masquerades_exactly(encoding: Encoding, schema: Schema) -> list[str]:
     terms = []
     for condition, serve in _only_serve(encoding, schema):
         wrong = [
-            conjunction([fires, f"(not (= {encoding.masqueraded} {must}))"])
+            conjunction([fires, _not(_right_source(encoding, must))])
             for fires, must in _served(encoding, serve)
         ]
         terms.append(conjunction([condition, encoding.passed, disjunction(wrong)]))
@@ -168,10 +168,12 @@ def _meets(encoding: Encoding, outcome: tuple[Any, ...]) -> str:
         return encoding.is_dropped
     if kind == "serve":
         right = [
-            conjunction([fires, f"(= {encoding.masqueraded} {must})"])
+            conjunction([fires, _right_source(encoding, must)])
             for fires, must in _served(encoding, outcome)
         ]
         return conjunction([encoding.passed, disjunction(right)])
+    if kind == "doomed":
+        return _doomed(encoding, outcome[1])
     mark = encoding.schema.mark
     return conjunction(
         [
@@ -183,12 +185,32 @@ def _meets(encoding: Encoding, outcome: tuple[Any, ...]) -> str:
     )
 
 
-def _served(encoding: Encoding, serve: tuple[Any, ...]) -> list[tuple[str, str]]:
-    """(fires, must be masqueraded) of each DNAT rule to one of the backends."""
+def _doomed(encoding: Encoding, mark: int) -> str:
+    """Forwarded untranslated, with the mark that means that it should be dropped."""
+    if encoding.schema.from_node:
+        return "false"
+    return conjunction(
+        [
+            encoding.passed,
+            encoding.sent_out,
+            _not(disjunction([fires for fires, _, _ in encoding.dnat])),
+            f"(= (bvand {encoding.mark} (_ bv{mark} 32)) (_ bv{mark} 32))",
+        ]
+    )
+
+
+def _right_source(encoding: Encoding, must: str | None) -> str:
+    return "true" if must is None else f"(= {encoding.masqueraded} {must})"
+
+
+def _served(encoding: Encoding, serve: tuple[Any, ...]) -> list[tuple[str, str | None]]:
+    """(fires, must be masqueraded) of each DNAT rule to one of the backends; None: as it likes."""
     return [
         (
             fires,
-            conjunction(
+            None
+            if serve[2] is None
+            else conjunction(
                 [encoding.sent_out, "true" if serve[2] else f"(= src {encoding.host(host)})"]
             ),
         )

@@ -44,7 +44,7 @@ from svcc.grammar.program import (
 )
 from svcc.grammar.ruleset import RuleSet
 from svcc.verify import bpf
-from svcc.verify.extensions import INERT_TARGETS, TCP_SYN, TRANSPORT_NUMBER
+from svcc.verify.extensions import INERT_TARGETS, TCP_SYN, TRANSPORT_NUMBER, only_counts
 from svcc.verify.sets import IndexedSet, index_sets
 from svcc.verify.virtual import VirtualIndex, index_virtual
 
@@ -161,7 +161,7 @@ def _port_range(kind: str, ports: PortRange) -> Condition:
 
 
 def _translate_match(match: Match, family: Family, into: list[Condition]) -> None:
-    if isinstance(match, Comment):
+    if isinstance(match, Comment) or only_counts(match):
         return
     if isinstance(match, TransportMatch):
         protocol = ("proto", TRANSPORT_NUMBER[match.protocol], False)

@@ -22,6 +22,7 @@ from svcc.verify.expectation import (
     Serve,
     Untouched,
 )
+from svcc.verify.older import refused_marks
 from svcc.verify.properties import CAPTURES, FAIR, MASQUERADES, REACHES, REFUSES
 from svcc.verify.records import IndexedRules, Record
 from svcc.verify.schema import Hook, Numbering, Schema
@@ -144,6 +145,7 @@ class Regions:
         self._virtual = rules.virtual
         self.virtual_ips = self._virtual.addresses if self._virtual else frozenset[int]()
         self._foreign_marks = arriving_marks(self._virtual) if self._virtual else ()
+        self._foreign_marks += refused_marks(rules)
         self._of_virtual_ip = self.slicer(node_ports=False, virtual_ips=False)
         self._of_address = self.slicer(excluded=False)
         self._of_node_port = self.slicer(node_ports=False)

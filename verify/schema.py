@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from svcc.grammar.address import Family
-from svcc.verify.expectation import Case, Discard, Outcome, Refuse, Serve
+from svcc.verify.expectation import Case, Discard, Doomed, Outcome, Refuse, Serve
 from svcc.verify.records import Condition
 from svcc.verify.sender import Atom, DestinationIn, FromNode, FromPod, ProtocolIn, SourceIn
 from svcc.verify.slices import Item
@@ -219,4 +219,6 @@ class Numbering:
             return ("refuse",)
         if isinstance(outcome, Discard):
             return ("discard",)
+        if isinstance(outcome, Doomed):
+            return ("doomed", outcome.mark)
         return ("untouched",)
