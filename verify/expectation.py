@@ -352,14 +352,14 @@ def _node_port_cases(
         dict.fromkeys(o for c in external for o in c.allowed if isinstance(o, Refuse | Discard))
     )
 
-    def elsewhere(condition: Condition) -> None:
-        cases.append(Case(condition, (Untouched(), *refusals)))
+    def elsewhere(condition: Condition, *more: Outcome) -> None:
+        cases.append(Case(condition, tuple(dict.fromkeys((Untouched(), *refusals, *more)))))
 
     if settings.loopback_node_ports(family):
         own_source = SourceIn((_loopback(family),))
         surely: Condition = (loopback,)
         chosen = settings.node_port_networks
-        if chosen is not None and all(network.prefix_length for network in chosen):
+        if chosen is not None and all(n.prefix_length for n in chosen if n.family is family):
             # kube-proxy lists the addresses that interfaces have: 127.0.0.1 of all loopback.
             named = DestinationIn((_FIRST_LOOPBACK,))
             surely = (loopback, named)
@@ -385,7 +385,8 @@ def _node_port_cases(
             )
         if loopback != anywhere:
             beside = (anywhere, negation(loopback))
-            elsewhere((*beside, node))
+            elsewhere((*beside, node, own_source))
+            elsewhere((*beside, node, negation(own_source)), Discard())
             for case in external:
                 cases.append(
                     Case(
@@ -394,7 +395,10 @@ def _node_port_cases(
                     )
                 )
     else:
-        elsewhere((anywhere,))
+        # A kubelet guards 127.0.0.0/8 whatever the node ports do.
+        from_loopback = SourceIn((_loopback(family),))
+        elsewhere((anywhere, from_loopback))
+        elsewhere((anywhere, negation(from_loopback)), Discard())
     not_loopback = negation(anywhere)
     networks = settings.node_port_networks
     if networks is None:

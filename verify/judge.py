@@ -23,7 +23,7 @@ from svcc.verify.expectation import (
 from svcc.verify.packet import Packet, Result, World, endpoint_text
 from svcc.verify.properties import CAPTURES, FAIR, MASQUERADES, REACHES, REFUSES
 from svcc.verify.selection import Backend
-from svcc.verify.sender import Atom, Condition, DestinationIn, FromNode, ProtocolIn, SourceIn
+from svcc.verify.sender import Atom, Condition, DestinationIn, FromNode, PortIn, ProtocolIn, SourceIn
 
 Distribution = Sequence[tuple[Fraction, Result]]
 
@@ -50,6 +50,8 @@ def _atom(atom: Atom, packet: Packet) -> bool:
         hit = any(packet.destination & n.mask == n.value for n in atom.networks)
     elif isinstance(atom, ProtocolIn):
         hit = packet.protocol in atom.numbers
+    elif isinstance(atom, PortIn):
+        hit = packet.destination_port in atom.numbers
     elif isinstance(atom, FromNode):
         hit = packet.from_node
     elif packet.from_node:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from svcc.grammar.address import Family
 from svcc.verify.expectation import Case, Discard, Doomed, Outcome, Refuse, Serve
 from svcc.verify.records import Condition
-from svcc.verify.sender import Atom, DestinationIn, FromNode, FromPod, ProtocolIn, SourceIn
+from svcc.verify.sender import Atom, DestinationIn, FromNode, FromPod, PortIn, ProtocolIn, SourceIn
 from svcc.verify.slices import Item
 
 
@@ -201,6 +201,9 @@ class Numbering:
             return ("iif", atom.interface, atom.negated)
         if isinstance(atom, ProtocolIn):
             return ("any", tuple(("proto", n, False) for n in atom.numbers), atom.negated)
+        if isinstance(atom, PortIn):
+            ports = tuple(("odport", n, n, False) for n in atom.numbers)
+            return ("any", ports, atom.negated)
         kind = "src" if isinstance(atom, SourceIn) else "dst"
         assert isinstance(atom, SourceIn | DestinationIn)
         parts: list[tuple[Any, ...]] = []
