@@ -5,6 +5,7 @@ Those that iptables knows and the program has no class for are kept as they stan
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
@@ -47,6 +48,9 @@ class Given(NamedTuple):
 
 
 Options = Mapping[str, Given]
+
+REPEATED = "\0"
+"""Stands behind the name of an option that is given once more."""
 
 
 _REJECT_TYPES = {
@@ -110,7 +114,10 @@ def make_target(name: str, options: Options, family: Family) -> Target:
 
 
 def _raw(options: Options) -> tuple[Option, ...]:
-    return tuple(Option(name, given.values, given.negated) for name, given in options.items())
+    return tuple(
+        Option(name.rstrip(REPEATED), given.values, given.negated)
+        for name, given in options.items()
+    )
 
 
 def _one(options: Options, name: str) -> str:
@@ -320,12 +327,16 @@ def _reject(options: Options, family: Family) -> Target:
 def _nat(name: str, option: str) -> Callable[[Options, Family], Target]:
     def make(options: Options, family: Family) -> Target:
         target = NatTarget("DNAT" if name == "DNAT" else "SNAT")
+        text = _one(options, option)
+        shifted = re.fullmatch(r"(.*:\d+-\d+)/(\d+)", text)
+        if shifted and name == "DNAT":
+            text, target.base_port = shifted[1], values.port(shifted[2])
         (
             target.first_address,
             target.last_address,
             target.first_port,
             target.last_port,
-        ) = values.nat_destination(_one(options, option), family)
+        ) = values.nat_destination(text, family)
         target.random = "--random" in options
         target.random_fully = "--random-fully" in options
         target.persistent = "--persistent" in options

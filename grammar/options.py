@@ -110,7 +110,42 @@ MATCH_OPTIONS: dict[str, dict[str, Takes]] = {
         "dccp": f"{_PORT_OPTIONS} --dccp-types! --dccp-option!",
         "frag": "--fragid! --fraglen --fragres:0 --fragfirst:0 --fragmore:0 --fraglast:0",
         "nfacct": "--nfacct-name",
-        "rateest": "--rateest --rateest1 --rateest2 --rateest-delta:0 --rateest-bps",
+        "rateest": (
+            "--rateest! --rateest1 --rateest2 --rateest-delta:0 --rateest-bps --rateest-bps1"
+            " --rateest-bps2 --rateest-pps --rateest-pps1 --rateest-pps2 --rateest-lt:0!"
+            " --rateest-gt:0! --rateest-eq:0!"
+        ),
+        "cluster": (
+            "--cluster-total-nodes --cluster-local-node! --cluster-local-nodemask!"
+            " --cluster-hash-seed"
+        ),
+        "dst": "--dst-len! --dst-opts",
+        "hbh": "--hbh-len! --hbh-opts",
+        "eui64": "",
+        "ipcomp": "--ipcompspi! --compres:0",
+        "ipv6header": "--header! --soft:0",
+        "mh": "--mh-type!",
+        "osf": "--genre! --ttl --log",
+        "rt": (
+            "--rt-type! --rt-segsleft! --rt-len! --rt-0-res:0 --rt-0-addrs"
+            " --rt-0-not-strict:0"
+        ),
+        "srh": (
+            "--srh-next-hdr! --srh-hdr-len-eq! --srh-hdr-len-gt! --srh-hdr-len-lt!"
+            " --srh-segs-left-eq! --srh-segs-left-gt! --srh-segs-left-lt! --srh-last-entry-eq!"
+            " --srh-last-entry-gt! --srh-last-entry-lt! --srh-tag! --srh-psid! --srh-nsid!"
+            " --srh-lsid!"
+        ),
+        # xtables-addons(8)
+        "geoip": "--source-country! --src-cc! --destination-country! --dst-cc!",
+        "asn": "--source-number! --src-asn! --destination-number! --dst-asn!",
+        "condition": "--condition!",
+        "ipv4options": "--flags --any:0",
+        "psd": (
+            "--psd-weight-threshold --psd-delay-threshold --psd-lo-ports-weight"
+            " --psd-hi-ports-weight"
+        ),
+        "quota2": "--quota! --name --grow:0 --no-change:0 --packets:0",
     }.items()
 }  # fmt: skip
 
@@ -133,7 +168,7 @@ TARGET_OPTIONS: dict[str, dict[str, Takes]] = {
         "NFLOG": "--nflog-group --nflog-prefix --nflog-range --nflog-size --nflog-threshold",
         "TPROXY": "--on-port --on-ip --tproxy-mark",
         "CONNMARK": "--set-xmark --set-mark --save-mark:0 --restore-mark:0 --and-mark --or-mark"
-        " --xor-mark --nfmask --ctmask --mask",
+        " --xor-mark --nfmask --ctmask --mask --left-shift-mark --right-shift-mark",
         "TCPMSS": "--set-mss --clamp-mss-to-pmtu:0",
         "CLASSIFY": "--set-class",
         "DSCP": "--set-dscp --set-dscp-class",
@@ -153,8 +188,20 @@ TARGET_OPTIONS: dict[str, dict[str, Takes]] = {
         "SECMARK": "--selctx",
         "CONNSECMARK": "--save:0 --restore:0",
         "SYNPROXY": "--mss --wscale --sack-perm:0 --timestamp:0 --ecn:0",
-        "HMARK": "--hmark-tuple --hmark-mod --hmark-offset --hmark-rnd",
+        "HMARK": (
+            "--hmark-tuple --hmark-mod --hmark-offset --hmark-rnd --hmark-src-prefix"
+            " --hmark-dst-prefix --hmark-sport --hmark-dport --hmark-sport-mask"
+            " --hmark-dport-mask --hmark-spi --hmark-spi-mask --hmark-proto-mask"
+        ),
         "ECN": "--ecn-tcp-remove:0",
+        "CLUSTERIP": "--new:0 --hashmode --clustermac --total-nodes --local-node --hash-init",
+        "SNPT": "--src-pfx --dst-pfx", "DNPT": "--src-pfx --dst-pfx",
+        "TCPOPTSTRIP": "--strip-options",
+        "ULOG": "--ulog-nlgroup --ulog-prefix --ulog-cprange --ulog-qthreshold",
+        "TARPIT": "--tarpit:0 --honeypot:0 --reset:0",
+        "RAWDNAT": "--to-destination", "RAWSNAT": "--to-source",
+        "FULLCONENAT": "--to-ports --random:0 --random-fully:0 --persistent:0",
+        "FLOWOFFLOAD": "--hw:0",
     }.items()
 }  # fmt: skip
 

@@ -268,6 +268,8 @@ class NatTarget:
     random: bool = False
     random_fully: bool = False
     persistent: bool = False
+    base_port: int | None = None
+    """Where a range of ports is shifted from (``PORT-PORT/BASE``, Linux 4.18)."""
 
 
 @dataclass(slots=True, unsafe_hash=True)

@@ -16,7 +16,7 @@ from typing import Any
 
 from svcc.grammar import values
 from svcc.grammar.address import Family
-from svcc.grammar.extensions import Given, make_match, make_target
+from svcc.grammar.extensions import REPEATED, Given, make_match, make_target
 from svcc.grammar.options import MATCH_ALIASES, MATCH_OPTIONS, SYNONYMS, TARGET_OPTIONS, Takes
 from svcc.grammar.program import (
     Goto,
@@ -137,10 +137,14 @@ class RuleShape:
             while position < len(words) and words[position].terminal in ("WORD", "QUOTED"):
                 position += 1
             given = tuple(range(first, position))
-            if option.text in _HEADER:
+            if option.text in _HEADER and not self._is_of_match(option.text):
                 self._read_header(option, _HEADER[option.text], negated, given)
             else:
                 self._read_option(option, negated, given)
+
+    def _is_of_match(self, option: str) -> bool:
+        """``-m policy --proto``: as with getopt_long(3), the last match has the first word."""
+        return bool(self._matches) and option in self._matches[-1].takes
 
     def _read_header(self, option: Word, name: str, negated: bool, given: tuple[int, ...]) -> None:
         wanted = 0 if name == "fragment" else 1
@@ -188,6 +192,9 @@ class RuleShape:
             self._wrong_count(option, takes.values, given)
         if negated and not takes.negatable:
             raise LineError(option.column, f"{option.text} cannot be negated; leave out the !")
+        if name in extension.options and extension.name == "policy":
+            # One policy per element, with --next between them.
+            name += REPEATED * sum(known.rstrip(REPEATED) == name for known in extension.options)
         if name in extension.options:
             raise LineError(option.column, f"{option.text} is given twice")
         extension.options[name] = (negated, given)

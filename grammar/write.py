@@ -320,6 +320,8 @@ def _port_span(first: int, last: int | None) -> str:
 def _nat(target: NatTarget, family: Family) -> Iterator[str]:
     yield f"-j {target.name}"
     ports = "" if target.first_port is None else _port_span(target.first_port, target.last_port)
+    if target.base_port is not None:
+        ports += f"/{target.base_port}"
     if target.name == "REDIRECT":
         if ports:
             yield f"--to-ports {ports}"

@@ -10,6 +10,7 @@ from svcc.grammar.program import Rule
 from svcc.verify.boxes import Box
 from svcc.verify.distinctions import Distinctions
 from svcc.verify.expectation import Case
+from svcc.verify.older import refused_marks
 from svcc.verify.records import Record
 from svcc.verify.regions import Region, Regions
 from svcc.verify.schema import Hook, Numbering, Schema, SchemaCase, SharedItems
@@ -107,6 +108,7 @@ class Cutter:
         self._full_mask = regions.full_mask
         self._virtual = regions.rules.virtual
         self._foreign_marks = arriving_marks(self._virtual) if self._virtual else ()
+        self._foreign_marks += refused_marks(regions.rules)
         self._of_virtual_ip = regions.slicer(node_ports=False, virtual_ips=False)
         self._of_address = regions.slicer(excluded=False)
         self._of_node_port = regions.slicer(node_ports=False)

@@ -41,11 +41,11 @@ class Serve:
     """Sent to one of ``backends``, each with the same probability.
 
     ``masquerade`` says whether the source is rewritten; a backend that sent the packet
-    itself (hairpin) always sees a rewritten source.
+    itself (hairpin) always sees a rewritten source. None: either way is right.
     """
 
     backends: tuple[Backend, ...]
-    masquerade: bool
+    masquerade: bool | None
     affinity_timeout: int | None = None
 
 
@@ -64,7 +64,14 @@ class Untouched:
     """As if the service rules were not there."""
 
 
-Outcome = Serve | Refuse | Discard | Untouched
+@dataclass(frozen=True, slots=True)
+class Doomed:
+    """Forwarded as it came, with a mark by which it would be dropped on its way to the node."""
+
+    mark: int
+
+
+Outcome = Serve | Refuse | Discard | Untouched | Doomed
 
 
 @dataclass(frozen=True, slots=True)
@@ -340,30 +347,46 @@ def _node_port_cases(
     node = FromNode()
     cases: list[Case] = []
 
-    def elsewhere(condition: Condition) -> None:
-        # kube-proxy's refusals of node ports ignore the address selection.
-        for case in external:
-            refusals = tuple(o for o in case.allowed if isinstance(o, Refuse | Discard))
-            cases.append(Case((*condition, *case.condition), (Untouched(), *refusals)))
+    # kube-proxy's refusals of node ports ignore the address selection, and the sender too.
+    refusals = tuple(
+        dict.fromkeys(o for c in external for o in c.allowed if isinstance(o, Refuse | Discard))
+    )
+
+    def elsewhere(condition: Condition, *more: Outcome) -> None:
+        cases.append(Case(condition, tuple(dict.fromkeys((Untouched(), *refusals, *more)))))
 
     if settings.loopback_node_ports(family):
         own_source = SourceIn((_loopback(family),))
-        cases.extend(_under((loopback, node, own_source), external))
+        surely: Condition = (loopback,)
+        chosen = settings.node_port_networks
+        if chosen is not None and all(n.prefix_length for n in chosen if n.family is family):
+            # kube-proxy lists the addresses that interfaces have: 127.0.0.1 of all loopback.
+            named = DestinationIn((_FIRST_LOOPBACK,))
+            surely = (loopback, named)
+            for case in external:
+                cases.append(
+                    Case(
+                        (loopback, negation(named), *case.condition),
+                        tuple(dict.fromkeys((*case.allowed, Untouched(), Discard(), *refusals))),
+                    )
+                )
+        cases.extend(_under((*surely, node, own_source), external))
         # kube-proxy's guard of 127/8 comes before its refusals.
         for case in external:
             served = any(isinstance(outcome, Serve) for outcome in case.allowed)
             allowed = case.allowed if served else (*case.allowed, Discard())
-            cases.append(Case((loopback, node, negation(own_source), *case.condition), allowed))
+            cases.append(Case((*surely, node, negation(own_source), *case.condition), allowed))
         for case in external:
             cases.append(
                 Case(
-                    (loopback, negation(node), *case.condition),
+                    (*surely, negation(node), *case.condition),
                     (Discard(), *case.allowed),
                 )
             )
         if loopback != anywhere:
             beside = (anywhere, negation(loopback))
-            elsewhere((*beside, node))
+            elsewhere((*beside, node, own_source))
+            elsewhere((*beside, node, negation(own_source)), Discard())
             for case in external:
                 cases.append(
                     Case(
@@ -372,7 +395,10 @@ def _node_port_cases(
                     )
                 )
     else:
-        elsewhere((anywhere,))
+        # A kubelet guards 127.0.0.0/8 whatever the node ports do.
+        from_loopback = SourceIn((_loopback(family),))
+        elsewhere((anywhere, from_loopback))
+        elsewhere((anywhere, negation(from_loopback)), Discard())
     not_loopback = negation(anywhere)
     networks = settings.node_port_networks
     if networks is None:
@@ -396,6 +422,9 @@ def _node_port_cases(
         )
     elsewhere((not_loopback, negation(selected)))
     return tuple(cases)
+
+
+_FIRST_LOOPBACK = Network(Family.IPV4, (127 << 24) + 1, 32)
 
 
 def _selected_loopback(settings: NodeSettings, family: Family) -> tuple[Network, ...]:

@@ -17,6 +17,7 @@ from svcc.verify.judge import (
     describe_outcome,
     describe_result,
 )
+from svcc.verify.older import loosened, with_kubelet
 from svcc.verify.packet import Packet, Result, World
 from svcc.verify.prefer import DOCUMENTATION_SOURCE, EPHEMERAL_PORT
 from svcc.verify.records import index_rules
@@ -65,7 +66,9 @@ class Explainer:
         self._source = loaded.source
         self._settings = settings
         self._family = family
-        self._regions = Regions(index_rules(self._rules), expect(objects, settings, family))
+        with_kubelet(self._rules)
+        expectation = loosened(expect(objects, settings, family), self._rules)
+        self._regions = Regions(index_rules(self._rules), expectation)
         self._every = list(self._regions)
 
     def packet(self, packet: Packet) -> Explanation:

@@ -15,6 +15,7 @@ from svcc.verify import codes
 from svcc.verify.expectation import (
     Case,
     Discard,
+    Doomed,
     Outcome,
     Refuse,
     Serve,
@@ -23,7 +24,15 @@ from svcc.verify.expectation import (
 from svcc.verify.packet import Packet, Result, World, endpoint_text
 from svcc.verify.properties import CAPTURES, FAIR, MASQUERADES, REACHES, REFUSES
 from svcc.verify.selection import Backend
-from svcc.verify.sender import Atom, Condition, DestinationIn, FromNode, ProtocolIn, SourceIn
+from svcc.verify.sender import (
+    Atom,
+    Condition,
+    DestinationIn,
+    FromNode,
+    PortIn,
+    ProtocolIn,
+    SourceIn,
+)
 
 Distribution = Sequence[tuple[Fraction, Result]]
 
@@ -54,6 +63,8 @@ def _atom(atom: Atom, packet: Packet) -> bool:
         hit = any(packet.destination & n.mask == n.value for n in atom.networks)
     elif isinstance(atom, ProtocolIn):
         hit = packet.protocol in atom.numbers
+    elif isinstance(atom, PortIn):
+        hit = packet.destination_port in atom.numbers
     elif isinstance(atom, FromNode):
         hit = packet.from_node
     elif packet.from_node:
@@ -118,6 +129,14 @@ def _against(outcome: Outcome, packet: Packet, result: Result, mark: int) -> Fai
             codes.OTHER_REFUSAL if stopped else codes.NOT_REFUSED,
             f"must have this packet {wanted}, but it is {got}",
         )
+    if isinstance(outcome, Doomed):
+        doomed = result.verdict == "passed" and result.sent_out and not result.translated
+        if doomed and not packet.from_node and result.mark & outcome.mark == outcome.mark:
+            return None
+        return Failure(
+            REFUSES, expected, got, result, codes.NOT_REFUSED,
+            f"must have this packet dropped, but it is {got}",
+        )  # fmt: skip
     if isinstance(outcome, Untouched):
         marked = (result.mark ^ packet.mark) & mark
         if result.verdict == "passed" and not (result.translated or result.masqueraded or marked):
@@ -134,7 +153,7 @@ def _against(outcome: Outcome, packet: Packet, result: Result, mark: int) -> Fai
         return Failure(REACHES, expected, got, result, code, says)
     hairpin = packet.source == result.destination
     must = result.sent_out and (outcome.masquerade or hairpin)
-    if result.masqueraded != must:
+    if outcome.masquerade is not None and result.masqueraded != must:
         if must:
             what = "a hairpin's" if hairpin else "the"
             says = f"keeps {what} source address, which must be rewritten"
@@ -246,6 +265,8 @@ def describe_outcome(packet: Packet, outcome: Outcome) -> str:
         return "dropped"
     if isinstance(outcome, Untouched):
         return "left alone"
+    if isinstance(outcome, Doomed):
+        return f"marked {outcome.mark:#x} for being dropped"
     shown = [endpoint_text(packet.family, b.address, b.port) for b in outcome.backends[:8]]
     if len(outcome.backends) > len(shown):
         shown.append(f"… ({len(outcome.backends)} in all)")

@@ -27,7 +27,7 @@ from svcc.grammar.program import (
     TransportMatch,
 )
 from svcc.verify import bpf
-from svcc.verify.extensions import TCP_SYN, TRANSPORT_NUMBER
+from svcc.verify.extensions import TCP_SYN, TRANSPORT_NUMBER, only_counts
 from svcc.verify.membership import find_entry
 from svcc.verify.packet import Packet, Step, World
 
@@ -157,7 +157,7 @@ def _conntrack_states(state: Passage, table: str) -> set[str]:
 
 def _match(state: Passage, table: str, rule: Rule, match: Match) -> bool:
     packet = state.packet
-    if isinstance(match, Comment):
+    if isinstance(match, Comment) or only_counts(match):
         return True
     if isinstance(match, TransportMatch):
         if packet.protocol != TRANSPORT_NUMBER[match.protocol]:

@@ -56,7 +56,8 @@ def masquerades_exactly(encoding: Encoding, schema: Schema) -> list[str]:
     for condition, serve in _only_serve(encoding, schema):
         by_duty: dict[str, list[str]] = {}
         for fires, must in _served(encoding, serve):
-            by_duty.setdefault(must, []).append(fires)
+            if must is not None:
+                by_duty.setdefault(must, []).append(fires)
         wrong = [
             conjunction([disjunction(fires), _differ(encoding.masqueraded, must)])
             for must, fires in by_duty.items()
@@ -207,10 +208,12 @@ def _meets(encoding: Encoding, outcome: tuple[Any, ...]) -> str:
         return encoding.is_dropped
     if kind == "serve":
         right = [
-            conjunction([fires, f"(= {encoding.masqueraded} {must})"])
+            fires if must is None else conjunction([fires, f"(= {encoding.masqueraded} {must})"])
             for fires, must in _served(encoding, outcome)
         ]
         return conjunction([encoding.passed, disjunction(right)])
+    if kind == "doomed":
+        return _doomed(encoding, outcome[1])
     mark = encoding.schema.mark
     unchanged = [
         f"(= {encoding.mark_bit(bit)} {encoding.first_mark_bit(bit)})"
@@ -227,18 +230,25 @@ def _meets(encoding: Encoding, outcome: tuple[Any, ...]) -> str:
     )
 
 
-def _served(encoding: Encoding, serve: tuple[Any, ...]) -> list[tuple[str, str]]:
-    """(fires, must be masqueraded) of each DNAT rule to one of the backends."""
-    return [
-        (
-            fires,
-            conjunction(
-                [encoding.sent_out, "true" if serve[2] else f"(= src {encoding.host(host)})"]
-            ),
+def _doomed(encoding: Encoding, mark: int) -> str:
+    """Forwarded untranslated, with the mark that means that it should be dropped."""
+    if encoding.schema.from_node:
+        return "false"
+    marked = [encoding.mark_bit(bit) for bit in range(32) if mark >> bit & 1]
+    return conjunction([encoding.passed, encoding.sent_out, _not(encoding.sent_elsewhere), *marked])
+
+
+def _served(encoding: Encoding, serve: tuple[Any, ...]) -> list[tuple[str, str | None]]:
+    """(fires, must be masqueraded) of each DNAT rule to one of the backends; None: as it likes."""
+
+    def must(host: int) -> str | None:
+        if serve[2] is None:
+            return None
+        return conjunction(
+            [encoding.sent_out, "true" if serve[2] else f"(= src {encoding.host(host)})"]
         )
-        for fires, host, port in encoding.dnat
-        if (host, port) in serve[1]
-    ]
+
+    return [(fires, must(host)) for fires, host, port in encoding.dnat if (host, port) in serve[1]]
 
 
 def _only_serve(encoding: Encoding, schema: Schema) -> list[tuple[str, tuple[Any, ...]]]:

@@ -45,7 +45,7 @@ from svcc.grammar.program import (
 )
 from svcc.grammar.ruleset import RuleSet
 from svcc.verify import bpf
-from svcc.verify.extensions import INERT_TARGETS, TCP_SYN, TRANSPORT_NUMBER
+from svcc.verify.extensions import INERT_TARGETS, TCP_SYN, TRANSPORT_NUMBER, only_counts
 from svcc.verify.sets import IndexedSet, index_sets
 from svcc.verify.virtual import VirtualIndex, index_virtual
 
@@ -185,6 +185,8 @@ def _address(kind: str, match: AddressMatch) -> Condition:
 
 
 def _translate_match(match: Match, family: Family, into: list[Condition]) -> None:
+    if only_counts(match):
+        return
     if isinstance(match, TransportMatch):
         protocol = _protocol(TRANSPORT_NUMBER[match.protocol], False)
         if protocol not in into:

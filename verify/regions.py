@@ -17,13 +17,14 @@ from svcc.verify.expectation import (
     Discard,
     Expectation,
     Frontend,
+    Outcome,
     Refuse,
     Serve,
     Untouched,
 )
 from svcc.verify.properties import CAPTURES, FAIR, MASQUERADES, REACHES, REFUSES
 from svcc.verify.records import IndexedRules
-from svcc.verify.sender import DestinationIn, ProtocolIn, SourceIn, negation
+from svcc.verify.sender import Atom, DestinationIn, PortIn, ProtocolIn, SourceIn, negation
 from svcc.verify.slices import Slicer
 
 _UNDECLARED = (
@@ -194,7 +195,19 @@ class Regions:
         return (
             Case((negation(to_loopback),), (Untouched(),)),
             Case((to_loopback, from_loopback), (Untouched(),)),
-            Case((to_loopback, negation(from_loopback)), stranger),
+            *self._guarded_loopback((to_loopback, negation(from_loopback)), stranger),
+        )
+
+    def _guarded_loopback(
+        self, condition: tuple[Atom, ...], outcomes: tuple[Outcome, ...]
+    ) -> tuple[Case, ...]:
+        """Health checks may be let in before the guard is asked, as where the kubelet has it."""
+        if not self._expectation.health_check_ports or Untouched() in outcomes:
+            return (Case(condition, outcomes),)
+        health = PortIn(self._expectation.health_check_ports)
+        return (
+            Case((*condition, negation(health)), outcomes),
+            Case((*condition, health), (*outcomes, Untouched())),
         )
 
 

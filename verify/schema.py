@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from svcc.grammar.address import Family
-from svcc.verify.expectation import Case, Discard, Outcome, Refuse, Serve
+from svcc.verify.expectation import Case, Discard, Doomed, Outcome, Refuse, Serve
 from svcc.verify.records import Condition
-from svcc.verify.sender import Atom, DestinationIn, FromNode, FromPod, ProtocolIn, SourceIn
+from svcc.verify.sender import Atom, DestinationIn, FromNode, FromPod, PortIn, ProtocolIn, SourceIn
 from svcc.verify.slices import Item, RunItems
 
 
@@ -255,6 +255,9 @@ class Numbering:
             return ("iif", atom.interface, atom.negated)
         if isinstance(atom, ProtocolIn):
             return ("any", tuple(("proto", n, False) for n in atom.numbers), atom.negated)
+        if isinstance(atom, PortIn):
+            ports = tuple(("odport", n, n, False) for n in atom.numbers)
+            return ("any", ports, atom.negated)
         kind = "src" if isinstance(atom, SourceIn) else "dst"
         assert isinstance(atom, SourceIn | DestinationIn)
         parts: list[tuple[Any, ...]] = []
@@ -273,6 +276,8 @@ class Numbering:
             return ("refuse",)
         if isinstance(outcome, Discard):
             return ("discard",)
+        if isinstance(outcome, Doomed):
+            return ("doomed", outcome.mark)
         return ("untouched",)
 
 

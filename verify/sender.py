@@ -50,7 +50,15 @@ class ProtocolIn:
     negated: bool = False
 
 
-Atom = SourceIn | DestinationIn | FromPod | FromNode | ProtocolIn
+@dataclass(frozen=True, slots=True)
+class PortIn:
+    """The destination port, as the client wrote it, is one of these."""
+
+    numbers: tuple[int, ...]
+    negated: bool = False
+
+
+Atom = SourceIn | DestinationIn | FromPod | FromNode | ProtocolIn | PortIn
 Condition = tuple[Atom, ...]
 """All of them hold; the empty condition always does."""
 

@@ -126,7 +126,7 @@ def _frontend_of(expected: Expectation, packet: Packet, probe: Probe) -> Fronten
 def _wanted(outcome: expectation.Outcome, family: Family) -> Wanted:
     if isinstance(outcome, expectation.Serve):
         backends = frozenset((str(Address(family, b.address)), b.port) for b in outcome.backends)
-        return Serve(backends, outcome.masquerade, outcome.affinity_timeout is not None)
+        return Serve(backends, bool(outcome.masquerade), outcome.affinity_timeout is not None)
     if isinstance(outcome, expectation.Refuse):
         return Refuse()
     return Drop() if isinstance(outcome, expectation.Discard) else Untouched()

@@ -23,7 +23,7 @@ from tests.support.outcomes import (
     is_local,
     is_loopback,
 )
-from tests.support.packets import PROTOCOLS
+from tests.support.packets import PROTOCOLS, Flow
 
 _NOT_OURS = ("service.kubernetes.io/service-proxy-name", "service.kubernetes.io/headless")
 
@@ -103,6 +103,16 @@ def is_proxied(service: Service) -> bool:
         and not service.headless
         and not any(label in service.labels for label in _NOT_OURS)
     )
+
+
+def backends_of(
+    objects: Objects, settings: NodeSettings, service: Service, port: ServicePort, family: Family
+) -> tuple[frozenset[Backend], frozenset[Backend], bool]:
+    """A port's backends of Cluster policy, those of Local policy, and whether any is usable."""
+    nowhere = "0.0.0.0" if family is Family.IPV4 else "::"
+    probe = Probe("node", Flow(nowhere, 0, nowhere, 0, 6))
+    frontend = _Frontend(objects, settings, probe, service, port)
+    return *frontend._backends(), bool(frontend._usable())
 
 
 def _node_port(

@@ -69,7 +69,7 @@ def _ports(negated: st.SearchStrategy[bool] | None = None) -> st.SearchStrategy[
     one = st.integers(0, 65535).map(lambda port: [port, port])
     # "All but a range that touches an end" comes back from iptables-nft as the range of the others.
     return st.builds(
-        lambda ends, no: PortRange(ends[0], ends[1], no and 0 < ends[0] and ends[1] < 65535),
+        lambda ends, no: PortRange(ends[0], ends[1], no and ends[0] > 0 and ends[1] < 65535),
         st.one_of(one, pair),
         st.booleans() if negated is None else negated,
     )
