@@ -72,17 +72,19 @@ def refuses_exactly(encoding: Encoding, schema: Schema) -> list[str]:
     """A packet to be refused or dropped sees something else."""
     return _none_allowed(
         encoding,
-        [case for case in schema.cases if len(case.allowed) > 1 or case.allowed[0][0] in _REFUSALS],
-        lambda kinds: bool(kinds & _REFUSALS),
+        [
+            case
+            for case in schema.cases
+            if case.allowed[0][0] != "untouched"
+            and (len(case.allowed) > 1 or case.allowed[0][0] in _REFUSALS)
+        ],
     )
 
 
 def captures_nothing_else(encoding: Encoding, schema: Schema) -> list[str]:
     """A packet to be left alone is rewritten, marked, refused or dropped."""
     return _none_allowed(
-        encoding,
-        [case for case in schema.cases if any(o[0] == "untouched" for o in case.allowed)],
-        lambda kinds: not kinds & _REFUSALS,
+        encoding, [case for case in schema.cases if case.allowed[0][0] == "untouched"]
     )
 
 
@@ -190,11 +192,9 @@ def returns(encoding: Encoding, schema: Schema) -> list[str]:
 _REFUSALS = frozenset({"refuse", "discard"})
 
 
-def _none_allowed(encoding: Encoding, cases: list[SchemaCase], wanted: Any) -> list[str]:
+def _none_allowed(encoding: Encoding, cases: list[SchemaCase]) -> list[str]:
     terms = []
     for case in cases:
-        if not wanted({outcome[0] for outcome in case.allowed}):
-            continue
         fulfilled = disjunction([_meets(encoding, outcome) for outcome in case.allowed])
         terms.append(conjunction([encoding.condition(case.condition), _not(fulfilled)]))
     return terms

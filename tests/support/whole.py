@@ -16,7 +16,7 @@ from svcc.verify.expectation import Case, Outcome, Serve, Untouched
 from svcc.verify.records import IndexedRules, Record, index_rules
 from svcc.verify.regions import Region, Regions
 from svcc.verify.schema import Hook, Schema, SchemaCase, SchemaItem
-from svcc.verify.sender import Atom, DestinationIn, FromNode, FromPod, ProtocolIn, SourceIn
+from svcc.verify.sender import Atom, DestinationIn, FromNode, FromPod, PortIn, ProtocolIn, SourceIn
 from svcc.verify.terms import conjunction, disjunction, negate
 
 _WIRE = (
@@ -228,6 +228,9 @@ def _atom(atom: Atom, encoding: Encoding) -> str:
         return encoding.condition((("iif", atom.interface, atom.negated),))
     if isinstance(atom, ProtocolIn):
         parts = [f"(= proto (_ bv{number} 8))" for number in atom.numbers]
+        return negate(disjunction(parts), atom.negated)
+    if isinstance(atom, PortIn):
+        parts = [f"(= dport (_ bv{number} 16))" for number in atom.numbers]
         return negate(disjunction(parts), atom.negated)
     assert isinstance(atom, SourceIn | DestinationIn)
     variable = "src" if isinstance(atom, SourceIn) else "dst"
