@@ -13,10 +13,10 @@ from dataclasses import dataclass, field, replace
 from svcc.grammar.ruleset import RuleSet
 from svcc.verify import codes
 from svcc.verify.cut import Cut
-from svcc.verify.expectation import Serve
 from svcc.verify.findings import Counterexample, Finding
 from svcc.verify.judge import allowed_outcomes, describe_outcome, describe_result
 from svcc.verify.matching import UndecidableError
+from svcc.verify.outcomes import Serve
 from svcc.verify.packet import Packet, World, endpoint_text
 from svcc.verify.prefer import DOCUMENTATION_SOURCE, EPHEMERAL_PORT
 from svcc.verify.properties import FAIR

@@ -9,8 +9,8 @@ from svcc.grammar.ipvsadm import VirtualKey, VirtualServer
 from svcc.grammar.program import Rule
 from svcc.verify.boxes import Box
 from svcc.verify.distinctions import Distinctions
-from svcc.verify.expectation import Case
 from svcc.verify.older import refused_marks
+from svcc.verify.outcomes import Case
 from svcc.verify.records import Record
 from svcc.verify.regions import Region, Regions
 from svcc.verify.schema import Hook, Numbering, Schema, SchemaCase, SharedItems

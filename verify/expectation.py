@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from svcc.compiler.objects import EndpointSlice, Objects, Service, ServicePort
 from svcc.compiler.settings import NodeSettings
 from svcc.grammar.address import Address, Family, Network
+from svcc.verify.node_ports import node_port_cases, selected_loopback
+from svcc.verify.outcomes import Case, Discard, Outcome, Refuse, Serve, Untouched, under
 from svcc.verify.selection import (
     HEADLESS_LABEL,
     PROXY_NAME_LABEL,
-    Backend,
     Choice,
     choose,
     slices_by_service,
@@ -34,56 +35,6 @@ from svcc.verify.sender import (
 )
 
 PROTOCOL_NUMBER = {"TCP": 6, "UDP": 17, "SCTP": 132}
-
-
-@dataclass(frozen=True, slots=True)
-class Serve:
-    """Sent to one of ``backends``, each with the same probability.
-
-    ``masquerade`` says whether the source is rewritten; a backend that sent the packet
-    itself (hairpin) always sees a rewritten source. None: either way is right.
-    """
-
-    backends: tuple[Backend, ...]
-    masquerade: bool | None
-    affinity_timeout: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Refuse:
-    """Answered with an error (REJECT)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Discard:
-    """Dropped without an answer."""
-
-
-@dataclass(frozen=True, slots=True)
-class Untouched:
-    """As if the service rules were not there."""
-
-
-@dataclass(frozen=True, slots=True)
-class Doomed:
-    """Forwarded as it came, with a mark by which it would be dropped on its way to the node."""
-
-    mark: int
-
-
-Outcome = Serve | Refuse | Discard | Untouched | Doomed
-
-
-@dataclass(frozen=True, slots=True)
-class Case:
-    """Packets that fulfil ``condition`` must see one of ``allowed``.
-
-    Where more than one outcome is allowed, the first is the strict reading and the others
-    are what kube-proxy does.
-    """
-
-    condition: Condition
-    allowed: tuple[Outcome, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,7 +181,7 @@ def _port_frontends(
         found.append(
             FrontendExpectation(
                 frontend("node port", None, port.node_port),
-                _node_port_cases(external, settings, family),
+                node_port_cases(external, settings, family),
                 True,
             )
         )
@@ -330,119 +281,8 @@ def _guarded_cases(
     inside = SourceIn(ranges)
     return (
         Case((negation(inside),), (Discard(),)),
-        *_under((inside,), external),
+        *under((inside,), external),
     )
-
-
-def _under(condition: Condition, cases: Iterable[Case]) -> list[Case]:
-    return [Case((*condition, *case.condition), case.allowed) for case in cases]
-
-
-def _node_port_cases(
-    external: tuple[Case, ...], settings: NodeSettings, family: Family
-) -> tuple[Case, ...]:
-    """Cases of a node port, for any destination that is an address of the node."""
-    anywhere = DestinationIn((_loopback(family),))
-    loopback = DestinationIn(_selected_loopback(settings, family))
-    node = FromNode()
-    cases: list[Case] = []
-
-    # kube-proxy's refusals of node ports ignore the address selection, and the sender too.
-    refusals = tuple(
-        dict.fromkeys(o for c in external for o in c.allowed if isinstance(o, Refuse | Discard))
-    )
-
-    def elsewhere(condition: Condition, *more: Outcome) -> None:
-        cases.append(Case(condition, tuple(dict.fromkeys((Untouched(), *refusals, *more)))))
-
-    if settings.loopback_node_ports(family):
-        own_source = SourceIn((_loopback(family),))
-        surely: Condition = (loopback,)
-        chosen = settings.node_port_networks
-        if chosen is not None and all(n.prefix_length for n in chosen if n.family is family):
-            # kube-proxy lists the addresses that interfaces have: 127.0.0.1 of all loopback.
-            named = DestinationIn((_FIRST_LOOPBACK,))
-            surely = (loopback, named)
-            for case in external:
-                cases.append(
-                    Case(
-                        (loopback, negation(named), *case.condition),
-                        tuple(dict.fromkeys((*case.allowed, Untouched(), Discard(), *refusals))),
-                    )
-                )
-        cases.extend(_under((*surely, node, own_source), external))
-        # kube-proxy's guard of 127/8 comes before its refusals.
-        for case in external:
-            served = any(isinstance(outcome, Serve) for outcome in case.allowed)
-            allowed = case.allowed if served else (*case.allowed, Discard())
-            cases.append(Case((*surely, node, negation(own_source), *case.condition), allowed))
-        for case in external:
-            cases.append(
-                Case(
-                    (*surely, negation(node), *case.condition),
-                    (Discard(), *case.allowed),
-                )
-            )
-        if loopback != anywhere:
-            beside = (anywhere, negation(loopback))
-            elsewhere((*beside, node, own_source))
-            elsewhere((*beside, node, negation(own_source)), Discard())
-            for case in external:
-                cases.append(
-                    Case(
-                        (*beside, negation(node), *case.condition),
-                        tuple(dict.fromkeys((Untouched(), Discard(), *case.allowed))),
-                    )
-                )
-    else:
-        # A kubelet guards 127.0.0.0/8 whatever the node ports do.
-        from_loopback = SourceIn((_loopback(family),))
-        elsewhere((anywhere, from_loopback))
-        elsewhere((anywhere, negation(from_loopback)), Discard())
-    not_loopback = negation(anywhere)
-    networks = settings.node_port_networks
-    if networks is None:
-        cases.extend(_under((not_loopback,), external))
-        return tuple(cases)
-    selected = DestinationIn(tuple(n for n in networks if n.family == family))
-    known = DestinationIn(
-        tuple(
-            Network(family, value, family.bits) for value in _of_family(settings.addresses, family)
-        )
-    )
-    cases.extend(_under((not_loopback, selected, known), external))
-    for case in external:
-        # Rules that list the selected addresses one by one cannot name those that only
-        # the node itself knows of.
-        cases.append(
-            Case(
-                (not_loopback, selected, negation(known), *case.condition),
-                (*case.allowed, Untouched()),
-            )
-        )
-    elsewhere((not_loopback, negation(selected)))
-    return tuple(cases)
-
-
-_FIRST_LOOPBACK = Network(Family.IPV4, (127 << 24) + 1, 32)
-
-
-def _selected_loopback(settings: NodeSettings, family: Family) -> tuple[Network, ...]:
-    """The part of loopback that ``nodePortAddresses`` selects."""
-    block, networks = _loopback(family), settings.node_port_networks
-    if networks is None:
-        return (block,)
-    return tuple(
-        sorted(
-            {max(n, block, key=lambda m: m.prefix_length) for n in networks if n.overlaps(block)}
-        )
-    )
-
-
-def _loopback(family: Family) -> Network:
-    if family is Family.IPV4:
-        return Network(family, 127 << 24, 8)
-    return Network(family, 1, 128)
 
 
 def _with_node_port_overlaps(
@@ -494,7 +334,7 @@ def _not_on_loopback(
         (i.frontend.protocol, i.frontend.port) for i in frontends if not i.frontend.address
     }
     declared = {(i.frontend.address, i.frontend.protocol, i.frontend.port) for i in frontends}
-    loopback = DestinationIn(_selected_loopback(settings, family))
+    loopback = DestinationIn(selected_loopback(settings, family))
 
     def again(item: FrontendExpectation) -> bool:
         protocol = item.frontend.protocol

@@ -12,15 +12,7 @@ from fractions import Fraction
 
 from svcc.grammar.address import Family
 from svcc.verify import codes
-from svcc.verify.expectation import (
-    Case,
-    Discard,
-    Doomed,
-    Outcome,
-    Refuse,
-    Serve,
-    Untouched,
-)
+from svcc.verify.outcomes import Case, Discard, Doomed, Outcome, Refuse, Serve, Untouched
 from svcc.verify.packet import Packet, Result, World, endpoint_text
 from svcc.verify.properties import CAPTURES, FAIR, MASQUERADES, REACHES, REFUSES
 from svcc.verify.selection import Backend

@@ -23,16 +23,8 @@ from svcc.grammar.program import (
     Verdict,
 )
 from svcc.grammar.ruleset import Chain, RuleSet
-from svcc.verify.expectation import (
-    Case,
-    Discard,
-    Doomed,
-    Expectation,
-    FrontendExpectation,
-    Outcome,
-    Serve,
-    pod_atom,
-)
+from svcc.verify.expectation import Expectation, FrontendExpectation, pod_atom
+from svcc.verify.outcomes import Case, Discard, Doomed, Outcome, Serve
 from svcc.verify.records import IndexedRules
 from svcc.verify.sender import DestinationIn, negation
 

@@ -11,10 +11,10 @@ from svcc.verify import codes
 from svcc.verify.cut import Cut
 from svcc.verify.encode import Encoding
 from svcc.verify.exclusion import MAX_EXCLUSIONS, outside
-from svcc.verify.expectation import Case
 from svcc.verify.findings import Counterexample, Finding, VerdictName
 from svcc.verify.judge import Distribution, applies, describe_result
 from svcc.verify.matching import UndecidableError
+from svcc.verify.outcomes import Case
 from svcc.verify.packet import Packet, Result, endpoint_text
 from svcc.verify.policy import Alternatives, Claim, Claims
 from svcc.verify.properties import POLICY

@@ -12,16 +12,8 @@ from dataclasses import dataclass
 
 from svcc.grammar.address import Address, Family, Network
 from svcc.verify.boxes import Box
-from svcc.verify.expectation import (
-    Case,
-    Discard,
-    Expectation,
-    Frontend,
-    Outcome,
-    Refuse,
-    Serve,
-    Untouched,
-)
+from svcc.verify.expectation import Expectation, Frontend
+from svcc.verify.outcomes import Case, Discard, Outcome, Refuse, Serve, Untouched
 from svcc.verify.properties import CAPTURES, FAIR, MASQUERADES, REACHES, REFUSES
 from svcc.verify.records import IndexedRules
 from svcc.verify.sender import Atom, DestinationIn, PortIn, ProtocolIn, SourceIn, negation

@@ -8,8 +8,8 @@ from fractions import Fraction
 
 from svcc.grammar.address import Family
 from svcc.grammar.ruleset import RuleSet
-from svcc.verify.expectation import Outcome, Serve
 from svcc.verify.judge import Failure, allowed_outcomes, judge, judge_return
+from svcc.verify.outcomes import Outcome, Serve
 from svcc.verify.packet import Packet, Result, World
 from svcc.verify.prefer import DOCUMENTATION_SOURCE, EPHEMERAL_PORT, TCP
 from svcc.verify.prove import Violated

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from svcc.grammar.address import Family
-from svcc.verify.expectation import Case, Discard, Doomed, Outcome, Refuse, Serve
+from svcc.verify.outcomes import Case, Discard, Doomed, Outcome, Refuse, Serve
 from svcc.verify.records import Condition
 from svcc.verify.sender import Atom, DestinationIn, FromNode, FromPod, PortIn, ProtocolIn, SourceIn
 from svcc.verify.slices import Item, RunItems

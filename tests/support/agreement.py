@@ -11,7 +11,7 @@ from svcc.grammar.address import Address, Family, parse_address
 from svcc.grammar.ipvs import Ipvs
 from svcc.grammar.parse import parse
 from svcc.grammar.ruleset import RuleSet, load
-from svcc.verify import expectation, judge
+from svcc.verify import judge, outcomes
 from svcc.verify.expectation import Expectation, FrontendExpectation, expect
 from svcc.verify.packet import Packet, Result, World
 from svcc.verify.simulate import distribution
@@ -123,13 +123,13 @@ def _frontend_of(expected: Expectation, packet: Packet, probe: Probe) -> Fronten
     return node_port
 
 
-def _wanted(outcome: expectation.Outcome, family: Family) -> Wanted:
-    if isinstance(outcome, expectation.Serve):
+def _wanted(outcome: outcomes.Outcome, family: Family) -> Wanted:
+    if isinstance(outcome, outcomes.Serve):
         backends = frozenset((str(Address(family, b.address)), b.port) for b in outcome.backends)
         return Serve(backends, bool(outcome.masquerade), outcome.affinity_timeout is not None)
-    if isinstance(outcome, expectation.Refuse):
+    if isinstance(outcome, outcomes.Refuse):
         return Refuse()
-    return Drop() if isinstance(outcome, expectation.Discard) else Untouched()
+    return Drop() if isinstance(outcome, outcomes.Discard) else Untouched()
 
 
 def packet_of(probe: Probe) -> Packet:

@@ -12,7 +12,7 @@ import z3
 
 from svcc.grammar.ruleset import RuleSet
 from svcc.verify.encode import Encoding
-from svcc.verify.expectation import Case, Outcome, Serve, Untouched
+from svcc.verify.outcomes import Case, Outcome, Serve, Untouched
 from svcc.verify.records import IndexedRules, Record, index_rules
 from svcc.verify.regions import Region, Regions
 from svcc.verify.schema import Hook, Schema, SchemaCase, SchemaItem

@@ -12,7 +12,8 @@ from svcc.grammar.ruleset import RuleSet, load
 from svcc.verify.boxes import Box
 from svcc.verify.cut import Cutter
 from svcc.verify.engine import LoadedRules, verify
-from svcc.verify.expectation import Case, Expectation, Frontend, Serve
+from svcc.verify.expectation import Expectation, Frontend
+from svcc.verify.outcomes import Case, Serve
 from svcc.verify.properties import REACHES
 from svcc.verify.prove import Prover, Violated
 from svcc.verify.records import index_rules

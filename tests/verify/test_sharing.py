@@ -10,15 +10,8 @@ from svcc.compiler.settings import NodeSettings
 from svcc.grammar.address import Family, parse_address
 from svcc.verify import runs
 from svcc.verify.cut import Cutter
-from svcc.verify.expectation import (
-    Case,
-    Expectation,
-    Frontend,
-    FrontendExpectation,
-    Refuse,
-    Serve,
-    Untouched,
-)
+from svcc.verify.expectation import Expectation, Frontend, FrontendExpectation
+from svcc.verify.outcomes import Case, Refuse, Serve, Untouched
 from svcc.verify.prove import Prover, Undecided, Violated
 from svcc.verify.records import index_rules
 from svcc.verify.regions import Regions
