@@ -35,6 +35,7 @@ OUTSIDE_THE_MODEL = "SVC020"
 TOO_MANY_RULES = "SVC021"
 GAVE_UP = "SVC022"
 UNCONFIRMED = "SVC023"
+LEFT_OUT_WRONGLY = "SVC024"
 
 _ALL = (
     Code(
@@ -167,6 +168,12 @@ _ALL = (
         "Solver and simulator disagree about a packet: one of the two models is wrong.",
         "A fault of svcc.",
         "Report it with the rules and the packet.",
+    ),
+    Code(
+        LEFT_OUT_WRONGLY, "internal error: the solver doubts what was left out of a proof",
+        "With --paranoid: a rule, a condition or a packet was left out that may count.",
+        "A fault of svcc.",
+        "Report it with the rules.",
     ),
 )  # fmt: skip
 

@@ -43,6 +43,8 @@ class Cut:
     schema: Schema
     numbering: Numbering
     slices: tuple[tuple[Item, ...], ...]
+    boxes: tuple[Box, ...]
+    """Where its packets may be addressed to behind nat and IPVS."""
 
     def outside_the_model(self) -> list[str]:
         """What the model does not know among the rules, with their lines."""
@@ -107,6 +109,7 @@ class Cutter:
         self._regions = regions
         self._full_mask = regions.full_mask
         self._virtual = regions.rules.virtual
+        self._shares = regions.visits is None
         self._foreign_marks = arriving_marks(self._virtual) if self._virtual else ()
         self._foreign_marks += refused_marks(regions.rules)
         self._of_virtual_ip = regions.slicer(node_ports=False, virtual_ips=False)
@@ -182,7 +185,12 @@ class Cutter:
             foreign_marks=self._foreign_marks,
         )
         touched = (*rewriting, *inward, *onward, *resent)
-        return Cut(schema, numbering, (*(found.items for found in touched), balanced))
+        return Cut(
+            schema,
+            numbering,
+            (*(found.items for found in touched), balanced),
+            (*boxes, *sent_on),
+        )
 
     def _slicer_of(self, region: Region) -> Slicer:
         if region.virtual_ip is not None:
@@ -216,7 +224,7 @@ class Cutter:
             numbering.host(address)
         boxes = self._placed([box, *_sent_to(box, translations, self._full_mask)])
         kind = None
-        if _is_fixed(region):
+        if self._shares and _is_fixed(region):
             places = [(numbering.host(b.address), numbering.port(b.first_port)) for b in boxes]
             kind = self._kind(box, boxes, places, numbering)
         self._last = _Ways(box, region.cases, translations, numbering, boxes, kind, own)
@@ -225,7 +233,7 @@ class Cutter:
     def _own_kind(self, region: Region) -> _Kind | None:
         """The kind of the region's packets as they come."""
         box = region.box
-        if not _is_fixed(region):
+        if not self._shares or not _is_fixed(region):
             return None
         if self._last is not None and self._last.box is box:
             return self._last.own

@@ -9,9 +9,10 @@ solver reads text several times faster than Python builds terms.
 from __future__ import annotations
 
 from svcc.grammar.address import Family
+from svcc.verify.boxes import Box
 from svcc.verify.records import Condition
 from svcc.verify.schema import Hook, Schema, SchemaItem
-from svcc.verify.terms import Terms, conjunction, disjunction, negate
+from svcc.verify.terms import Terms, between, conjunction, disjunction, negate
 
 _ENDS_HERE = frozenset({"dnat", "accept", "drop", "reject"})
 
@@ -178,6 +179,17 @@ class Encoding(Terms):
     def text(self) -> str:
         """All of it as SMT-LIB."""
         return "\n".join(self.lines)
+
+    def sent_to(self, box: Box) -> str:
+        """The term that the packet is in a box, with its destination as it is in the end."""
+        parts = [self._masked(self._destination, box.address, box.mask)] if box.mask else []
+        if box.protocol is not None:
+            parts.append(f"(= proto (_ bv{box.protocol} 8))")
+        if (box.first_port, box.last_port) != (0, 65535):
+            parts.append(between(self._port, box.first_port, box.last_port))
+        if box.local is not None:
+            parts.append(negate(self._local, not box.local))
+        return conjunction(parts)
 
     def condition(self, parts: tuple[Condition, ...]) -> str:
         """A conjunction of conditions of an expectation's case, on the packet as it came."""

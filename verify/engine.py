@@ -26,7 +26,7 @@ from svcc.verify.ownership import mark_ownership
 from svcc.verify.packet import Packet, Step
 from svcc.verify.policy import Claims
 from svcc.verify.policy_judge import PolicyJudge
-from svcc.verify.properties import CAPTURES, ENDS
+from svcc.verify.properties import CAPTURES, ENDS, LEFT_OUT
 from svcc.verify.prove import Prover, Undecided, Violated
 from svcc.verify.records import index_rules
 from svcc.verify.regions import Region, Regions
@@ -35,6 +35,7 @@ from svcc.verify.report import Report
 from svcc.verify.schema import Numbering, Schema
 from svcc.verify.slices import SliceTooLargeError
 from svcc.verify.virtual import without_others
+from svcc.verify.visits import Visits
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,14 +54,16 @@ def verify(
     prover: Prover | None = None,
     policies: Sequence[Placed] = (),
     policies_only: bool = False,
+    paranoid: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> Report:
     """Judge the rules of the given families on one node.
 
     ``prover`` carries proved schemas from one node to the next. ``policies`` are statements
     that :func:`svcc.verify.policy.check` has let through; ``policies_only`` leaves out what
-    Kubernetes asks of the rules. ``progress`` is told how many of how many regions of a family
-    are done.
+    Kubernetes asks of the rules. ``paranoid`` has the solver look again at what ordinary code
+    establishes, which takes much longer. ``progress`` is told how many of how many regions of a
+    family are done.
     """
     started = time.perf_counter()
     prover = prover or Prover()
@@ -70,7 +73,10 @@ def verify(
         report.sources[family] = item.source
         expectation = loosened(expect(objects, settings, family), item.rules)
         claims = Claims(policies, expectation)
-        _verify_family(expectation, item.rules, prover, report, claims, policies_only, progress)
+        visits = Visits() if paranoid else None
+        _verify_family(
+            expectation, item.rules, prover, report, claims, policies_only, visits, progress
+        )
     report.regions = prover.statistics.regions - before[0]
     report.schemas = prover.statistics.schemas - before[1]
     report.seconds = time.perf_counter() - started
@@ -84,6 +90,7 @@ def _verify_family(
     report: Report,
     claims: Claims,
     claims_only: bool,
+    visits: Visits | None,
     progress: Callable[[int, int], None] | None,
 ) -> None:
     family, settings = expectation.family, expectation.settings
@@ -111,12 +118,13 @@ def _verify_family(
         rules.ipvs = without_others(rules.ipvs, settings.ipvs.exclude_networks)
     indexed = index_rules(rules)
     mark_ownership(indexed)
-    regions = Regions(indexed, expectation)
+    regions = Regions(indexed, expectation, visits)
     statements = PolicyJudge(claims, regions, rules, prover)
     judge = _RegionJudge(regions, rules, prover, settings.masquerade_mark, family, statements)
     if claims_only:
         judge.statements_alone()
         report.findings += statements.findings()
+        report.findings += _recheck(regions, judge.doubts)
         return
     report.findings += _surplus_addresses(regions)
     for passage in passages(regions, expectation):
@@ -137,6 +145,23 @@ def _verify_family(
     keep(judge.shared_lists.findings(rules, regions))
     report.findings.extend(verdicts.values())
     report.findings += statements.findings()
+    report.findings += _recheck(regions, judge.doubts)
+
+
+def _recheck(regions: Regions, doubts: Sequence[str]) -> Iterator[Finding]:
+    """What the solver says of the steps that ordinary code took, if it is asked."""
+    if regions.visits is None:
+        return
+    from svcc.verify.paranoid import Recheck
+
+    found = [*doubts, *Recheck(regions, regions.visits).doubts()]
+    for doubt in found:
+        yield Finding(
+            LEFT_OUT, "all regions", regions.family, "undecided", None,
+            f"internal error, please report: {doubt}", codes.LEFT_OUT_WRONGLY,
+        )  # fmt: skip
+    if not found:
+        yield Finding(LEFT_OUT, "all regions", regions.family, "proved")
 
 
 def _surplus_addresses(regions: Regions) -> Iterator[Finding]:
@@ -177,6 +202,7 @@ class _RegionJudge:
         self._statements = statements
         self._examples: dict[tuple[Schema, str], tuple[Violated, Numbering]] = {}
         self.shared_lists = SharedLists()
+        self.doubts: list[str] = []
 
     def statements_alone(self) -> None:
         """Judge nothing but the statements of the policy."""
@@ -211,19 +237,22 @@ class _RegionJudge:
             ]
         self.shared_lists.note(region, cut)
         schema, numbering = cut.schema, cut.numbering
-        moved = self._moved(region, cut)
+        boxes = None if self._regions.visits is None else cut.boxes
+        moved = self._moved(region, cut) if boxes is None else None
         if moved is not None:
             self._prover.statistics.regions += 1
             self._statements.judge(region, cut)
             return moved
-        answers = self._prover.region(schema, numbering)
+        answers = self._prover.region(schema, numbering, boxes=boxes)
         extra: list[str] = []
         while (excluded := outside(self._regions, region, answers.values(), schema)) is not None:
             extra.append(excluded)
             if len(extra) > MAX_EXCLUSIONS:
                 answers = dict.fromkeys(answers, Undecided("solver"))
                 break
-            answers = self._prover.region(schema, numbering, extra)
+            answers = self._prover.region(schema, numbering, extra, boxes)
+        if answers.pop(LEFT_OUT, None) is not None:
+            self.doubts.append(f"packets of {region.name} are sent where nobody looked")
         self._statements.judge(region, cut)
         for name, answer in answers.items():
             if isinstance(answer, Violated):

@@ -64,6 +64,8 @@ def node_port_cases(
                         tuple(dict.fromkeys((Untouched(), Discard(), *case.allowed))),
                     )
                 )
+    elif family is Family.IPV6:
+        elsewhere((anywhere,))
     else:
         # A kubelet guards 127.0.0.0/8 whatever the node ports do.
         from_loopback = SourceIn((_block(family),))

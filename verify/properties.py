@@ -22,6 +22,7 @@ REFUSES = "refuses-exactly"
 LETS_THROUGH = "lets-through"
 ENDS = "ends"
 POLICY = "policy"
+LEFT_OUT = "left-out"
 
 SENTENCES = {
     REACHES: "every sender reaches exactly the selected backends",
@@ -32,6 +33,7 @@ SENTENCES = {
     LETS_THROUGH: "replies, marked packets and health checks are accepted, invalid ones dropped",
     ENDS: "every walk through the rules ends",
     POLICY: "the statements of the policy hold",
+    LEFT_OUT: "what ordinary code left out of the proofs has no part in them",
 }
 
 

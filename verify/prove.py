@@ -8,11 +8,13 @@ from typing import Literal
 
 import z3
 
+from svcc.verify.boxes import Box
 from svcc.verify.encode import Encoding
 from svcc.verify.prefer import preferences
 from svcc.verify.properties import (
     CAPTURES,
     FAIR,
+    LEFT_OUT,
     MASQUERADES,
     REACHES,
     REFUSES,
@@ -77,14 +79,22 @@ class Prover:
         """Whether what others asked of a schema holds for all numbers, by what they like."""
 
     def region(
-        self, schema: Schema, numbering: Numbering, extra: list[str] | None = None
+        self,
+        schema: Schema,
+        numbering: Numbering,
+        extra: list[str] | None = None,
+        boxes: Sequence[Box] | None = None,
     ) -> dict[str, Answer]:
         """Every property's answer for one region.
 
         ``extra`` are further SMT-LIB constraints on the packet (regions that leave others
-        out); with them nothing is remembered.
+        out); with them nothing is remembered. Nor with ``boxes``, where its packets were
+        thought to be sent: that nothing goes elsewhere is one more answer.
         """
         self.statistics.regions += 1
+        if boxes is not None:
+            self.statistics.schemas += 1
+            return self._decide(schema, numbering, extra or [], boxes)
         if extra is None:
             general = self.general(schema)
             if not any(general.values()):
@@ -137,7 +147,11 @@ class Prover:
         return bool(self._check(solver) == z3.unsat)
 
     def _decide(
-        self, schema: Schema, numbering: Numbering | None, extra: list[str]
+        self,
+        schema: Schema,
+        numbering: Numbering | None,
+        extra: list[str],
+        boxes: Sequence[Box] | None = None,
     ) -> dict[str, Answer]:
         encoding = Encoding(schema)
         encoding.run()
@@ -148,6 +162,8 @@ class Prover:
             REFUSES: refuses_exactly(encoding, schema),
             CAPTURES: captures_nothing_else(encoding, schema),
         }
+        if boxes is not None:
+            terms[LEFT_OUT] = [negate(disjunction([encoding.sent_to(b) for b in boxes]), True)]
         by_backend = {*terms[MASQUERADES], *strays}
         answers = self._answers(encoding, terms, schema, numbering, extra, by_backend)
         if not any(case[1][0][0] == "serve" for case in schema.cases):

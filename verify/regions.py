@@ -18,6 +18,7 @@ from svcc.verify.properties import CAPTURES, FAIR, MASQUERADES, REACHES, REFUSES
 from svcc.verify.records import IndexedRules
 from svcc.verify.sender import Atom, DestinationIn, PortIn, ProtocolIn, SourceIn, negation
 from svcc.verify.slices import Slicer
+from svcc.verify.visits import Visits
 
 _UNDECLARED = (
     Case((ProtocolIn((6, 17, 132)),), (Refuse(),)),
@@ -61,11 +62,37 @@ class Region:
         return frozenset(found)
 
 
-class Regions:
-    """The regions of one expectation, and their schemas over one rule set."""
+@dataclass(frozen=True, slots=True)
+class Exclusion:
+    """Whether the packets of a box are judged in regions of their own."""
 
-    def __init__(self, rules: IndexedRules, expectation: Expectation) -> None:
+    regions: Regions
+    node_ports: bool
+    virtual_ips: bool
+
+    def __call__(self, box: Box) -> bool:
+        regions, exact = self.regions, box.mask == self.regions.full_mask
+        if self.virtual_ips and exact and box.address in regions.virtual_ips:
+            return True
+        if box.protocol is None or box.first_port != box.last_port:
+            return False
+        place = (box.protocol, box.first_port)
+        if self.node_ports and box.local and place in regions.node_ports:
+            return True
+        return exact and regions.declared(box.address, *place)
+
+
+class Regions:
+    """The regions of one expectation over one rule set.
+
+    With ``visits``, what slicing leaves out is noted there.
+    """
+
+    def __init__(
+        self, rules: IndexedRules, expectation: Expectation, visits: Visits | None = None
+    ) -> None:
         self._expectation = expectation
+        self.visits = visits
         self.family = expectation.family
         self.full_mask = (1 << self.family.bits) - 1
         settings = expectation.settings
@@ -113,11 +140,10 @@ class Regions:
             self.rules,
             always_local=self.always_local,
             never_local=self.never_local,
-            excluded=(lambda box: self._excluded(box, node_ports, virtual_ips))
-            if excluded
-            else None,
+            excluded=Exclusion(self, node_ports, virtual_ips) if excluded else None,
             state=state,
             absent=self.virtual_ips if excluded and virtual_ips else frozenset(),
+            visits=self.visits,
         )
 
     def never_local(self, address: int) -> bool:
@@ -165,17 +191,6 @@ class Regions:
     def declared(self, address: int, protocol: int, port: int) -> bool:
         """Whether an address, protocol and port are a frontend."""
         return (address, protocol, port) in self.addresses
-
-    def _excluded(self, box: Box, node_ports: bool, virtual_ips: bool) -> bool:
-        if virtual_ips and box.mask == self.full_mask and box.address in self.virtual_ips:
-            return True
-        if box.protocol is None or box.first_port != box.last_port:
-            return False
-        if node_ports and box.local and (box.protocol, box.first_port) in self.node_ports:
-            return True
-        return box.mask == self.full_mask and self.declared(
-            box.address, box.protocol, box.first_port
-        )
 
     def _rest_cases(self, from_node: bool) -> tuple[Case, ...]:
         block = (loopback_network(self.family),)

@@ -27,6 +27,7 @@ from svcc.verify.records import (
 from svcc.verify.runs import SHORTEST, Run, runs_of
 from svcc.verify.sets import Excluded, IndexedSet, Where
 from svcc.verify.truth import Truth
+from svcc.verify.visits import Visit, Visits
 
 MAX_SLICE_RULES = 400_000
 
@@ -74,7 +75,8 @@ class Slicer:
 
     ``excluded`` tells of a box whether it lies outside the region altogether (it belongs to
     a declared frontend and is judged there). ``state`` is the packets' conntrack state.
-    ``absent`` are addresses that are in no region but their own.
+    ``absent`` are addresses that are in no region but their own. With ``visits`` nothing is
+    shared, and what was left out of each chain is noted there.
     """
 
     def __init__(
@@ -86,8 +88,13 @@ class Slicer:
         excluded: Callable[[Box], bool] | None = None,
         state: str = "NEW",
         absent: frozenset[int] = frozenset(),
+        visits: Visits | None = None,
     ) -> None:
         self._rules = rules
+        self._visits = visits
+        self._state = state
+        self._narrowed: tuple[Box, ...] | None = None
+        """The packets that the last rule sent into another chain."""
         self._absent = absent
         self._only_absent: dict[str, bool] = {}
         self._full_mask = (1 << rules.family.bits) - 1
@@ -115,9 +122,12 @@ class Slicer:
             self._size = 0
             self._truth.original = original
         found = self._rules.tables.get(table, {}).get(chain)
-        boxes = tuple(dict.fromkeys(self._truth.normal(box) for box in boxes))
+        given = tuple(boxes)
+        boxes = tuple(dict.fromkeys(self._truth.normal(box) for box in given))
         if found is None or not boxes:
             return (), None
+        if self._visits is not None:
+            self._visits.enter(given, boxes)
         return self._chain(table, found, boxes), found.policy
 
     def normal(self, box: Box) -> Box:
@@ -138,7 +148,14 @@ class Slicer:
         if len(boxes) == 1 and boxes[0].mask == self._full_mask and self._excluded is None:
             cut = self._item_of_one
         records = chain.records
-        runs = self._runs(table, chain) if len(records) >= SHORTEST else None
+        visit: Visit | None = None
+        runs = None
+        if self._visits is not None:
+            visit = self._visits.visit(
+                table, chain.name, boxes, self._truth.original, self._state, self._excluded
+            )
+        elif len(records) >= SHORTEST:
+            runs = self._runs(table, chain)
         resume = 0
         for position in self._candidates(table, chain, boxes):
             if position < resume:
@@ -156,6 +173,9 @@ class Slicer:
             if item is None:
                 continue
             items.append(item)
+            if visit is not None:
+                visit.keep(position, item.conditions, self._narrowed, stops=_stops(item))
+                self._narrowed = None
             if _stops(item):
                 break
         while items and items[-1].action == ("return",):
@@ -251,7 +271,8 @@ class Slicer:
             if chain is None:
                 raise MissingChainError(action[1])
             body = self._chain(table, chain, boxes)
-            return Item(tuple(kept), _JUMP, body, record) if body else None
+            has_effect = body or self._visits is not None
+            return Item(tuple(kept), _JUMP, body, record) if has_effect else None
         if action[0] in ("goto", "map-mark", "nothing"):
             return self._item(table, record, boxes)
         return Item(tuple(kept), action, (), record)
@@ -424,10 +445,12 @@ class Slicer:
             raise MissingChainError(str(name))
         wanted = {box.first_port for box in boxes if box.first_port == box.last_port}
         body: tuple[Item, ...] = ()
-        ports = self._ports_of(table, chain)
+        ports = None if self._visits is not None else self._ports_of(table, chain)
         if ports is None or len(wanted) != len(boxes) or ports & wanted:
             body = self._chain(table, chain, boxes)
+        self._narrowed = boxes
         has_effect = body or any(c[0] == "recent" for c in conditions)
+        has_effect = has_effect or self._visits is not None
         if kind == "goto":
             action: Action = ("goto",) if body else ("return",)
             return Item(conditions, action, body, record)

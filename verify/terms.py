@@ -134,13 +134,13 @@ class Terms:
         return negate(f"(= proto (_ bv{number} 8))", negated)
 
     def _is_sport(self, first: int, last: int, negated: bool) -> str:
-        return negate(_between(self._source_port, first, last), negated)
+        return negate(between(self._source_port, first, last), negated)
 
     def _is_dport(self, first: int, last: int, negated: bool) -> str:
-        return negate(_between(self._port, first, last), negated)
+        return negate(between(self._port, first, last), negated)
 
     def _is_odport(self, first: int, last: int, negated: bool) -> str:
-        return negate(_between("dport", first, last), negated)
+        return negate(between("dport", first, last), negated)
 
     def _is_dport_number(self, number: int, negated: bool) -> str:
         return negate(f"(= {self._port} {self.port(number)})", negated)
@@ -149,13 +149,13 @@ class Terms:
         return negate(f"(= dport {self.port(number)})", negated)
 
     def _is_sports(self, ranges: tuple[tuple[int, int], ...], negated: bool) -> str:
-        return negate(disjunction([_between(self._source_port, *r) for r in ranges]), negated)
+        return negate(disjunction([between(self._source_port, *r) for r in ranges]), negated)
 
     def _is_dports(self, ranges: tuple[tuple[int, int], ...], negated: bool) -> str:
-        return negate(disjunction([_between(self._port, *r) for r in ranges]), negated)
+        return negate(disjunction([between(self._port, *r) for r in ranges]), negated)
 
     def _is_ports(self, ranges: tuple[tuple[int, int], ...], negated: bool) -> str:
-        either = [_between(port, *r) for r in ranges for port in (self._source_port, self._port)]
+        either = [between(port, *r) for r in ranges for port in (self._source_port, self._port)]
         return negate(disjunction(either), negated)
 
     def _is_node(self, negated: bool) -> str:
@@ -419,7 +419,8 @@ def negate(term: str, negated: bool) -> str:
     return f"(not {term})"
 
 
-def _between(variable: str, first: int, last: int) -> str:
+def between(variable: str, first: int, last: int) -> str:
+    """The term that a port lies in a range."""
     if first == last:
         return f"(= {variable} (_ bv{first} 16))"
     low = f"(bvule (_ bv{first} 16) {variable})"

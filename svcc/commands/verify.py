@@ -44,6 +44,11 @@ def add(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="judge these statements alone, not what Kubernetes asks",
     )
+    parser.add_argument(
+        "--paranoid",
+        action="store_true",
+        help="have the solver look again at what ordinary code established; takes much longer",
+    )
     parser.add_argument("--family", choices=("ipv4", "ipv6"), help="judge this family only")
     options.add_kernel(parser)
     parser.add_argument(
@@ -130,7 +135,7 @@ def _reports(
 
     prover = Prover()
     bar = Progress("verify")
-    alone = given is not None or bool(policies) or len(nodes) == 1
+    alone = given is not None or bool(policies) or len(nodes) == 1 or arguments.paranoid
     kinds = None if alone else NodeKinds(objects)
     proved: dict[Hashable, Report] = {}
     try:
@@ -224,6 +229,7 @@ def _judge(
         prover=prover,
         policies=policies,
         policies_only=arguments.policy_only,
+        paranoid=arguments.paranoid,
         progress=bar,
     )
 

@@ -118,25 +118,32 @@ def backends_of(
 def _node_port(
     objects: Objects, settings: NodeSettings, probe: Probe, service: Service, port: ServicePort
 ) -> Reading:
-    reading = _Frontend(objects, settings, probe, service, port).reading("node port")
+    frontend = _Frontend(objects, settings, probe, service, port)
+    reading = frontend.reading("node port")
     address = parse_address(probe.flow.destination)
     networks = settings.node_port_networks
     selected = networks is None or any(network.holds(address) for network in networks)
-    if is_loopback(probe.flow.destination):
-        if not (selected and settings.loopback_node_ports(address.family)):
-            selected = False
-        elif probe.sender != "node":
+    to_loopback, from_loopback = is_loopback(probe.flow.destination), is_loopback(probe.flow.source)
+    # kube-proxy or the kubelet guards 127.0.0.0/8 from all other sources.
+    guarded = to_loopback and not from_loopback and address.family is Family.IPV4
+    # kube-proxy refuses at addresses that are not selected, too, whoever asks.
+    elsewhere = (Untouched(), *frontend.refusals(), *((Drop(),) if guarded else ()))
+    if to_loopback and selected and settings.loopback_node_ports(address.family):
+        listed = networks is not None and all(
+            n.prefix_length for n in networks if n.family is address.family
+        )
+        if listed and str(address) != "127.0.0.1":
+            # It lists the addresses that interfaces have: 127.0.0.1 of all loopback.
+            return Reading(reading.strict, (*reading.lax, Drop(), *elsewhere))
+        if probe.sender != "node":
             return Reading(Drop(), reading.allowed)
-        elif not is_loopback(probe.flow.source):
-            # kube-proxy guards 127.0.0.0/8 from all other sources.
-            return Reading(reading.strict, (*reading.lax, Drop()))
-    if selected:
-        unlisted = networks is not None and address not in settings.addresses
-        if unlisted and not is_loopback(probe.flow.destination):
+        return Reading(reading.strict, (*reading.lax, Drop())) if guarded else reading
+    if selected and not to_loopback:
+        if networks is not None and address not in settings.addresses:
             # Rules that name addresses one by one know only those of the Node object.
             return Reading(reading.strict, (*reading.lax, Untouched()))
         return reading
-    return Reading(Untouched(), tuple(w for w in reading.allowed if not isinstance(w, Serve)))
+    return Reading(Untouched(), elsewhere[1:])
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +189,13 @@ class _Frontend:
         if from_node:
             return Reading(self._serve(everywhere, True))
         return Reading(self._serve(here, False))
+
+    def refusals(self) -> tuple[Wanted, ...]:
+        """How a node port refuses some sender, if it does."""
+        if not self._usable():
+            return (Refuse(),)
+        local = self.service.external_traffic_policy == "Local"
+        return (Drop(),) if local and not self._backends()[1] else ()
 
     def _serve(self, backends: frozenset[Backend], masquerade: bool) -> Wanted:
         sticky = self.service.affinity_timeout is not None
