@@ -15,8 +15,8 @@ Flags = tuple[bool, bool]
 
 
 class BoxTerms:
-    """Terms on ``dst``, ``proto``, ``dport`` and ``local``; ``odst`` and ``odport`` are the
-    destination before translation.
+    """Terms on ``dst``, ``proto``, ``dport`` and ``local``; ``odst``, ``odport`` and ``olocal``
+    are the destination before translation.
     """
 
     def __init__(self, regions: Regions) -> None:
@@ -30,27 +30,27 @@ class BoxTerms:
         """The declarations."""
         address, port = f"(_ BitVec {self._width})", "(_ BitVec 16)"
         sorts = {"dst": address, "odst": address, "proto": "(_ BitVec 8)", "local": "Bool"}
-        sorts |= {"dport": port, "odport": port}
+        sorts |= {"dport": port, "odport": port, "olocal": "Bool"}
         return [f"(declare-const {name} {sort})" for name, sort in sorts.items()]
 
     def boxes(self, boxes: Iterable[Box]) -> str:
         """The packet is in one of the boxes."""
         return disjunction([self.box(box) for box in boxes])
 
-    def box(self, box: Box, address: str = "dst", port: str = "dport") -> str:
+    def box(self, box: Box, before: str = "") -> str:
         """The packet is in a box."""
-        parts = [self.inside(address, box.address, box.mask)] if box.mask else []
+        parts = [self.inside(f"{before}dst", box.address, box.mask)] if box.mask else []
         if box.protocol is not None:
             parts.append(f"(= proto (_ bv{box.protocol} 8))")
         if (box.first_port, box.last_port) != (0, 65535):
-            parts.append(between(port, box.first_port, box.last_port))
-        if box.local is not None and address == "dst":
-            parts.append(negate("local", not box.local))
+            parts.append(between(f"{before}dport", box.first_port, box.last_port))
+        if box.local is not None:
+            parts.append(negate(f"{before}local", not box.local))
         return conjunction(parts)
 
     def came_as(self, original: Box) -> str:
         """The packet was in a box before it was translated."""
-        return self.box(original, "odst", "odport")
+        return self.box(original, "o")
 
     def inside(self, variable: str, address: int, mask: int) -> str:
         """An address is in a network."""
@@ -96,16 +96,21 @@ class BoxTerms:
 
     def locality(self, addresses: Collection[int]) -> list[str]:
         """What is assumed of addresses that are the node's or are not, where these are named."""
+        return [*self._locality(addresses, ""), *self._locality(addresses, "o")]
+
+    def _locality(self, addresses: Collection[int], before: str) -> list[str]:
         regions, full = self._regions, (1 << self._width) - 1
+        variable, local = f"{before}dst", f"{before}local"
         facts = [
-            f"(=> {self.inside('dst', value, mask)} local)" for value, mask in regions.node_networks
+            f"(=> {self.inside(variable, value, mask)} {local})"
+            for value, mask in regions.node_networks
         ]
         for address in addresses:
-            at = self.inside("dst", address, full)
+            at = self.inside(variable, address, full)
             if address in regions.virtual_ips:
-                facts.append(f"(=> {at} local)")
+                facts.append(f"(=> {at} {local})")
             elif regions.never_local(address):
-                facts.append(f"(=> {at} (not local))")
+                facts.append(f"(=> {at} (not {local}))")
         return facts
 
     def judged_elsewhere(

@@ -203,7 +203,7 @@ class Recheck:
         ports: set[int] = set()
         for position in positions:
             for condition in records[position].conditions:
-                if condition[0] == "dst" and condition[2] == self._full_mask:
+                if condition[0] in ("dst", "odst") and condition[2] == self._full_mask:
                     named.add(condition[1])
                 elif condition[0] == "dport" and condition[1] == condition[2]:
                     ports.add(condition[1])
@@ -285,7 +285,9 @@ def _flags(visit: Visit) -> Flags | None:
 def _is_looked_at(record: Record) -> bool:
     """Not what does nothing, and not what the contents of a set decide."""
     kinds = {condition[0] for condition in record.conditions}
-    return "set" not in kinds and (record.action[0] != "nothing" or "recent" in kinds)
+    if "set" in kinds or record.action[0] == "map-mark":
+        return False
+    return record.action[0] != "nothing" or "recent" in kinds
 
 
 def _numbered(index: str, terms: Sequence[str]) -> list[str]:
