@@ -18,7 +18,7 @@ from svcc.verify.encode import Encoding
 from svcc.verify.expectation import Expectation
 from svcc.verify.findings import Counterexample, Finding, VerdictName
 from svcc.verify.matching import UndecidableError
-from svcc.verify.ownership import SERVICE_PREFIXES
+from svcc.verify.ownership import SERVICE_PREFIXES, without_foreign
 from svcc.verify.packet import Result, World
 from svcc.verify.properties import LETS_THROUGH
 from svcc.verify.prove import Prover, Undecided, Violated
@@ -26,7 +26,6 @@ from svcc.verify.regions import Regions
 from svcc.verify.replay import interface_of, packet_of_values, unconfirmed
 from svcc.verify.schema import Hook, Numbering, Schema
 from svcc.verify.simulate import distribution
-from svcc.verify.slices import without_foreign
 from svcc.verify.terms import conjunction, disjunction
 
 _TCP = 6

@@ -11,10 +11,11 @@ from svcc.verify.boxes import Box
 from svcc.verify.distinctions import Distinctions
 from svcc.verify.older import refused_marks
 from svcc.verify.outcomes import Case
+from svcc.verify.ownership import without_foreign
 from svcc.verify.records import Record
 from svcc.verify.regions import Region, Regions
 from svcc.verify.schema import Hook, Numbering, Schema, SchemaCase, SharedItems
-from svcc.verify.slices import Item, Slicer, without_foreign
+from svcc.verify.slices import Item, Slicer
 from svcc.verify.virtual import FULL_MARK, arriving_marks, translated_port, usable
 
 Place = tuple[str, str]

@@ -10,7 +10,7 @@ treated alike.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from svcc.grammar.address import Network
 from svcc.grammar.ipset import PortOf
@@ -492,23 +492,3 @@ def _where(box: Box) -> Where:
 def _without_effect(conditions: list[Condition], record: Record) -> Item:
     """A rule that never fires, but whose ``recent`` match is evaluated before that shows."""
     return Item((*conditions, NEVER), ("nothing",), (), record)
-
-
-def without_foreign(items: tuple[Item, ...], *, verdict: str | None = None) -> tuple[Item, ...]:
-    """The slice with every verdict of a foreign rule replaced by ``verdict``.
-
-    None: what it drops or refuses is left out of the judgement, all else is accepted.
-    """
-    result = []
-    for item in items:
-        if item.body:
-            result.append(replace(item, body=without_foreign(item.body, verdict=verdict)))
-        elif not item.record.service and item.action[0] in _FOREIGN_VERDICTS:
-            gone = "excused" if item.action[0] in ("drop", "reject") else "accept"
-            result.append(replace(item, action=(verdict or gone,)))
-        else:
-            result.append(item)
-    return tuple(result)
-
-
-_FOREIGN_VERDICTS = frozenset({"accept", "drop", "reject", "masquerade", "dnat", "unknown"})
