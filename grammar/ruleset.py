@@ -27,6 +27,10 @@ class Chain:
     name: str
     policy: str | None
     rules: list[Rule] = field(default_factory=list)
+    by_destination: dict[int | None, list[int]] | None = field(
+        default=None, compare=False, repr=False
+    )
+    """Positions of rules by their one destination, None for others; where readers note it."""
 
 
 @dataclass(slots=True)

@@ -62,6 +62,26 @@ def test_model_and_simulator_agree(text: str, packet: Packet, recent: dict[str, 
     assert wrong is None, wrong
 
 
+@settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True
+)
+@given(rule_sets(), packets())
+def test_long_chains_do_what_short_ones_do(text: str, packet: Packet) -> None:
+    """The simulator passes over rules for other addresses there."""
+    world = World(lambda address: address == NODE.value)
+
+    def outcomes(longest: int) -> object:
+        rules = load(parse(text, family=Family.IPV4, source="random"))
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("svcc.verify.simulate.LONG_CHAIN", longest)
+            try:
+                return distribution(rules, packet, world)
+            except UndecidableError as undecidable:
+                return str(undecidable)
+
+    assert outcomes(1) == outcomes(1_000_000)
+
+
 @pytest.mark.parametrize("family", list(Family), ids=lambda family: family.label)
 def test_agree_on_what_the_kernel_is_compared_on(family: Family) -> None:
     """The rule sets and packets of ``python -m tests.fuzz``."""
