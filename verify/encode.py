@@ -59,7 +59,7 @@ class Encoding(Terms):
         self._declare("proto", "(_ BitVec 8)")
         self._declare("mark0", "(_ BitVec 32)")
         for name in ("iif", "oif0", "oif1"):
-            self._declare(name, "Int")
+            self._declare(name, "(_ BitVec 16)")
         self._declare("local", "Bool")
         self._assume()
         self._in_interface = "none" if schema.from_node else "iif"
@@ -220,7 +220,7 @@ class Encoding(Terms):
         if not schema.from_node:
             # The kernel drops what comes from outside with one of the node's own sources.
             self._assert(f"(not {disjunction(known_local)})")
-            self._assert("(not (= iif 0))")
+            self._assert("(not (= iif (_ bv0 16)))")
         if schema.fixed_destination:
             self._assert(f"(= dst {self.host(0)})")
         if schema.fixed_port:
@@ -409,12 +409,11 @@ class Encoding(Terms):
         elif kind == "balance":
             _, choices, timeout = item.action
             pick = f"pick{len(self._balanced)}"
-            self._declare(pick, "Int")
+            self._declare(pick, "(_ BitVec 16)")
             last = len(choices) - 1
             for number, (host, port, _) in enumerate(choices):
-                which = f"(= {pick} {number})" if number < last else f"(>= {pick} {last})"
-                if last and not number:
-                    which = f"(<= {pick} 0)"
+                one = f"(_ bv{number} 16)"
+                which = f"(= {pick} {one})" if number < last else f"(bvuge {pick} {one})"
                 chosen = fires if not last else self._define("Bool", f"(and {fires} {which})")
                 self._balanced.append((chosen, host, port, timeout))
         else:

@@ -13,7 +13,7 @@ from svcc.verify.terms import negate
 DOCUMENTATION_SOURCE = {Family.IPV4: 0xC6336401, Family.IPV6: 0x20010DB8 << 96 | 1}
 """198.51.100.1 and 2001:db8::1 (RFC 5737, RFC 3849)."""
 EPHEMERAL_PORT, HTTP_ALTERNATE, TCP = 40000, 8080, 6
-_OTHER_INTERFACE = 99
+_OTHER_INTERFACE = 65535
 MAX_CANDIDATES = 24
 
 
@@ -40,7 +40,7 @@ def preferences(encoding: Encoding) -> Iterator[list[str]]:
         yield [f"(= dport (_ bv{HTTP_ALTERNATE} 16))"]
     yield [f"(= sport (_ bv{EPHEMERAL_PORT} 16))"]
     for name in ("iif", "oif0", "oif1"):
-        yield [f"(= {name} {_OTHER_INTERFACE})"]
+        yield [f"(= {name} (_ bv{_OTHER_INTERFACE} 16))"]
 
 
 def _sources(schema: Schema) -> list[int]:

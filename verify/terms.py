@@ -342,7 +342,7 @@ class Terms:
             return "true" if hit else "false"
         if not pattern:
             number = self.interfaces.setdefault(name, len(self.interfaces))
-            return f"(= {variable} {number})"
+            return f"(= {variable} (_ bv{number} 16))"
         if name == "+":
             return "true"
         key = (variable, name)
@@ -355,7 +355,7 @@ class Terms:
         for (variable, pattern), name in self.patterns.items():
             for interface, number in self.interfaces.items():
                 hit = name if interface.startswith(pattern[:-1]) else f"(not {name})"
-                self._assert(f"(=> (= {variable} {number}) {hit})")
+                self._assert(f"(=> (= {variable} (_ bv{number} 16)) {hit})")
         for pattern in {pattern for _, pattern in self.patterns}:
             pair = [self.patterns.get((variable, pattern)) for variable in ("oif0", "oif1")]
             if None not in pair:

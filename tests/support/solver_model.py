@@ -100,7 +100,8 @@ def _fixed(
         f"(= local {str(world.is_local(packet.destination)).lower()})",
     ]
     if not packet.from_node:
-        terms.append(f"(= iif {encoding.interfaces.get(packet.in_interface, 99)})")
+        number = encoding.interfaces.get(packet.in_interface, 65535)
+        terms.append(f"(= iif (_ bv{number} 16))")
     for (variable, pattern), name in encoding.patterns.items():
         if variable == "iif":
             hit = packet.in_interface.startswith(pattern[:-1])
@@ -138,7 +139,8 @@ def _way_out(encoding: Encoding, packet: Packet, world: World, destinations: set
     ):
         for address in addresses:
             interface = world.way_out(address)
-            parts = [f"(= {variable} {encoding.interfaces.get(interface, 98)})"]
+            number = encoding.interfaces.get(interface, 65534)
+            parts = [f"(= {variable} (_ bv{number} 16))"]
             for (of, pattern), name in encoding.patterns.items():
                 if of == variable:
                     hit = interface.startswith(pattern[:-1])
