@@ -38,6 +38,10 @@ class Encoding(Terms):
         """Variables for the backend that a client is bound to."""
         self.excused: list[str] = []
         """Terms that say that a rule that is not the service proxy's ended the packet."""
+        self.by_others: list[str] = []
+        """Terms that say that another tool rewrote the source, which counts for nothing."""
+        self.let_past: list[str] = []
+        """Terms that say that another tool accepted the packet, whatever follows."""
         self.fell_through: list[str] = []
         self.dropped: list[str] = []
         self.rejected: list[str] = []
@@ -377,6 +381,8 @@ class Encoding(Terms):
     def _final(self, kind: str, fires: str, item: SchemaItem) -> None:
         if kind == "accept":
             self._accepted.append(fires)
+            if len(item.action) > 1:
+                self.let_past.append(fires)
         elif kind == "drop":
             self.dropped.append(fires)
         elif kind == "reject":
@@ -385,7 +391,12 @@ class Encoding(Terms):
             self.excused.append(fires)
         elif kind == "masquerade":
             self._masquerades.append(fires)
-            self._rewrites.append((fires, *item.action[1:]))
+            self._rewrites.append((fires, *item.action[1:3]))
+            if len(item.action) > 3:
+                self.by_others.append(fires)
+                if self.schema.from_node:
+                    # It comes in with another source than the service rules gave it.
+                    self.excused.append(conjunction([fires, self._local]))
             self._accepted.append(fires)
         elif kind == "dnat":
             _, host, port = item.action

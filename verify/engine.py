@@ -14,6 +14,7 @@ from svcc.grammar.ruleset import RuleSet
 from svcc.verify import codes
 from svcc.verify.affinity import SharedLists
 from svcc.verify.beside import judge_passage, passages
+from svcc.verify.connmark import with_plain_marks
 from svcc.verify.cut import Cut, Cutter
 from svcc.verify.ends import check_ends
 from svcc.verify.exclusion import MAX_EXCLUSIONS, outside
@@ -34,6 +35,7 @@ from svcc.verify.replay import failures, packet_of, unconfirmed, world_of
 from svcc.verify.report import Report
 from svcc.verify.schema import Numbering, Schema
 from svcc.verify.slices import SliceTooLargeError
+from svcc.verify.tools import leave_to_tools
 from svcc.verify.virtual import without_others
 
 
@@ -89,6 +91,7 @@ def _verify_family(
     family, settings = expectation.family, expectation.settings
     report.rules += sum(len(c.rules) for chains in rules.tables.values() for c in chains.values())
     with_kubelet(rules)
+    with_plain_marks(rules)
     endless = check_ends(rules)
     for item in endless:
         trace = tuple(Step(item.table, chain, rule, "jump") for chain, rule in item.way)
@@ -111,6 +114,7 @@ def _verify_family(
         rules.ipvs = without_others(rules.ipvs, settings.ipvs.exclude_networks)
     indexed = index_rules(rules)
     mark_ownership(indexed)
+    leave_to_tools(indexed, settings.masquerade_mark)
     regions = Regions(indexed, expectation)
     statements = PolicyJudge(claims, regions, rules, prover)
     judge = _RegionJudge(regions, rules, prover, settings.masquerade_mark, family, statements)

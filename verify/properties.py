@@ -53,6 +53,7 @@ def reaches_exactly(encoding: Encoding, schema: Schema) -> list[str]:
 def masquerades_exactly(encoding: Encoding, schema: Schema) -> list[str]:
     """A packet that is served has its source rewritten when it must not, or the reverse."""
     terms = []
+    ours = _not(disjunction(encoding.by_others))
     for condition, serve in _only_serve(encoding, schema):
         by_duty: dict[str, list[str]] = {}
         for fires, must in _served(encoding, serve):
@@ -64,17 +65,19 @@ def masquerades_exactly(encoding: Encoding, schema: Schema) -> list[str]:
         ]
         for start in range(0, len(wrong), BACKENDS_AT_ONCE):
             some = disjunction(wrong[start : start + BACKENDS_AT_ONCE])
-            terms.append(conjunction([condition, encoding.passed, some]))
+            terms.append(conjunction([condition, encoding.passed, some, ours]))
     return terms
 
 
 def refuses_exactly(encoding: Encoding, schema: Schema) -> list[str]:
     """A packet to be refused or dropped sees something else."""
-    return _none_allowed(
+    terms = _none_allowed(
         encoding,
         [case for case in schema.cases if len(case.allowed) > 1 or case.allowed[0][0] in _REFUSALS],
         lambda kinds: bool(kinds & _REFUSALS),
     )
+    ours = _not(disjunction(encoding.let_past))
+    return [conjunction([term, ours]) for term in terms]
 
 
 def captures_nothing_else(encoding: Encoding, schema: Schema) -> list[str]:
@@ -208,7 +211,11 @@ def _meets(encoding: Encoding, outcome: tuple[Any, ...]) -> str:
         return encoding.is_dropped
     if kind == "serve":
         right = [
-            fires if must is None else conjunction([fires, f"(= {encoding.masqueraded} {must})"])
+            fires
+            if must is None
+            else conjunction(
+                [fires, disjunction([f"(= {encoding.masqueraded} {must})", *encoding.by_others])]
+            )
             for fires, must in _served(encoding, outcome)
         ]
         return conjunction([encoding.passed, disjunction(right)])
@@ -224,7 +231,7 @@ def _meets(encoding: Encoding, outcome: tuple[Any, ...]) -> str:
         [
             encoding.passed,
             _not(encoding.sent_elsewhere),
-            _not(encoding.masqueraded),
+            disjunction([_not(encoding.masqueraded), *encoding.by_others]),
             *unchanged,
         ]
     )

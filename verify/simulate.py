@@ -29,7 +29,7 @@ from svcc.grammar.program import (
     Verdict,
 )
 from svcc.grammar.ruleset import RuleSet
-from svcc.verify.extensions import INERT_TARGETS
+from svcc.verify.extensions import is_inert
 from svcc.verify.matching import Decide, Passage, UndecidableError, entry_of, matches
 from svcc.verify.packet import Packet, Result, Step, World
 from svcc.verify.virtual import thresholds, translated_port, usable
@@ -343,7 +343,7 @@ def _act(state: Passage, table: str, chain: str, rule: Rule) -> bool:
         state.translated = (state.destination, state.destination_port) != before
         note("DNAT")
         return True
-    if isinstance(target, OtherTarget) and target.name in INERT_TARGETS:
+    if isinstance(target, OtherTarget) and is_inert(target):
         return False
     name = target.name if isinstance(target, OtherTarget) else type(target).__name__
     raise UndecidableError(table, rule, f"target {name}")
