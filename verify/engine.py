@@ -277,6 +277,10 @@ class _RegionJudge:
         frontend, family = region.name, self._family
         if isinstance(answer, Undecided):
             reason, code = "the solver gave up", codes.GAVE_UP
+            if answer.candidate is not None:
+                finding = self._finding(region, cut, name, answer.candidate)
+                if finding.verdict == "violated":
+                    return finding
             if answer.reason == "unknown rule":
                 code = codes.OUTSIDE_THE_MODEL
                 rules = cut.outside_the_model() or ["shares that depend on marks"]

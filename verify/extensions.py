@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from svcc.grammar.program import Match, OtherMatch, OtherTarget
+from svcc.grammar.program import Match, NthMatch, OtherMatch, OtherTarget
 
 TRANSPORT_NUMBER = {"tcp": 6, "udp": 17, "sctp": 132}
 
@@ -48,3 +48,29 @@ def is_inert(target: OtherTarget) -> bool:
         (name, (text, *_)), *_ = options.items()
         return name.endswith("-inc") or (name.endswith("-set") and int(text, 0) > 1)
     return target.name in _INERT
+
+
+_OF_SOME_PACKETS = frozenset(
+    {"physdev", "limit", "hashlimit", "owner", "mac", "string", "socket", "connlimit", "dscp",
+     "tos", "quota", "helper"}
+)  # fmt: skip
+
+
+def can_be_false(match: Match) -> bool:
+    """Whether a match outside the model is false of some packets of every kind.
+
+    Whatever a packet's addresses and ports, it can come when a rate is used up, from no bridge,
+    or be sent by another user: a rule with such a match never settles what becomes of them all.
+    """
+    if isinstance(match, NthMatch):
+        return not match.negated and match.every > 1
+    if not isinstance(match, OtherMatch):
+        return False
+    names = {option.name for option in match.options}
+    if match.name == "rpfilter":
+        return "--invert" in names
+    if any(option.negated for option in match.options):
+        return False
+    if match.name == "policy":
+        return any("ipsec" in option.values for option in match.options)
+    return match.name in _OF_SOME_PACKETS

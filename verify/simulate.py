@@ -23,6 +23,7 @@ from svcc.grammar.program import (
     Notrack,
     OtherTarget,
     RandomMatch,
+    RecentMatch,
     Reject,
     Rule,
     SetMark,
@@ -268,9 +269,9 @@ def _run_chain(rules: RuleSet, state: Passage, table: str, chain: str) -> str:
         state.steps += 1
         if state.steps > MAX_STEPS:
             raise RuntimeError(f"packet did not end after {MAX_STEPS} rules: {state.packet}")
-        if not matches(state, table, rule):
-            continue
         target = rule.target
+        if _has_no_effect(rule) or not matches(state, table, rule):
+            continue
         if isinstance(target, Jump | Goto):
             state.trace.append(Step(table, chain, rule, f"to {target.chain}"))
             ended = _run_chain(rules, state, table, target.chain)
@@ -285,6 +286,14 @@ def _run_chain(rules: RuleSet, state: Passage, table: str, chain: str) -> str:
         if _act(state, table, chain, rule):
             return "done"
     return "end"
+
+
+def _has_no_effect(rule: Rule) -> bool:
+    """Whether nothing depends on the rule's conditions, which may be outside the model."""
+    target = rule.target
+    if not (target is None or (isinstance(target, OtherTarget) and is_inert(target))):
+        return False
+    return not any(isinstance(match, RecentMatch) for match in rule.matches)
 
 
 def _act(state: Passage, table: str, chain: str, rule: Rule) -> bool:

@@ -44,13 +44,98 @@ def test_kube_proxy_is_right_beside_them(name: str) -> None:
     assert not wrong, "\n".join(wrong[:2])
 
 
+_BY_FIREWALL = {
+    "health check port closed",
+    "guard of loopback missing",
+    "INVALID packets forwarded",
+    "replies not accepted",
+    "marked packets not accepted",
+}
+_BY_SET = {
+    "masquerade mark missing",
+    "masquerade mark for the wrong side",
+    "masquerade for a larger network only",
+    "hairpin mark missing",
+    "another mark bit",
+    "MASQUERADE missing",
+    "outside traffic not masqueraded",
+}
+MADE_GOOD = {
+    "docker": {"INVALID packets forwarded"},
+    "docker-28": {"INVALID packets forwarded"},
+    "firewalld": _BY_FIREWALL,
+    "ufw": _BY_FIREWALL,
+    "calico": _BY_SET,
+    "kube-router": _BY_SET,
+    "cilium": {"health check port closed"},
+}
+"""Damage that a tool makes good, or whose contents of sets decide: a host firewall drops and
+accepts by itself, a network of pods masquerades by sets that are not given."""
+
+
 @pytest.mark.parametrize("name", TOOLS)
 def test_damage_is_found_beside_them(name: str) -> None:
     missed = []
-    for change in DAMAGE:
+    for change in DAMAGE[TOOLS.index(name) % 3 :: 3]:
         lines = change.edit(dump(change.dump).splitlines())
         report = judge(change.dump, "\n".join(lines), name)
-        if report.verdict != "violated":
+        if report.verdict != "violated" and change.name not in MADE_GOOD.get(name, ()):
             missed.append(f"{change.name}: {report.verdict}")
         assert "internal error" not in report.to_text(), change.name
     assert not missed, "\n".join(missed)
+
+
+@pytest.mark.parametrize(
+    ("rule", "where"),
+    [
+        ("-I FORWARD -d 10.244.0.0/16 -j DROP", "filter"),
+        ("-I FORWARD -s 10.244.0.0/16 -p tcp -m tcp --dport 8080 -j REJECT", "filter"),
+        ("-A FORWARD -o eth1 -j DROP", "filter"),
+        ("-I FORWARD ! -i eth0 -p tcp -m tcp --dport 8080 -j DROP", "filter"),
+        ("-A DOCKER-USER -p tcp -m tcp --dport 8080 -j DROP", "filter"),
+        ("-A DOCKER -d 10.244.1.5/32 -j DROP", "filter"),
+        ("-I PREROUTING -p tcp -m tcp --dport 80 -j REDIRECT --to-ports 15001", "nat"),
+        ("-I PREROUTING -d 10.96.0.0/12 -p tcp -j DNAT --to-destination 10.0.0.1:80", "nat"),
+        ("-I KUBE-SERVICES -j RETURN", "nat"),
+        ("-I PREROUTING -j ACCEPT", "nat"),
+        ("-I POSTROUTING -j MASQUERADE", "nat"),
+        ("-I POSTROUTING -m mark --mark 0x4000/0x4000 -j ACCEPT", "nat"),
+        ("-A PREROUTING -d 10.96.0.0/12 -j DROP", "mangle"),
+        ("-A PREROUTING -p tcp -m tcp --dport 80 -j NOTRACK", "raw"),
+        ("-I FORWARD -m limit --limit 1000/sec -j ACCEPT\n-I FORWARD -j DROP", "filter"),
+    ],
+)
+def test_what_people_break_is_found(rule: str, where: str) -> None:
+    inserted = f"*{where}\n{rule}\nCOMMIT\n"
+    text = merged(dump("nodeport"), tool("docker"), inserted)
+    report = judge("nodeport", text)
+    assert report.verdict == "violated", report.to_text()
+
+
+@pytest.mark.parametrize(
+    ("rule", "where"),
+    [
+        ("-A FORWARD -j ACCEPT", "filter"),
+        ("-A INPUT -p tcp -m tcp --dport 22 -m hashlimit --hashlimit-above 5/min --hashlimit-name s"
+         " -j DROP", "filter"),
+        ("-I INPUT -m limit --limit 5/min -j LOG", "filter"),
+        ("-I INPUT -p icmp -m icmp --icmp-type 8 -j ACCEPT", "filter"),
+        ("-I INPUT -s 203.0.113.0/24 -p udp -m udp --dport 5353 -j DROP", "filter"),
+        ("-A OUTPUT -m owner --uid-owner 1000 -j ACCEPT", "filter"),
+        ("-I FORWARD -p tcp -m tcp --tcp-flags SYN,RST SYN -j TCPMSS --set-mss 1400", "mangle"),
+        ("-A PREROUTING -p tcp -m tcp --dport 9999 -j DNAT --to-destination 10.0.0.1-10.0.0.9", "nat"),
+        ("-A PREROUTING -m geoip --source-country XX -d 198.51.100.0/24 -j DROP", "mangle"),
+        ("-A INPUT -d 127.0.0.53/32 -p udp -m udp --dport 53 -m string --string x --algo bm -j DROP",
+         "filter"),
+    ],
+)  # fmt: skip
+def test_what_cannot_matter_does_not(rule: str, where: str) -> None:
+    report = judge("nodeport", merged(dump("nodeport"), f"*{where}\n{rule}\nCOMMIT\n"))
+    assert report.verdict == "proved", report.to_text()
+
+
+def test_sets_that_were_not_given_decide() -> None:
+    rule = "-I FORWARD -m set --match-set blocked src -j DROP"
+    report = judge("nodeport", merged(dump("nodeport"), f"*filter\n{rule}\nCOMMIT\n"))
+    assert report.verdict == "undecided"
+    assert "blocked" in report.to_text()
