@@ -30,6 +30,7 @@ from svcc.verify.policy_judge import PolicyJudge
 from svcc.verify.properties import CAPTURES, ENDS
 from svcc.verify.prove import Prover, Undecided, Violated
 from svcc.verify.records import index_rules
+from svcc.verify.redirects import with_redirects
 from svcc.verify.regions import Region, Regions
 from svcc.verify.replay import failures, packet_of, unconfirmed, world_of
 from svcc.verify.report import Report
@@ -92,6 +93,7 @@ def _verify_family(
     report.rules += sum(len(c.rules) for chains in rules.tables.values() for c in chains.values())
     with_kubelet(rules)
     with_plain_marks(rules)
+    with_redirects(rules, settings.addresses)
     endless = check_ends(rules)
     for item in endless:
         trace = tuple(Step(item.table, chain, rule, "jump") for chain, rule in item.way)

@@ -120,7 +120,19 @@ def interface_of(violated: Violated, variable: str, default: str) -> str:
         for flag, (of, pattern) in violated.patterns.items()
         if of == variable and violated.values.get(flag)
     ]
-    return max(fitting, key=len) + "0" if fitting else default
+    if fitting:
+        return max(fitting, key=len) + "0"
+    if number is None:
+        return default
+    # Of any other name: the usual ones may be in the rules.
+    patterns = {pattern[:-1] for _, pattern in violated.patterns.values()}
+    names_left = (f"{stem}{n}" for stem in ("eth", "net", "dev") for n in range(99))
+    unnamed = (
+        name
+        for name in (default, *names_left)
+        if name not in violated.interfaces and not name.startswith(tuple(patterns))
+    )
+    return next(unnamed, default)
 
 
 def failures(

@@ -339,10 +339,13 @@ def _act(state: Passage, table: str, chain: str, rule: Rule) -> bool:
             _rewrite_source(state, target)
             note("source rewritten")
             return True
-        if (
-            target.first_address is None
-            or target.first_address != (target.last_address or target.first_address)
-            or target.first_port != (target.last_port or target.first_port)
+        # In a guessed world a range stands for its first place: some packets go there.
+        if target.first_address is None or (
+            state.world.guess is None
+            and (
+                target.first_address != (target.last_address or target.first_address)
+                or target.first_port != (target.last_port or target.first_port)
+            )
         ):
             raise UndecidableError(table, rule, f"{target.name} without one fixed destination")
         before = (state.destination, state.destination_port)
