@@ -142,6 +142,7 @@ def _path(rules: RuleSet, state: Passage) -> Iterator[tuple[str, str]]:
     _route_out(state)
     yield "mangle", "FORWARD"
     yield "filter", "FORWARD"
+    yield "security", "FORWARD"
     yield from _postrouting(state)
 
 
@@ -159,6 +160,7 @@ def _path_from_node(rules: RuleSet, state: Passage) -> Iterator[tuple[str, str]]
     # Translated or not: the hooks of one traversal share one nf_hook_state (nf_hook_slow),
     # and with it the interface that was chosen before the first of them.
     yield "filter", "OUTPUT"
+    yield "security", "OUTPUT"
     _route_out(state)
     local = state.world.is_local(state.destination)
     yield from _postrouting(state)
@@ -168,6 +170,7 @@ def _path_from_node(rules: RuleSet, state: Passage) -> Iterator[tuple[str, str]]
         yield "mangle", "PREROUTING"
         yield "mangle", "INPUT"
         yield "filter", "INPUT"
+        yield "security", "INPUT"
         # nf_nat_core.c, nf_nat_inet_fn: POSTROUTING has settled the source, nat INPUT is left out.
 
 
@@ -178,6 +181,7 @@ def _route_out(state: Passage) -> None:
 def _input(rules: RuleSet, state: Passage) -> Iterator[tuple[str, str]]:
     yield "mangle", "INPUT"
     yield "filter", "INPUT"
+    yield "security", "INPUT"
     if rules.ipvs is not None:
         yield "ipvs", "INPUT"
         if state.balanced and not state.world.is_local(state.destination):
@@ -186,6 +190,7 @@ def _input(rules: RuleSet, state: Passage) -> Iterator[tuple[str, str]]:
             _route_out(state)
             yield "mangle", "OUTPUT"
             yield "filter", "OUTPUT"
+            yield "security", "OUTPUT"
             yield from _postrouting(state)
             return
     yield "nat", "INPUT"

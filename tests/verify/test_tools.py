@@ -106,6 +106,8 @@ def test_damage_is_found_beside_them(name: str) -> None:
         ("-I POSTROUTING -j MASQUERADE", "nat"),
         ("-I POSTROUTING -m mark --mark 0x4000/0x4000 -j ACCEPT", "nat"),
         ("-A PREROUTING -d 10.96.0.0/12 -j DROP", "mangle"),
+        ("-A FORWARD -p tcp -m tcp --dport 8080 -j DROP", "security"),
+        ("-A OUTPUT -d 10.244.1.5/32 -j DROP", "security"),
         ("-A PREROUTING -p tcp -m tcp --dport 80 -j NOTRACK", "raw"),
         ("-I FORWARD -m limit --limit 1000/sec -j ACCEPT\n-I FORWARD -j DROP", "filter"),
     ],
