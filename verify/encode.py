@@ -78,6 +78,7 @@ class Encoding(Terms):
         self.is_rejected = disjunction(self.rejected)
         # What comes in from a wire for the node itself never passes POSTROUTING.
         self.sent_out = "true" if schema.from_node else negate(self._local, True)
+        self.stays_here = self._local
         self._interface_axioms()
         self._recent_axioms()
         self._distinct_numbers()
@@ -213,6 +214,11 @@ class Encoding(Terms):
             # The kernel drops what comes from outside with one of the node's own sources.
             self._assert(f"(not {disjunction(known_local)})")
             self._assert("(not (= iif 0))")
+            if not (schema.fixed_destination or schema.fixed_port):
+                # What goes to its own sender does not leave it.
+                self._assert("(not (= src dst))")
+        else:
+            self._assert("(=> (= src dst) local)")
         if schema.fixed_destination:
             self._assert(f"(= dst {self.host(0)})")
         if schema.fixed_port:

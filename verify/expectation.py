@@ -61,7 +61,10 @@ class Discard:
 
 @dataclass(frozen=True, slots=True)
 class Untouched:
-    """As if the service rules were not there."""
+    """As if the service rules were not there; ``mark_may_stay``: but for the masquerade mark and
+    what comes of it on a packet that stays on the node."""
+
+    mark_may_stay: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,13 +126,15 @@ class FrontendExpectation:
 class Expectation:
     """Everything that one family's packets must see on one node.
 
-    ``health_check_ports`` are TCP ports of local addresses that must stay open.
+    ``health_check_ports`` are TCP ports of local addresses that must stay open. ``untouched`` is
+    what packets to no frontend must see.
     """
 
     family: Family
     settings: NodeSettings
     frontends: tuple[FrontendExpectation, ...]
     health_check_ports: tuple[int, ...]
+    untouched: Untouched = Untouched()
 
 
 def expect(objects: Objects, settings: NodeSettings, family: Family) -> Expectation:

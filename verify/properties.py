@@ -222,8 +222,9 @@ def _meets(encoding: Encoding, outcome: tuple[Any, ...]) -> str:
     if kind == "doomed":
         return _doomed(encoding, outcome[1])
     mark = encoding.schema.mark
+    stays = encoding.stays_here if outcome[1] else "false"
     unchanged = [
-        f"(= {encoding.mark_bit(bit)} {encoding.first_mark_bit(bit)})"
+        disjunction([stays, f"(= {encoding.mark_bit(bit)} {encoding.first_mark_bit(bit)})"])
         for bit in range(32)
         if mark >> bit & 1 and encoding.mark_bit(bit) != encoding.first_mark_bit(bit)
     ]
@@ -231,7 +232,7 @@ def _meets(encoding: Encoding, outcome: tuple[Any, ...]) -> str:
         [
             encoding.passed,
             _not(encoding.sent_elsewhere),
-            disjunction([_not(encoding.masqueraded), *encoding.by_others]),
+            disjunction([_not(encoding.masqueraded), stays, *encoding.by_others]),
             *unchanged,
         ]
     )
