@@ -427,8 +427,12 @@ def _between(variable: str, first: int, last: int) -> str:
 
 
 def tested_marks(schema: Schema) -> int:
-    """The bits of the mark that some rule looks at."""
+    """The bits of the mark that some rule or outcome looks at."""
     bits = 0
+    for case in schema.cases:
+        for outcome in case.allowed:
+            if outcome[0] == "doomed":
+                bits |= outcome[1]
     hooks = (*schema.rewriting, *schema.inward, *schema.onward, *schema.resent)
     pending = [item for hook in hooks for item in hook.items] + list(schema.balanced)
     while pending:
