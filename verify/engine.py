@@ -20,6 +20,7 @@ from svcc.verify.ends import check_ends
 from svcc.verify.exclusion import MAX_EXCLUSIONS, outside
 from svcc.verify.expectation import Expectation, expect
 from svcc.verify.findings import Counterexample, Finding
+from svcc.verify.ipvs_proxy import accepting, settings_for
 from svcc.verify.judge import Failure
 from svcc.verify.matching import UndecidableError
 from svcc.verify.older import loosened, with_kubelet
@@ -71,7 +72,9 @@ def verify(
     report = Report(settings.node_name)
     for family, item in sorted(loaded.items()):
         report.sources[family] = item.source
-        expectation = loosened(expect(objects, settings, family), item.rules)
+        node = settings_for(settings, item.rules)
+        expectation = loosened(expect(objects, node, family), item.rules)
+        expectation = accepting(expectation, item.rules, objects)
         claims = Claims(policies, expectation)
         _verify_family(expectation, item.rules, prover, report, claims, policies_only, progress)
     report.regions = prover.statistics.regions - before[0]

@@ -31,7 +31,6 @@ from svcc.verify.expectation import (
     FrontendExpectation,
     Outcome,
     Serve,
-    Untouched,
     pod_atom,
 )
 from svcc.verify.records import IndexedRules
@@ -50,31 +49,6 @@ def is_older(rules: RuleSet) -> bool:
         and "KUBE-FORWARD" in filter_
         and "KUBE-PROXY-FIREWALL" not in filter_
     )
-
-
-def is_ipvs_proxy(rules: RuleSet) -> bool:
-    """Whether a kube-proxy in ipvs mode wrote the service chains (pkg/proxy/ipvs/proxier.go)."""
-    return "KUBE-SERVICES" in rules.tables.get("nat", {}) and (
-        "KUBE-IPVS-FILTER" in rules.tables.get("filter", {})
-        or (rules.ipvs is not None and "KUBE-LOOP-BACK" in rules.ipvs.sets)
-    )
-
-
-def _marked(item: FrontendExpectation) -> FrontendExpectation:
-    """It marks the packets to a node port on all of the node's addresses, served there or not."""
-    if item.frontend.kind != "node port":
-        return item
-    cases = tuple(
-        Case(
-            case.condition,
-            tuple(
-                Untouched(mark_may_stay=True) if isinstance(outcome, Untouched) else outcome
-                for outcome in case.allowed
-            ),
-        )
-        for case in item.cases
-    )
-    return FrontendExpectation(item.frontend, cases, item.may_be_local)
 
 
 def with_kubelet(rules: RuleSet) -> bool:
@@ -124,12 +98,6 @@ def refused_marks(rules: IndexedRules) -> tuple[tuple[int, int], ...]:
 
 def loosened(expectation: Expectation, rules: RuleSet) -> Expectation:
     """The expectation with what an older kube-proxy does accepted too."""
-    if is_ipvs_proxy(rules):
-        return replace(
-            expectation,
-            frontends=tuple(_marked(item) for item in expectation.frontends),
-            untouched=Untouched(mark_may_stay=True),
-        )
     if not is_older(rules):
         return expectation
     keeps_source = not any(name.startswith("KUBE-EXT-") for name in rules.tables["nat"])

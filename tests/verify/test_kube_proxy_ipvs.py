@@ -149,7 +149,9 @@ def test_it_is_proved(tmp_path: Path) -> None:
 
 def test_its_hairpins_are_those_of_local_endpoints(tmp_path: Path) -> None:
     local = IPSET.replace("add KUBE-LOOP-BACK 10.244.2.7,tcp:8080,10.244.2.7\n", "")
-    assert ("masquerades-exactly", CLUSTER_IP) in wrong(judge(tmp_path, ipset=local))
+    assert not wrong(judge(tmp_path, ipset=local))
+    none = local.replace("add KUBE-LOOP-BACK 10.244.1.5,tcp:8080,10.244.1.5\n", "")
+    assert ("masquerades-exactly", CLUSTER_IP) in wrong(judge(tmp_path, ipset=none))
 
 
 def test_damage_is_found(tmp_path: Path) -> None:
