@@ -211,3 +211,19 @@ SYNONYMS = {
     "--source-ports": "--sports",
     "--destination-ports": "--dports",
 }
+
+
+ANY_NUMBER = -1
+
+
+class AnyOption(dict[str, Takes]):
+    """What a match or target takes that is known only to the iptables that printed it."""
+
+    def __contains__(self, option: object) -> bool:
+        return isinstance(option, str) and option.startswith("--") and option not in _GENERAL
+
+    def __missing__(self, option: str) -> Takes:
+        return Takes(ANY_NUMBER, negatable=True)
+
+
+_GENERAL = frozenset({"--jump", "--goto", "--match"})

@@ -17,7 +17,15 @@ from typing import Any
 from svcc.grammar import values
 from svcc.grammar.address import Family
 from svcc.grammar.extensions import REPEATED, Given, make_match, make_target
-from svcc.grammar.options import MATCH_ALIASES, MATCH_OPTIONS, SYNONYMS, TARGET_OPTIONS, Takes
+from svcc.grammar.options import (
+    ANY_NUMBER,
+    MATCH_ALIASES,
+    MATCH_OPTIONS,
+    SYNONYMS,
+    TARGET_OPTIONS,
+    AnyOption,
+    Takes,
+)
 from svcc.grammar.program import (
     Goto,
     InterfaceMatch,
@@ -80,11 +88,13 @@ _WITH_PORTS = {6, 17, 33, 132, 136}
 class RuleShape:
     """How to build a rule from the words of a line of this shape.
 
-    ``fixed`` are the words that must be the same in every line of the shape.
+    ``fixed`` are the words that must be the same in every line of the shape. ``saved``: an
+    iptables printed the line, so it knows the matches and targets whatever they are.
     """
 
-    def __init__(self, words: list[Word], family: Family) -> None:
+    def __init__(self, words: list[Word], family: Family, *, saved: bool = False) -> None:
         self._family = family
+        self._saved = saved
         self._words = words
         self.fixed: set[int] = set()
         self._command = words[0].text
@@ -172,6 +182,8 @@ class RuleShape:
     def _load_match(self, word: Word) -> _Extension:
         name = MATCH_ALIASES.get(word.text, word.text)
         takes = MATCH_OPTIONS.get(name)
+        if takes is None and self._saved:
+            takes = AnyOption()
         if takes is None:
             raise LineError(word.column, f"iptables has no match {word.text!r}")
         extension = _Extension(word.text, word.column, takes)
@@ -181,6 +193,8 @@ class RuleShape:
     def _read_option(self, option: Word, negated: bool, given: tuple[int, ...]) -> None:
         name = SYNONYMS.get(option.text, option.text)
         extension = self._owner(option.text)
+        if extension is None or isinstance(extension.takes, AnyOption):
+            extension = self._unknown_target(option.text) or extension
         if extension is None:
             raise LineError(
                 option.column,
@@ -188,11 +202,11 @@ class RuleShape:
                 "name the match that does before it (-m NAME)",
             )
         takes = extension.takes[option.text]
-        if len(given) != takes.values:
+        if takes.values not in (len(given), ANY_NUMBER):
             self._wrong_count(option, takes.values, given)
         if negated and not takes.negatable:
             raise LineError(option.column, f"{option.text} cannot be negated; leave out the !")
-        if name in extension.options and extension.name == "policy":
+        if name in extension.options and (extension.name == "policy" or takes.values == ANY_NUMBER):
             # One policy per element, with --next between them.
             name += REPEATED * sum(known.rstrip(REPEATED) == name for known in extension.options)
         if name in extension.options:
@@ -212,10 +226,23 @@ class RuleShape:
                 return match
         if "protocol" in self._header:
             word = self._words[self._header["protocol"][1]]
-            name = MATCH_ALIASES.get(word.text, word.text)
+            name = MATCH_ALIASES.get(word.text.lower(), word.text.lower())
             if option in MATCH_OPTIONS.get(name, {}):
                 return self._load_match(Word("WORD", name, word.column))
         return None
+
+    def _unknown_target(self, option: str) -> _Extension | None:
+        """The target behind -j, of an iptables that has more of them: chains take no options."""
+        if not self._saved or "jump" not in self._header or self._target is not None:
+            return None
+        index = self._header["jump"][1]
+        takes = AnyOption()
+        if option not in takes:
+            return None
+        self.fixed.add(index)
+        word = self._words[index]
+        self._target = _Extension(word.text, word.column, takes)
+        return self._target
 
     def _check(self) -> None:
         """What must hold whatever the values are."""

@@ -19,11 +19,17 @@ from svcc.verify.expectation import Expectation
 from svcc.verify.findings import Counterexample, Finding, VerdictName
 from svcc.verify.matching import UndecidableError
 from svcc.verify.ownership import SERVICE_PREFIXES, without_foreign
-from svcc.verify.packet import Result, World
+from svcc.verify.packet import Packet, Result, World
 from svcc.verify.properties import LETS_THROUGH
 from svcc.verify.prove import Prover, Undecided, Violated
 from svcc.verify.regions import Regions
-from svcc.verify.replay import interface_of, packet_of_values, unconfirmed
+from svcc.verify.replay import (
+    TooManyWaysError,
+    every_way,
+    interface_of,
+    packet_of_values,
+    unconfirmed,
+)
 from svcc.verify.schema import Hook, Numbering, Schema
 from svcc.verify.simulate import distribution
 from svcc.verify.terms import conjunction, disjunction
@@ -49,13 +55,14 @@ class Passage:
         if self.port is not None:
             box = Box(0, 0, _TCP, self.port, self.port, inside)
         slicer = regions.slicer(state=self.state)
-        items, _ = slicer.hook("filter", self.hook, [box], box)
+        items, policy = slicer.hook("filter", self.hook, [box], box)
         # What the host's own rules decide first is not the service rules' business.
         items = without_foreign(items, verdict="accept" if self.accept else "drop")
         numbering = Numbering(regions.full_mask)
         if self.port is not None:
             numbering.port(self.port)
-        hook = (Hook("filter", self.hook, numbering.items(items), False),)
+        drops = policy == "DROP" and not self.accept
+        hook = (Hook("filter", self.hook, numbering.items(items), drops),)
         return Schema(
             regions.family,
             False,
@@ -115,6 +122,29 @@ def passages(regions: Regions, expectation: Expectation) -> Iterator[Passage]:
         yield Passage(f"health check node port {port}", "INPUT", "NEW", accept=True, port=port)
 
 
+def _wrong(passage: Passage, rules: RuleSet, packet: Packet, world: World) -> list[Result]:
+    """What becomes of the packet against what must, whatever is outside the model.
+
+    Raises:
+        UndecidableError: a rule outside the model decides.
+    """
+
+    def once(world: World) -> list[Result]:
+        outcomes = distribution(rules, packet, world)
+        return [result for _, result in outcomes if not passage.fulfilled_by(result)]
+
+    try:
+        return once(world)
+    except UndecidableError as undecidable:
+        try:
+            ways = [once(way) for way in every_way(world)]
+        except TooManyWaysError:
+            raise undecidable from None
+        if not all(ways):
+            raise
+        return ways[0]
+
+
 def judge_passage(passage: Passage, rules: RuleSet, regions: Regions, prover: Prover) -> Finding:
     """Prove or refute one passage."""
     encoding = Encoding(passage.schema(regions))
@@ -127,6 +157,8 @@ def judge_passage(passage: Passage, rules: RuleSet, regions: Regions, prover: Pr
 
     if answer is None:
         return finding("proved")
+    if isinstance(answer, Undecided) and answer.candidate is not None:
+        answer = answer.candidate
     if isinstance(answer, Undecided):
         gave_up = answer.reason == "solver"
         return finding(
@@ -136,10 +168,9 @@ def judge_passage(passage: Passage, rules: RuleSet, regions: Regions, prover: Pr
         )
     packet = packet_of_values(answer, family, False, passage.port)
     try:
-        outcomes = distribution(rules, packet, passage.world(answer))
+        wrong = _wrong(passage, rules, packet, passage.world(answer))
     except UndecidableError as undecidable:
         return finding("undecided", str(undecidable), codes.OUTSIDE_THE_MODEL)
-    wrong = [result for _, result in outcomes if not passage.fulfilled_by(result)]
     if not wrong:
         return finding("undecided", unconfirmed(packet), codes.UNCONFIRMED)
     expected = "accepted" if passage.accept else "dropped"

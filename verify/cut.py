@@ -23,17 +23,17 @@ Translation = tuple[int, int | None]
 
 _BEFORE_WIRE = (("raw", "PREROUTING"), ("mangle", "PREROUTING"), ("nat", "PREROUTING"))
 _BEFORE_NODE = (("raw", "OUTPUT"), ("mangle", "OUTPUT"), ("nat", "OUTPUT"))
-_INWARD = (("mangle", "INPUT"), ("filter", "INPUT"), ("nat", "INPUT"))
+_INWARD = (("mangle", "INPUT"), ("filter", "INPUT"), ("security", "INPUT"), ("nat", "INPUT"))
 _LOOPED = (
     *(("raw", "PREROUTING"), ("mangle", "PREROUTING")),
     # nf_nat_core.c, nf_nat_inet_fn: POSTROUTING has settled the source before nat INPUT.
-    *(("mangle", "INPUT"), ("filter", "INPUT")),
+    *(("mangle", "INPUT"), ("filter", "INPUT"), ("security", "INPUT")),
 )
-_RESENT_WIRE = (("mangle", "OUTPUT"), ("filter", "OUTPUT"))
+_RESENT_WIRE = (("mangle", "OUTPUT"), ("filter", "OUTPUT"), ("security", "OUTPUT"))
 _RESENT_NODE = (("mangle", "OUTPUT"),)
 _POSTROUTING = (("mangle", "POSTROUTING"), ("nat", "POSTROUTING"))
-_FORWARD = (("mangle", "FORWARD"), ("filter", "FORWARD"))
-_ONWARD_NODE = (("filter", "OUTPUT"), *_POSTROUTING)
+_FORWARD = (("mangle", "FORWARD"), ("filter", "FORWARD"), ("security", "FORWARD"))
+_ONWARD_NODE = (("filter", "OUTPUT"), ("security", "OUTPUT"), *_POSTROUTING)
 _ALL = (*_BEFORE_WIRE, *_BEFORE_NODE, *_INWARD, *_RESENT_WIRE, *_FORWARD, *_POSTROUTING)
 
 

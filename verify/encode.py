@@ -39,6 +39,10 @@ class Encoding(Terms):
         """Variables for the backend that a client is bound to."""
         self.excused: list[str] = []
         """Terms that say that a rule that is not the service proxy's ended the packet."""
+        self.by_others: list[str] = []
+        """Terms that say that another tool rewrote the source, which counts for nothing."""
+        self.let_past: list[str] = []
+        """Terms that say that another tool accepted the packet, whatever follows."""
         self.fell_through: list[str] = []
         self.dropped: list[str] = []
         self.rejected: list[str] = []
@@ -75,6 +79,7 @@ class Encoding(Terms):
         self.is_rejected = disjunction(self.rejected)
         # What comes in from a wire for the node itself never passes POSTROUTING.
         self.sent_out = "true" if schema.from_node else negate(self._local, True)
+        self.stays_here = self._local
         self._interface_axioms()
         self._recent_axioms()
         self._distinct_numbers()
@@ -221,6 +226,11 @@ class Encoding(Terms):
             # The kernel drops what comes from outside with one of the node's own sources.
             self._assert(f"(not {disjunction(known_local)})")
             self._assert("(not (= iif (_ bv0 16)))")
+            if not (schema.fixed_destination or schema.fixed_port):
+                # What goes to its own sender does not leave it.
+                self._assert("(not (= src dst))")
+        else:
+            self._assert("(=> (= src dst) local)")
         if schema.fixed_destination:
             self._assert(f"(= dst {self.host(0)})")
         if schema.fixed_port:
@@ -389,6 +399,8 @@ class Encoding(Terms):
     def _final(self, kind: str, fires: str, item: SchemaItem) -> None:
         if kind == "accept":
             self._accepted.append(fires)
+            if len(item.action) > 1:
+                self.let_past.append(fires)
         elif kind == "drop":
             self.dropped.append(fires)
         elif kind == "reject":
@@ -397,7 +409,12 @@ class Encoding(Terms):
             self.excused.append(fires)
         elif kind == "masquerade":
             self._masquerades.append(fires)
-            self._rewrites.append((fires, *item.action[1:]))
+            self._rewrites.append((fires, *item.action[1:3]))
+            if len(item.action) > 3:
+                self.by_others.append(fires)
+                if self.schema.from_node:
+                    # It comes in with another source than the service rules gave it.
+                    self.excused.append(conjunction([fires, self._local]))
             self._accepted.append(fires)
         elif kind == "dnat":
             _, host, port = item.action

@@ -14,11 +14,13 @@ from svcc.grammar.ruleset import RuleSet
 from svcc.verify import codes
 from svcc.verify.affinity import SharedLists
 from svcc.verify.beside import judge_passage, passages
+from svcc.verify.connmark import with_plain_marks
 from svcc.verify.cut import Cut, Cutter
 from svcc.verify.ends import check_ends
 from svcc.verify.exclusion import MAX_EXCLUSIONS, outside
 from svcc.verify.expectation import Expectation, expect
 from svcc.verify.findings import Counterexample, Finding
+from svcc.verify.ipvs_proxy import accepting, settings_for
 from svcc.verify.judge import Failure
 from svcc.verify.matching import UndecidableError
 from svcc.verify.older import loosened, with_kubelet
@@ -29,11 +31,13 @@ from svcc.verify.policy_judge import PolicyJudge
 from svcc.verify.properties import CAPTURES, ENDS, LEFT_OUT
 from svcc.verify.prove import Prover, Undecided, Violated
 from svcc.verify.records import index_rules
+from svcc.verify.redirects import with_redirects
 from svcc.verify.regions import Region, Regions
 from svcc.verify.replay import failures, packet_of, unconfirmed, world_of
 from svcc.verify.report import Report
 from svcc.verify.schema import Numbering, Schema
 from svcc.verify.slices import SliceTooLargeError
+from svcc.verify.tools import leave_to_tools
 from svcc.verify.virtual import without_others
 from svcc.verify.visits import Visits
 
@@ -71,7 +75,9 @@ def verify(
     report = Report(settings.node_name)
     for family, item in sorted(loaded.items()):
         report.sources[family] = item.source
-        expectation = loosened(expect(objects, settings, family), item.rules)
+        node = settings_for(settings, item.rules)
+        expectation = loosened(expect(objects, node, family), item.rules)
+        expectation = accepting(expectation, item.rules, objects)
         claims = Claims(policies, expectation)
         visits = Visits() if paranoid else None
         _verify_family(
@@ -96,6 +102,8 @@ def _verify_family(
     family, settings = expectation.family, expectation.settings
     report.rules += sum(len(c.rules) for chains in rules.tables.values() for c in chains.values())
     with_kubelet(rules)
+    with_plain_marks(rules)
+    with_redirects(rules, settings.addresses)
     endless = check_ends(rules)
     for item in endless:
         trace = tuple(Step(item.table, chain, rule, "jump") for chain, rule in item.way)
@@ -118,6 +126,7 @@ def _verify_family(
         rules.ipvs = without_others(rules.ipvs, settings.ipvs.exclude_networks)
     indexed = index_rules(rules)
     mark_ownership(indexed)
+    leave_to_tools(indexed, settings.masquerade_mark)
     regions = Regions(indexed, expectation, visits)
     statements = PolicyJudge(claims, regions, rules, prover)
     judge = _RegionJudge(regions, rules, prover, settings.masquerade_mark, family, statements)
@@ -302,6 +311,10 @@ class _RegionJudge:
         frontend, family = region.name, self._family
         if isinstance(answer, Undecided):
             reason, code = "the solver gave up", codes.GAVE_UP
+            if answer.candidate is not None:
+                finding = self._finding(region, cut, name, answer.candidate)
+                if finding.verdict == "violated":
+                    return finding
             if answer.reason == "unknown rule":
                 code = codes.OUTSIDE_THE_MODEL
                 rules = cut.outside_the_model() or ["shares that depend on marks"]

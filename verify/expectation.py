@@ -9,7 +9,7 @@ the compiler's mistakes. Source: kube-proxy 1.30 and later, iptables mode
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from svcc.compiler.objects import EndpointSlice, Objects, Service, ServicePort
 from svcc.compiler.settings import NodeSettings
@@ -74,13 +74,15 @@ class FrontendExpectation:
 class Expectation:
     """Everything that one family's packets must see on one node.
 
-    ``health_check_ports`` are TCP ports of local addresses that must stay open.
+    ``health_check_ports`` are TCP ports of local addresses that must stay open. ``untouched`` is
+    what packets to no frontend must see.
     """
 
     family: Family
     settings: NodeSettings
     frontends: tuple[FrontendExpectation, ...]
     health_check_ports: tuple[int, ...]
+    untouched: Untouched = field(default_factory=Untouched)
 
 
 def expect(objects: Objects, settings: NodeSettings, family: Family) -> Expectation:

@@ -9,8 +9,10 @@ from fractions import Fraction
 from svcc.compiler.objects import Objects
 from svcc.compiler.settings import NodeSettings
 from svcc.grammar.address import Address, Family, parse_address
+from svcc.verify.connmark import with_plain_marks
 from svcc.verify.engine import LoadedRules
 from svcc.verify.expectation import PROTOCOL_NUMBER, Frontend, expect
+from svcc.verify.ipvs_proxy import accepting, settings_for
 from svcc.verify.judge import (
     Failure,
     allowed_outcomes,
@@ -21,6 +23,7 @@ from svcc.verify.older import loosened, with_kubelet
 from svcc.verify.packet import Packet, Result, World
 from svcc.verify.prefer import DOCUMENTATION_SOURCE, EPHEMERAL_PORT
 from svcc.verify.records import index_rules
+from svcc.verify.redirects import with_redirects
 from svcc.verify.regions import Region, Regions
 from svcc.verify.replay import failures
 from svcc.verify.virtual import without_others
@@ -67,7 +70,11 @@ class Explainer:
         self._settings = settings
         self._family = family
         with_kubelet(self._rules)
-        expectation = loosened(expect(objects, settings, family), self._rules)
+        with_plain_marks(self._rules)
+        with_redirects(self._rules, settings.addresses)
+        node = settings_for(settings, self._rules)
+        expectation = loosened(expect(objects, node, family), self._rules)
+        expectation = accepting(expectation, self._rules, objects)
         self._regions = Regions(index_rules(self._rules), expectation)
         self._every = list(self._regions)
 

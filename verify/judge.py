@@ -95,7 +95,7 @@ def judge(
         found = [
             failure
             for _, result in outcomes
-            if (failure := _against(outcome, packet, result, masquerade_mark))
+            if (failure := _against(outcome, packet, world, result, masquerade_mark))
         ]
         if not found and isinstance(outcome, Serve):
             found = _shares(outcome, world, outcomes, tolerance)
@@ -105,7 +105,9 @@ def judge(
     return first
 
 
-def _against(outcome: Outcome, packet: Packet, result: Result, mark: int) -> Failure | None:
+def _against(
+    outcome: Outcome, packet: Packet, world: World, result: Result, mark: int
+) -> Failure | None:
     got = describe_result(packet, result)
     expected = describe_outcome(packet, outcome)
     if isinstance(outcome, Refuse | Discard):
@@ -131,7 +133,10 @@ def _against(outcome: Outcome, packet: Packet, result: Result, mark: int) -> Fai
         )  # fmt: skip
     if isinstance(outcome, Untouched):
         marked = (result.mark ^ packet.mark) & mark
-        if result.verdict == "passed" and not (result.translated or result.masqueraded or marked):
+        changed = result.masqueraded or marked
+        if outcome.mark_may_stay and world.is_local(result.destination):
+            changed = False
+        if result.verdict == "passed" and not (result.translated or changed):
             return None
         if marked and not result.masqueraded:
             got += f", with the masquerade mark {mark:#x} left on it"

@@ -34,7 +34,10 @@ class Discard:
 
 @dataclass(frozen=True, slots=True)
 class Untouched:
-    """As if the service rules were not there."""
+    """As if the service rules were not there; ``mark_may_stay``: but for the masquerade mark and
+    what comes of it on a packet that stays on the node."""
+
+    mark_may_stay: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -71,8 +71,8 @@ def without_foreign(items: tuple[Item, ...], *, verdict: str | None = None) -> t
         if item.body:
             result.append(replace(item, body=without_foreign(item.body, verdict=verdict)))
         elif not item.record.service and item.action[0] in _FOREIGN_VERDICTS:
-            gone = "excused" if item.action[0] in ("drop", "reject") else "accept"
-            result.append(replace(item, action=(verdict or gone,)))
+            gone = ("excused",) if item.action[0] in ("drop", "reject") else ("accept", "theirs")
+            result.append(replace(item, action=(verdict,) if verdict else gone))
         else:
             result.append(item)
     return tuple(result)

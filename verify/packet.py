@@ -63,6 +63,8 @@ class World:
     the packet keeps its source."""
     state: str = "NEW"
     """The packet's conntrack state; nat looks only at NEW ones."""
+    guess: Callable[[Rule], bool] | None = None
+    """Whether a match outside the model is true; None: that is not decided."""
 
     def way_out(self, address: int) -> str:
         """The interface on which a packet to ``address`` is sent."""

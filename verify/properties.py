@@ -55,6 +55,7 @@ def reaches_exactly(encoding: Encoding, schema: Schema) -> list[str]:
 def masquerades_exactly(encoding: Encoding, schema: Schema) -> list[str]:
     """A packet that is served has its source rewritten when it must not, or the reverse."""
     terms = []
+    ours = _not(disjunction(encoding.by_others))
     for condition, serve in _only_serve(encoding, schema):
         by_duty: dict[str, list[str]] = {}
         for fires, must in _served(encoding, serve):
@@ -66,13 +67,13 @@ def masquerades_exactly(encoding: Encoding, schema: Schema) -> list[str]:
         ]
         for start in range(0, len(wrong), BACKENDS_AT_ONCE):
             some = disjunction(wrong[start : start + BACKENDS_AT_ONCE])
-            terms.append(conjunction([condition, encoding.passed, some]))
+            terms.append(conjunction([condition, encoding.passed, some, ours]))
     return terms
 
 
 def refuses_exactly(encoding: Encoding, schema: Schema) -> list[str]:
     """A packet to be refused or dropped sees something else."""
-    return _none_allowed(
+    terms = _none_allowed(
         encoding,
         [
             case
@@ -81,6 +82,8 @@ def refuses_exactly(encoding: Encoding, schema: Schema) -> list[str]:
             and (len(case.allowed) > 1 or case.allowed[0][0] in _REFUSALS)
         ],
     )
+    ours = _not(disjunction(encoding.let_past))
+    return [conjunction([term, ours]) for term in terms]
 
 
 def captures_nothing_else(encoding: Encoding, schema: Schema) -> list[str]:
@@ -210,15 +213,20 @@ def _meets(encoding: Encoding, outcome: tuple[Any, ...]) -> str:
         return encoding.is_dropped
     if kind == "serve":
         right = [
-            fires if must is None else conjunction([fires, f"(= {encoding.masqueraded} {must})"])
+            fires
+            if must is None
+            else conjunction(
+                [fires, disjunction([f"(= {encoding.masqueraded} {must})", *encoding.by_others])]
+            )
             for fires, must in _served(encoding, outcome)
         ]
         return conjunction([encoding.passed, disjunction(right)])
     if kind == "doomed":
         return _doomed(encoding, outcome[1])
     mark = encoding.schema.mark
+    stays = encoding.stays_here if outcome[1] else "false"
     unchanged = [
-        f"(= {encoding.mark_bit(bit)} {encoding.first_mark_bit(bit)})"
+        disjunction([stays, f"(= {encoding.mark_bit(bit)} {encoding.first_mark_bit(bit)})"])
         for bit in range(32)
         if mark >> bit & 1 and encoding.mark_bit(bit) != encoding.first_mark_bit(bit)
     ]
@@ -226,7 +234,7 @@ def _meets(encoding: Encoding, outcome: tuple[Any, ...]) -> str:
         [
             encoding.passed,
             _not(encoding.sent_elsewhere),
-            _not(encoding.masqueraded),
+            disjunction([_not(encoding.masqueraded), stays, *encoding.by_others]),
             *unchanged,
         ]
     )

@@ -53,7 +53,8 @@ class Undecided:
     """The solver gave up, or a rule outside the model decides."""
 
     reason: Literal["solver", "unknown rule"]
-    values: Values = field(default_factory=dict)
+    candidate: Violated | None = None
+    """A packet that violates the property if the rules outside the model do as the solver likes."""
 
 
 Answer = Violated | Undecided | None
@@ -222,6 +223,7 @@ class Prover:
         for flag, term in (
             (_ANY, disjunction(list(flags.values()))),
             (_MODELLED, f"(not {disjunction(encoding.unknown_met)})"),
+            (_NONE_UNKNOWN, negate(disjunction(_unknown(encoding)), True)),
         ):
             lines.append(f"(declare-const {flag} Bool)(assert (= {flag} {term}))")
         groups = [
@@ -239,19 +241,31 @@ class Prover:
             # A violation that no rule outside the model has a part in comes first.
             found = self._check(solver, flag, _MODELLED)
             if found == z3.sat:
-                chosen = [flag, _MODELLED]
-                self._prefer(solver, chosen, [[name for name, _ in group] for group in groups])
-                self._check(solver, *chosen)
-                answers[name] = Violated(
-                    _values(solver.model()),
-                    dict(encoding.interfaces),
-                    {name: pattern for pattern, name in encoding.patterns.items()},
-                )
+                answers[name] = self._example(solver, encoding, groups, [flag, _MODELLED])
             elif found == z3.unknown:
                 answers[name] = Undecided("solver")
+            elif (found := self._check(solver, flag, _NONE_UNKNOWN)) == z3.sat:
+                example = self._example(solver, encoding, groups, [flag, _NONE_UNKNOWN])
+                answers[name] = Undecided("unknown rule", example)
             elif self._check(solver, flag) != z3.unsat:
                 answers[name] = Undecided("unknown rule")
         return answers
+
+    def _example(
+        self,
+        solver: z3.Solver,
+        encoding: Encoding,
+        groups: list[list[tuple[str, str]]],
+        chosen: list[str],
+    ) -> Violated:
+        """The packet that people understand best among those with the chosen flags."""
+        self._prefer(solver, chosen, [[name for name, _ in group] for group in groups])
+        self._check(solver, *chosen)
+        return Violated(
+            _values(solver.model()),
+            dict(encoding.interfaces),
+            {name: pattern for pattern, name in encoding.patterns.items()},
+        )
 
     def _prefer(self, solver: z3.Solver, chosen: list[str], groups: list[list[str]]) -> None:
         """Add the first of each group that is possible with all that is chosen before.
@@ -310,6 +324,11 @@ class Prover:
 
 _ANY = "violates_any"
 _MODELLED = "inside_the_model"
+_NONE_UNKNOWN = "no_unknown_match_is_true"
+
+
+def _unknown(encoding: Encoding) -> list[str]:
+    return [name for name in encoding.free if name.startswith("unknown")]
 
 
 def _literals(schema: Schema, numbering: Numbering, encoding: Encoding) -> list[str]:

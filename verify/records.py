@@ -45,7 +45,7 @@ from svcc.grammar.program import (
 )
 from svcc.grammar.ruleset import RuleSet
 from svcc.verify import bpf
-from svcc.verify.extensions import INERT_TARGETS, TCP_SYN, TRANSPORT_NUMBER, only_counts
+from svcc.verify.extensions import TCP_SYN, TRANSPORT_NUMBER, is_inert, only_counts
 from svcc.verify.sets import IndexedSet, index_sets
 from svcc.verify.virtual import VirtualIndex, index_virtual
 
@@ -327,7 +327,7 @@ def _action(target: Target | None) -> Action:
         if target.first_address is None or not one_address or not one_port:
             return ("unknown", target.name)
         return ("dnat", target.first_address, target.first_port)
-    if isinstance(target, OtherTarget) and target.name in INERT_TARGETS:
+    if isinstance(target, OtherTarget) and is_inert(target):
         return _NOTHING
     return ("unknown", target.name)
 

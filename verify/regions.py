@@ -195,13 +195,13 @@ class Regions:
     def _rest_cases(self, from_node: bool) -> tuple[Case, ...]:
         block = (loopback_network(self.family),)
         to_loopback, from_loopback = DestinationIn(block), SourceIn(block)
-        settings = self._expectation.settings
+        settings, untouched = self._expectation.settings, self._expectation.untouched
         # Loopback node ports need route_localnet, and that opens 127/8 to the neighbours.
         guarded = settings.loopback_node_ports(self.family) and bool(self.node_ports)
-        stranger = (Discard(),) if guarded and not from_node else (Untouched(), Discard())
+        stranger = (Discard(),) if guarded and not from_node else (untouched, Discard())
         return (
-            Case((negation(to_loopback),), (Untouched(),)),
-            Case((to_loopback, from_loopback), (Untouched(),)),
+            Case((negation(to_loopback),), (untouched,)),
+            Case((to_loopback, from_loopback), (untouched,)),
             *self._guarded_loopback((to_loopback, negation(from_loopback)), stranger),
         )
 
@@ -209,12 +209,13 @@ class Regions:
         self, condition: tuple[Atom, ...], outcomes: tuple[Outcome, ...]
     ) -> tuple[Case, ...]:
         """Health checks may be let in before the guard is asked, as where the kubelet has it."""
-        if not self._expectation.health_check_ports or Untouched() in outcomes:
+        untouched = self._expectation.untouched
+        if not self._expectation.health_check_ports or untouched in outcomes:
             return (Case(condition, outcomes),)
         health = PortIn(self._expectation.health_check_ports)
         return (
             Case((*condition, negation(health)), outcomes),
-            Case((*condition, health), (*outcomes, Untouched())),
+            Case((*condition, health), (*outcomes, untouched)),
         )
 
 

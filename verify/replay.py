@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from fractions import Fraction
 
 from svcc.grammar.address import Family
+from svcc.grammar.program import Rule
 from svcc.grammar.ruleset import RuleSet
+from svcc.verify.extensions import can_be_false
 from svcc.verify.judge import Failure, allowed_outcomes, judge, judge_return
+from svcc.verify.matching import UndecidableError
 from svcc.verify.outcomes import Outcome, Serve
 from svcc.verify.packet import Packet, Result, World
 from svcc.verify.prefer import DOCUMENTATION_SOURCE, EPHEMERAL_PORT, TCP
@@ -17,6 +20,9 @@ from svcc.verify.regions import Region, Regions
 from svcc.verify.schema import Numbering
 from svcc.verify.shares import FIVE_DIGITS, KERNEL_ROUNDING
 from svcc.verify.simulate import distribution
+
+MAX_GUESSES = 256
+"""Ways that matches outside the model can go for one packet; with more it is not decided."""
 
 
 def packet_of(region: Region, family: Family, violated: Violated) -> Packet:
@@ -114,7 +120,19 @@ def interface_of(violated: Violated, variable: str, default: str) -> str:
         for flag, (of, pattern) in violated.patterns.items()
         if of == variable and violated.values.get(flag)
     ]
-    return max(fitting, key=len) + "0" if fitting else default
+    if fitting:
+        return max(fitting, key=len) + "0"
+    if number is None:
+        return default
+    # Of any other name: the usual ones may be in the rules.
+    patterns = {pattern[:-1] for _, pattern in violated.patterns.values()}
+    names_left = (f"{stem}{n}" for stem in ("eth", "net", "dev") for n in range(99))
+    unnamed = (
+        name
+        for name in (default, *names_left)
+        if name not in violated.interfaces and not name.startswith(tuple(patterns))
+    )
+    return next(unnamed, default)
 
 
 def failures(
@@ -127,9 +145,75 @@ def failures(
 ) -> tuple[list[Failure], list[tuple[Fraction, Result]]]:
     """What the plain reading finds wrong with a packet of a region.
 
+    Where the packet meets a match outside the model, it must be wrong whether that is true or
+    not.
+
     Raises:
-        UndecidableError: the packet meets a rule outside the model.
+        UndecidableError: a rule outside the model decides.
     """
+    try:
+        return _failures(rules, regions, region, packet, world, mark)
+    except UndecidableError as undecidable:
+        first: list[Failure] | None = None
+        try:
+            for guessed in every_way(world):
+                found, outcomes = _failures(rules, regions, region, packet, guessed, mark)
+                kept = {_what(failure) for failure in found}
+                first = [f for f in (found if first is None else first) if _what(f) in kept]
+                if not first:
+                    break
+        except TooManyWaysError:
+            first = None
+        if not first:
+            raise undecidable from None
+        return first, outcomes
+
+
+def _what(failure: Failure) -> tuple[object, ...]:
+    """What a failure must share in every way that the rules outside the model can go."""
+    result = failure.result
+    return failure.property, result.verdict, result.destination, result.destination_port
+
+
+class TooManyWaysError(Exception):
+    """The packet meets too many matches outside the model."""
+
+
+def every_way(world: World) -> Iterator[World]:
+    """The world with each match outside the model true or false, as rules come to be asked;
+    false where some packet of every kind does not have it.
+
+    Raises:
+        TooManyWaysError: see there.
+    """
+    pending: list[dict[int, bool]] = [{}]
+    for _ in range(MAX_GUESSES):
+        if not pending:
+            return
+        answers = pending.pop()
+        known = len(answers)
+
+        def guess(rule: Rule, answers: dict[int, bool] = answers) -> bool:
+            if any(can_be_false(match) for match in rule.matches):
+                return False
+            return answers.setdefault(id(rule), False)
+
+        yield replace(world, guess=guess)
+        asked = list(answers)
+        for place in range(known, len(asked)):
+            pending.append({key: answers[key] for key in asked[:place]} | {asked[place]: True})
+    if pending:
+        raise TooManyWaysError
+
+
+def _failures(
+    rules: RuleSet,
+    regions: Regions,
+    region: Region,
+    packet: Packet,
+    world: World,
+    mark: int,
+) -> tuple[list[Failure], list[tuple[Fraction, Result]]]:
     outcomes = distribution(rules, packet, world)
     allowed = allowed_outcomes(region.cases, packet)
     found: list[Failure] = []

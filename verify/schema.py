@@ -278,7 +278,7 @@ class Numbering:
             return ("discard",)
         if isinstance(outcome, Doomed):
             return ("doomed", outcome.mark)
-        return ("untouched",)
+        return ("untouched", outcome.mark_may_stay)
 
 
 _NUMBERED_ACTIONS = frozenset({"dnat", "balance"})

@@ -119,6 +119,8 @@ class SharesEncoding(Encoding):
                 self._ways_on.append(fires)
             else:
                 self.elsewhere.append(fires)
+                if kind == "excused":
+                    self.excused.append(f"(> {fires} 0.0)")
                 if kind == "unknown":
                     self.unknown_met.append(f"(> {fires} 0.0)")
             if here == "0.0":

@@ -24,13 +24,14 @@ from svcc.grammar.program import (
     Notrack,
     OtherTarget,
     RandomMatch,
+    RecentMatch,
     Reject,
     Rule,
     SetMark,
     Verdict,
 )
 from svcc.grammar.ruleset import Chain, RuleSet
-from svcc.verify.extensions import INERT_TARGETS
+from svcc.verify.extensions import is_inert
 from svcc.verify.matching import Decide, Passage, UndecidableError, entry_of, matches
 from svcc.verify.packet import Packet, Result, Step, World
 from svcc.verify.virtual import thresholds, translated_port, usable
@@ -143,6 +144,7 @@ def _path(rules: RuleSet, state: Passage) -> Iterator[tuple[str, str]]:
     _route_out(state)
     yield "mangle", "FORWARD"
     yield "filter", "FORWARD"
+    yield "security", "FORWARD"
     yield from _postrouting(state)
 
 
@@ -160,6 +162,7 @@ def _path_from_node(rules: RuleSet, state: Passage) -> Iterator[tuple[str, str]]
     # Translated or not: the hooks of one traversal share one nf_hook_state (nf_hook_slow),
     # and with it the interface that was chosen before the first of them.
     yield "filter", "OUTPUT"
+    yield "security", "OUTPUT"
     _route_out(state)
     local = state.world.is_local(state.destination)
     yield from _postrouting(state)
@@ -169,6 +172,7 @@ def _path_from_node(rules: RuleSet, state: Passage) -> Iterator[tuple[str, str]]
         yield "mangle", "PREROUTING"
         yield "mangle", "INPUT"
         yield "filter", "INPUT"
+        yield "security", "INPUT"
         # nf_nat_core.c, nf_nat_inet_fn: POSTROUTING has settled the source, nat INPUT is left out.
 
 
@@ -179,6 +183,7 @@ def _route_out(state: Passage) -> None:
 def _input(rules: RuleSet, state: Passage) -> Iterator[tuple[str, str]]:
     yield "mangle", "INPUT"
     yield "filter", "INPUT"
+    yield "security", "INPUT"
     if rules.ipvs is not None:
         yield "ipvs", "INPUT"
         if state.balanced and not state.world.is_local(state.destination):
@@ -187,6 +192,7 @@ def _input(rules: RuleSet, state: Passage) -> Iterator[tuple[str, str]]:
             _route_out(state)
             yield "mangle", "OUTPUT"
             yield "filter", "OUTPUT"
+            yield "security", "OUTPUT"
             yield from _postrouting(state)
             return
     yield "nat", "INPUT"
@@ -270,9 +276,9 @@ def _run_chain(rules: RuleSet, state: Passage, table: str, chain: str) -> str:
         state.steps += 1
         if state.steps > MAX_STEPS:
             raise RuntimeError(f"packet did not end after {MAX_STEPS} rules: {state.packet}")
-        if not matches(state, table, rule):
-            continue
         target = rule.target
+        if _has_no_effect(rule) or not matches(state, table, rule):
+            continue
         if isinstance(target, Jump | Goto):
             state.trace.append(Step(table, chain, rule, f"to {target.chain}"))
             ended = _run_chain(rules, state, table, target.chain)
@@ -307,6 +313,14 @@ def _may_match(chain: Chain, state: Passage) -> Iterable[Rule]:
             index.setdefault(match.address if match and exact else None, []).append(position)
     positions = heapq.merge(index.get(None, ()), index.get(state.destination, ()))
     return (rules[position] for position in positions)
+
+
+def _has_no_effect(rule: Rule) -> bool:
+    """Whether nothing depends on the rule's conditions, which may be outside the model."""
+    target = rule.target
+    if not (target is None or (isinstance(target, OtherTarget) and is_inert(target))):
+        return False
+    return not any(isinstance(match, RecentMatch) for match in rule.matches)
 
 
 def _act(state: Passage, table: str, chain: str, rule: Rule) -> bool:
@@ -352,10 +366,13 @@ def _act(state: Passage, table: str, chain: str, rule: Rule) -> bool:
             _rewrite_source(state, target)
             note("source rewritten")
             return True
-        if (
-            target.first_address is None
-            or target.first_address != (target.last_address or target.first_address)
-            or target.first_port != (target.last_port or target.first_port)
+        # In a guessed world a range stands for its first place: some packets go there.
+        if target.first_address is None or (
+            state.world.guess is None
+            and (
+                target.first_address != (target.last_address or target.first_address)
+                or target.first_port != (target.last_port or target.first_port)
+            )
         ):
             raise UndecidableError(table, rule, f"{target.name} without one fixed destination")
         before = (state.destination, state.destination_port)
@@ -365,7 +382,7 @@ def _act(state: Passage, table: str, chain: str, rule: Rule) -> bool:
         state.translated = (state.destination, state.destination_port) != before
         note("DNAT")
         return True
-    if isinstance(target, OtherTarget) and target.name in INERT_TARGETS:
+    if isinstance(target, OtherTarget) and is_inert(target):
         return False
     name = target.name if isinstance(target, OtherTarget) else type(target).__name__
     raise UndecidableError(table, rule, f"target {name}")

@@ -13,6 +13,7 @@ from svcc import options
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Iterator
 
+    from svcc.commands.live import Live
     from svcc.compiler.objects import Objects
     from svcc.compiler.settings import NodeSettings
     from svcc.grammar.address import Family
@@ -82,8 +83,12 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         nodes = [options.settings(arguments, objects)]
     policies = _policies(arguments, objects, nodes)
-    given = given_rules(arguments)
+    live = _live(arguments)
+    given = live.rules if live is not None else given_rules(arguments)
     reports = list(_reports(arguments, objects, nodes, given, policies))
+    if live is not None:
+        for report, node in zip(reports, nodes, strict=True):
+            report.findings += live.findings(objects, node)
     for report in reports:
         report.in_files = bool(arguments.rules)
     _write(arguments, objects, reports)
@@ -184,17 +189,22 @@ def _policies(
 
 def given_rules(arguments: argparse.Namespace) -> dict[Family, LoadedRules] | None:
     """The rules that were named or read from the kernel; None to judge our own."""
-    from svcc.verify.sources import from_files, from_kernel
+    from svcc.verify.sources import from_files
 
     if arguments.rules and arguments.live:
         _bad("--live", "give --rules or --live, not both")
     if arguments.rules:
         return from_files(arguments.rules, _family(arguments))
-    if arguments.live:
-        from svcc.apply.iptables import chosen
+    live = _live(arguments)
+    return None if live is None else live.rules
 
-        return from_kernel(chosen(arguments.iptables).variant, _family(arguments))
-    return None
+
+def _live(arguments: argparse.Namespace) -> Live | None:
+    if not arguments.live or arguments.rules:
+        return None
+    from svcc.commands.live import Live
+
+    return Live(arguments.iptables, _family(arguments))
 
 
 def _family(arguments: argparse.Namespace) -> Family | None:

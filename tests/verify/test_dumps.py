@@ -80,7 +80,7 @@ def test_table_is_large_enough() -> None:
 
 UNKNOWN = (
     "-A KUBE-SERVICES -m time --timestart 01:00 --timestop 02:00 -j ACCEPT",
-    "-A KUBE-SERVICES -p tcp -j REDIRECT --to-ports 8080",
+    "-A KUBE-SERVICES -p tcp -j NETMAP --to 10.0.0.0/8",
     "-A KUBE-SERVICES -m set --match-set blocked src -j ACCEPT",
 )
 
