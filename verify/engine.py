@@ -306,13 +306,20 @@ class _RegionJudge:
         return found
 
     def _finding(
-        self, region: Region, cut: Cut, name: str, answer: Violated | Undecided
+        self,
+        region: Region,
+        cut: Cut,
+        name: str,
+        answer: Violated | Undecided,
+        *,
+        sure: bool = True,
     ) -> Finding:
+        """What an answer comes to; unless ``sure`` only a failure of that very property counts."""
         frontend, family = region.name, self._family
         if isinstance(answer, Undecided):
             reason, code = "the solver gave up", codes.GAVE_UP
             if answer.candidate is not None:
-                finding = self._finding(region, cut, name, answer.candidate)
+                finding = self._finding(region, cut, name, answer.candidate, sure=False)
                 if finding.verdict == "violated":
                     return finding
             if answer.reason == "unknown rule":
@@ -328,7 +335,9 @@ class _RegionJudge:
             reason = f"line {undecidable.rule.line}: {undecidable.what} is outside the model"
             code = codes.OUTSIDE_THE_MODEL
             return Finding(name, frontend, family, "undecided", None, reason, code)
-        failure = next((f for f in found if f.property == name), found[0] if found else None)
+        failure = next(
+            (f for f in found if f.property == name), found[0] if found and sure else None
+        )
         if failure is None:
             reason = unconfirmed(packet)
             code = codes.UNCONFIRMED

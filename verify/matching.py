@@ -103,7 +103,8 @@ def matches(state: Passage, table: str, rule: Rule) -> bool:
         except UndecidableError as undecidable:
             outside = undecidable
     if outside is not None:
-        if state.world.guess is None:
+        # What a list remembers is no matter of guessing.
+        if state.world.guess is None or any(isinstance(m, RecentMatch) for m in rule.matches):
             raise outside
         return state.world.guess(rule)
     return True

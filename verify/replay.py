@@ -172,7 +172,8 @@ def failures(
 def _what(failure: Failure) -> tuple[object, ...]:
     """What a failure must share in every way that the rules outside the model can go."""
     result = failure.result
-    return failure.property, result.verdict, result.destination, result.destination_port
+    place = (result.verdict, result.destination, result.destination_port)
+    return failure.property, failure.code, place
 
 
 class TooManyWaysError(Exception):

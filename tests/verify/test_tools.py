@@ -7,6 +7,8 @@ from functools import lru_cache
 
 import pytest
 
+from svcc.compiler.bundle import script
+from svcc.compiler.pipeline import compile_objects
 from svcc.grammar.address import Family
 from svcc.grammar.parse import parse
 from svcc.grammar.ruleset import load
@@ -42,6 +44,14 @@ def test_kube_proxy_is_right_beside_them(name: str) -> None:
         if report.verdict != "proved":
             wrong.append(f"{of}\n{report.to_text()}")
     assert not wrong, "\n".join(wrong[:2])
+
+
+@pytest.mark.parametrize("name", TOOLS)
+def test_own_rules_are_right_beside_them(name: str) -> None:
+    for of in ("nodeport", "no-endpoints", "lb-source-ranges", "etp-local-with-local"):
+        compiled = compile_objects(dump_objects(of), dump_settings(of))
+        report = judge(of, script(compiled, Family.IPV4), name)
+        assert report.verdict == "proved", f"{of}\n{report.to_text()}"
 
 
 _BY_FIREWALL = {
