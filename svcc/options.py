@@ -203,7 +203,9 @@ def configuration(arguments: argparse.Namespace) -> Configuration:
     return found
 
 
-def settings(arguments: argparse.Namespace, objects: Objects) -> NodeSettings:
+def settings(
+    arguments: argparse.Namespace, objects: Objects, *, with_notes: bool = True
+) -> NodeSettings:
     """The settings of the one node.
 
     Raises:
@@ -218,7 +220,7 @@ def settings(arguments: argparse.Namespace, objects: Objects) -> NodeSettings:
         Overrides.from_environment(os.environ),
         hostname=socket.gethostname(),
     )
-    for note in notes:
+    for note in notes if with_notes else ():
         say(f"note: {note}")
     check_mode(found)
     return found

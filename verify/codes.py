@@ -31,6 +31,7 @@ NOT_LET_THROUGH = "SVC012"
 ENDLESS = "SVC013"
 SURPLUS_ADDRESS = "SVC014"
 POLICY = "SVC015"
+NOT_THE_SAME = "SVC016"
 OUTSIDE_THE_MODEL = "SVC020"
 TOO_MANY_RULES = "SVC021"
 GAVE_UP = "SVC022"
@@ -144,6 +145,14 @@ _ALL = (
         "The Services are exposed otherwise than the statement expects, or the rules are wrong; "
         "in that case another property is violated too.",
         "Look at the packet and its trace; change the Service or the statement.",
+    ),
+    Code(
+        NOT_THE_SAME, "two rule sets differ",
+        "With --against: a packet is not treated the same by both rule sets.",
+        "Something was changed between them, or the programs that wrote them read the objects "
+        "differently.",
+        "Compare the two ways of the packet; svcc verify --rules tells of each which one the "
+        "objects ask for.",
     ),
     Code(
         OUTSIDE_THE_MODEL, "decided by a rule outside the model",

@@ -104,19 +104,20 @@ class _Ways:
 
 
 class Cutter:
-    """Cuts regions out of one rule set."""
+    """Cuts regions out of one rule set, for packets of connections in a ``state``."""
 
-    def __init__(self, regions: Regions) -> None:
+    def __init__(self, regions: Regions, state: str = "NEW") -> None:
         self._regions = regions
+        self._state = state
         self._full_mask = regions.full_mask
         self._virtual = regions.rules.virtual
         self._shares = regions.visits is None
         self._foreign_marks = arriving_marks(self._virtual) if self._virtual else ()
         self._foreign_marks += refused_marks(regions.rules)
-        self._of_virtual_ip = regions.slicer(node_ports=False, virtual_ips=False)
-        self._of_address = regions.slicer(excluded=False)
-        self._of_node_port = regions.slicer(node_ports=False)
-        self._of_rest = regions.slicer()
+        self._of_virtual_ip = regions.slicer(node_ports=False, virtual_ips=False, state=state)
+        self._of_address = regions.slicer(excluded=False, state=state)
+        self._of_node_port = regions.slicer(node_ports=False, state=state)
+        self._of_rest = regions.slicer(state=state)
         self._distinctions = Distinctions(regions.rules.tables, dict.fromkeys(_ALL))
         self._classes: dict[object, int] = {}
         self._known: dict[tuple[tuple[Place, ...], int], list[_Slice | None]] = {}
@@ -184,6 +185,7 @@ class Cutter:
             if balanced
             else (),
             foreign_marks=self._foreign_marks,
+            state=self._state,
         )
         touched = (*rewriting, *inward, *onward, *resent)
         return Cut(
@@ -277,6 +279,9 @@ class Cutter:
         for index, place in enumerate(names):
             if place in covered:
                 one = known[index]
+            elif self._state != "NEW" and place[0] == "nat":
+                # nat looks at the first packet of a connection alone.
+                one = None
             elif place[1] in self._regions.rules.tables.get(place[0], ()):
                 one = self._slice(region, slicer, place, boxes(), None)
             else:
@@ -290,7 +295,7 @@ class Cutter:
     ) -> _Slice | None:
         items, policy = slicer.hook(*place, boxes, region.box)
         drops = policy == "DROP"
-        if region.frontend is None:
+        if region.frontend is None and not self._regions.everybodys:
             items, drops = without_foreign(items), False
         if not items and not drops:
             return None
@@ -313,7 +318,7 @@ class Cutter:
         Those by a mark: only values that rules give the packet as a whole count, and no
         packet arrives with one (a stated assumption).
         """
-        if self._virtual is None:
+        if self._virtual is None or self._state != "NEW":
             return ()
         reach = [box for box in boxes if region.from_node or box.local is not False]
         if not reach:

@@ -19,6 +19,8 @@ class Counterexample:
     trace: tuple[Step, ...]
     expected: str
     got: str
+    other: tuple[Step, ...] = ()
+    """The way through the rules that these are compared with."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import takewhile
 
 from svcc.verify import codes
 from svcc.verify.findings import Finding
@@ -53,7 +54,7 @@ def _named_nearer(group: Group) -> Group:
 def cause(finding: Finding) -> Step | None:
     """The rule that a violation is due to, as far as its packet shows."""
     example = finding.counterexample
-    if example is None or not example.trace:
+    if example is None or not (example.trace or example.other):
         return None
     trace = example.trace
     if finding.code in _BY_LAST_RULE:
@@ -63,9 +64,26 @@ def cause(finding: Finding) -> Step | None:
         return marks[0] if marks else _last(trace, _REWRITES)
     if finding.code == codes.WRONG_BACKEND:
         return _last(trace, _TRANSLATES)
+    if finding.code == codes.NOT_THE_SAME:
+        return _parting(trace, example.other)
     if finding.code == codes.CAPTURED:
         return _last(trace, _TRANSLATES) or trace[-1]
     return None
+
+
+def _parting(one: tuple[Step, ...], two: tuple[Step, ...]) -> Step | None:
+    """Where two ways part: the rule that only one of them has; if they share none, the last."""
+
+    def same(left: Step, right: Step) -> bool:
+        return (left.table, left.rule, left.effect) == (right.table, right.rule, right.effect)
+
+    if not any(same(left, right) for left in one for right in two):
+        return (one or two)[-1]
+    shared = sum(1 for _ in takewhile(lambda pair: same(*pair), zip(one, two, strict=False)))
+    mine, theirs = one[shared:], two[shared:]
+    if mine and not any(same(mine[0], step) for step in theirs):
+        return mine[0]
+    return theirs[0] if theirs else mine[0] if mine else None
 
 
 def _last(trace: tuple[Step, ...], effects: tuple[str, ...]) -> Step | None:

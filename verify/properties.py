@@ -23,6 +23,7 @@ LETS_THROUGH = "lets-through"
 ENDS = "ends"
 POLICY = "policy"
 LEFT_OUT = "left-out"
+SAME = "same-behaviour"
 
 SENTENCES = {
     REACHES: "every sender reaches exactly the selected backends",
@@ -33,6 +34,7 @@ SENTENCES = {
     LETS_THROUGH: "replies, marked packets and health checks are accepted, invalid ones dropped",
     ENDS: "every walk through the rules ends",
     POLICY: "the statements of the policy hold",
+    SAME: "both rule sets do the same to every packet",
     LEFT_OUT: "what ordinary code left out of the proofs has no part in them",
 }
 

@@ -72,7 +72,7 @@ class Exclusion:
 
     def __call__(self, box: Box) -> bool:
         regions, exact = self.regions, box.mask == self.regions.full_mask
-        if self.virtual_ips and exact and box.address in regions.virtual_ips:
+        if self.virtual_ips and exact and box.address in regions.apart:
             return True
         if box.protocol is None or box.first_port != box.last_port:
             return False
@@ -85,14 +85,23 @@ class Exclusion:
 class Regions:
     """The regions of one expectation over one rule set.
 
-    With ``visits``, what slicing leaves out is noted there.
+    With ``visits``, what slicing leaves out is noted there. ``apart`` are addresses with regions
+    of their own, by default the virtual IPs of the rules. ``everybodys``: every rule counts for
+    every packet, not the service proxy's alone.
     """
 
     def __init__(
-        self, rules: IndexedRules, expectation: Expectation, visits: Visits | None = None
+        self,
+        rules: IndexedRules,
+        expectation: Expectation,
+        visits: Visits | None = None,
+        *,
+        apart: frozenset[int] | None = None,
+        everybodys: bool = False,
     ) -> None:
         self._expectation = expectation
         self.visits = visits
+        self.everybodys = everybodys
         self.family = expectation.family
         self.full_mask = (1 << self.family.bits) - 1
         settings = expectation.settings
@@ -126,6 +135,7 @@ class Regions:
 
         self.rules = rules
         self.virtual_ips = rules.virtual.addresses if rules.virtual else frozenset[int]()
+        self.apart = self.virtual_ips if apart is None else apart
 
     def slicer(
         self,
@@ -142,7 +152,7 @@ class Regions:
             never_local=self.never_local,
             excluded=Exclusion(self, node_ports, virtual_ips) if excluded else None,
             state=state,
-            absent=self.virtual_ips if excluded and virtual_ips else frozenset(),
+            absent=self.apart if excluded and virtual_ips else frozenset(),
             visits=self.visits,
         )
 
@@ -151,7 +161,7 @@ class Regions:
         return address in self.cluster_ips and address not in self.virtual_ips
 
     def __len__(self) -> int:
-        return 2 * (len(self._expectation.frontends) + len(self.virtual_ips) + 1)
+        return 2 * (len(self._expectation.frontends) + len(self.apart) + 1)
 
     def __iter__(self) -> Iterator[Region]:
         for item in self._expectation.frontends:
@@ -172,8 +182,9 @@ class Regions:
                 )
             for from_node in (False, True):
                 yield Region(frontend, item.cases, box, from_node)
-        for address in sorted(self.virtual_ips):
-            box = Box(address, self.full_mask, local=True)
+        for address in sorted(self.apart):
+            local = True if self.always_local(address, self.full_mask) else None
+            box = Box(address, self.full_mask, local=local)
             for from_node in (False, True):
                 yield Region(None, _UNDECLARED, box, from_node, Address(self.family, address))
         for from_node in (False, True):

@@ -12,7 +12,7 @@ from svcc.grammar.write import write_rule
 from svcc.verify.findings import Finding, VerdictName
 from svcc.verify.groups import Group, grouped
 from svcc.verify.packet import PROTOCOL_NAME, Packet, Step
-from svcc.verify.properties import SENTENCES
+from svcc.verify.properties import SAME, SENTENCES
 
 MAX_SHOWN = 20
 MAX_NAMED = 5
@@ -29,6 +29,8 @@ class Report:
     regions: int = 0
     schemas: int = 0
     sources: dict[Family, str] = field(default_factory=dict)
+    other_sources: dict[Family, str] = field(default_factory=dict)
+    """Those of the rules that these are compared with."""
     in_files: bool = False
     """Whether the sources are files that people can open."""
 
@@ -66,8 +68,7 @@ class Report:
             "frontends": [each.frontend for each in group.findings],
         }
         if group.cause is not None:
-            source = self.sources.get(finding.family, "")
-            found["cause"] = step_json(group.cause, finding.family, source)
+            found["cause"] = step_json(group.cause, finding.family, self._source_of(group))
         return found
 
     def _finding_json(self, finding: Finding) -> dict[str, Any]:
@@ -93,6 +94,11 @@ class Report:
                 "expected": example.expected,
                 "got": example.got,
             }
+            if finding.property == SAME:
+                other = self.other_sources.get(finding.family, "")
+                found["counterexample"]["against"] = [
+                    step_json(step, finding.family, other) for step in example.other
+                ]
         return found
 
     def to_text(self) -> str:
@@ -124,6 +130,14 @@ class Report:
             f"{self.regions} regions, {self.schemas} schemas, {self.seconds:.1f} s"
         )
 
+    def _source_of(self, group: Group) -> str:
+        """Where a group's cause stands."""
+        finding = group.findings[0]
+        example = finding.counterexample
+        if example is not None and any(step is group.cause for step in example.other):
+            return self.other_sources.get(finding.family, "")
+        return self.sources.get(finding.family, "")
+
     def _group_text(self, group: Group) -> list[str]:
         finding = group.findings[0]
         code = f"{finding.code} " if finding.code else ""
@@ -133,22 +147,30 @@ class Report:
             rest = len(group.findings) - 1 - len(others)
             named = ", ".join(others) + (f" and {rest} more" if rest else "")
             lines.append(f"  also      {named}")
-        source = self.sources.get(finding.family, "")
+        source = self._source_of(group)
         if group.cause is not None:
             lines.append(f"  cause     {step_text(group.cause, finding.family, source)}")
         if finding.reason:
             lines.append(f"  {finding.reason}")
-        example = finding.counterexample
+        example, source = finding.counterexample, self.sources.get(finding.family, "")
         if example is not None:
+            both = finding.property == SAME
             lines += [
                 f"  packet    {example.packet}",
-                f"  expected  {example.expected}",
-                f"  got       {example.got}",
+                f"  {'against ' if both else 'expected'}  {example.expected}",
+                f"  {'rules' if both else 'got  '}     {example.got}",
             ]
-            for number, step in enumerate(example.trace):
-                label = "trace     " if number == 0 else "          "
-                lines.append(f"  {label}{step_text(step, finding.family, source)}")
+            lines += _trace_text("trace", example.trace, finding.family, source)
+            other = self.other_sources.get(finding.family, "")
+            lines += _trace_text("against", example.other, finding.family, other)
         return lines
+
+
+def _trace_text(label: str, trace: tuple[Step, ...], family: Family, source: str) -> list[str]:
+    return [
+        f"  {label if number == 0 else '':10}{step_text(step, family, source)}"
+        for number, step in enumerate(trace)
+    ]
 
 
 def packet_json(packet: Packet) -> dict[str, Any]:

@@ -78,6 +78,15 @@ class Terms:
         return self._destination
 
     @property
+    def destination_port(self) -> str:
+        """The packet's destination port, as it is by now."""
+        return self._port
+
+    def add_interface_axioms(self) -> None:
+        """Once more what is known of interfaces, after others have been named."""
+        self._interface_axioms()
+
+    @property
     def sent_elsewhere(self) -> str:
         """DNAT or IPVS has changed the destination. DNAT to where the packet goes anyway does not
         (net/netfilter/nf_nat_core.c, nf_nat_setup_info)."""

@@ -28,7 +28,7 @@ _EXIT = {"proved": options.OK, "violated": options.VIOLATED, "undecided": option
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Arguments of the command."""
-    options.add_input(parser)
+    options.add_input(parser, required=False)
     options.add_node(parser, all_nodes=True)
     add_rules(parser)
     group = parser.add_argument_group("policy")
@@ -44,6 +44,13 @@ def add(parser: argparse.ArgumentParser) -> None:
         "--policy-only",
         action="store_true",
         help="judge these statements alone, not what Kubernetes asks",
+    )
+    parser.add_argument(
+        "--against",
+        action="append",
+        default=[],
+        metavar="PATH",
+        help="compare with these rules instead: do both do the same to every packet? repeatable",
     )
     parser.add_argument(
         "--paranoid",
@@ -77,6 +84,10 @@ def add_rules(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Verify."""
+    if arguments.against:
+        return _compare(arguments)
+    if not arguments.filename:
+        _bad("-f", "name the objects that the rules are judged by")
     objects = options.load_objects(arguments)
     if arguments.all_nodes:
         nodes = options.every_node(arguments, objects)
@@ -99,6 +110,36 @@ def run(arguments: argparse.Namespace) -> int:
         else ("undecided" if "undecided" in verdicts else "proved")
     )
     return _EXIT[worst]
+
+
+def _compare(arguments: argparse.Namespace) -> int:
+    """Compare the rules with others."""
+    for flag in ("all_nodes", "policy", "policy_only", "paranoid"):
+        if getattr(arguments, flag):
+            _bad(f"--{flag.replace('_', '-')}", "not together with --against")
+    if not (arguments.rules or arguments.live):
+        _bad("--against", "name what to compare with --rules or --live")
+    from svcc.compiler.objects import Objects
+    from svcc.progress import Progress
+    from svcc.verify.against import compare
+    from svcc.verify.sources import from_files
+
+    objects = options.load_objects(arguments) if arguments.filename else Objects()
+    node = options.settings(arguments, objects, with_notes=bool(arguments.filename))
+    live = _live(arguments)
+    mine = live.rules if live is not None else given_rules(arguments)
+    assert mine is not None
+    theirs = from_files(arguments.against, _family(arguments))
+    only = _family(arguments)
+    sides = [{f: item for f, item in side.items() if only in (None, f)} for side in (mine, theirs)]
+    bar = Progress("compare")
+    try:
+        report = compare(objects, node, *sides, progress=bar)
+    finally:
+        bar.clear()
+    report.in_files = bool(arguments.rules)
+    _write(arguments, objects, [report])
+    return _EXIT[report.verdict]
 
 
 def _write(arguments: argparse.Namespace, objects: Objects, reports: list[Report]) -> None:

@@ -174,7 +174,7 @@ def put(
         ipvs=what.ipvs,
         drain=drain,
         tools=tools or Iptables("legacy"),
-        wait=5,
+        wait=60,
         **options,
     )
 
