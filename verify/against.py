@@ -190,6 +190,8 @@ class _Comparison:
             reason = "shares depend on marks that chance sets"
             return self._finding(region, reason, codes.OUTSIDE_THE_MODEL)
         general = self._asked(region, cuts, joint, literal=False)
+        if general is not None:
+            general = self._asked(region, cuts, joint, literal=False, distinct=True)
         if general is None:
             if joint.strangers_only:
                 reason = "affinity is kept in other ways: only new clients could be compared"
@@ -216,13 +218,21 @@ class _Comparison:
     # -- the solver --------------------------------------------------------------------
 
     def _asked(
-        self, region: Region, cuts: tuple[Cut, Cut], joint: Joint, *, literal: bool
+        self,
+        region: Region,
+        cuts: tuple[Cut, Cut],
+        joint: Joint,
+        *,
+        literal: bool,
+        distinct: bool = False,
     ) -> Values | str | None:
         """The values of a difference; why there is no answer; None: there is none."""
         for lines, goal in (joint.outcomes, joint.shares):
             if goal == "false":
                 continue
-            extra: list[str] = []
+            apart = joint.distinct() if distinct else []
+            declared = {found[1] for line in lines if (found := DECLARATION.match(line))}
+            extra = [line for line in apart if declared.issuperset(_named_in(line, joint))]
             while len(extra) <= MAX_EXCLUSIONS:
                 values = self._solved(lines, goal, cuts, joint, extra, literal=literal)
                 if not isinstance(values, dict):
@@ -402,7 +412,7 @@ def _prefer(solver: z3.Solver, joint: Joint, lines: Sequence[str]) -> None:
     declared = {found[1] for line in lines if (found := DECLARATION.match(line))}
     for group in preferences(joint.encoding):
         for term in group:
-            if not declared.issuperset(n for n in NAME.findall(term) if n in joint.names):
+            if not declared.issuperset(_named_in(term, joint)):
                 continue
             solver.push()
             solver.from_string(f"(assert {term})")
@@ -421,6 +431,10 @@ def _values(model: z3.ModelRef) -> Values:
         elif z3.is_true(term) or z3.is_false(term):
             values[declaration.name()] = z3.is_true(term)
     return values
+
+
+def _named_in(line: str, joint: Joint) -> list[str]:
+    return [name for name in NAME.findall(line) if name in joint.names]
 
 
 def _violated(joint: Joint | None, values: Values, prefix: str) -> Violated:

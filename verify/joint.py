@@ -56,7 +56,7 @@ class Joint:
         mine.add_interface_axioms()
         my_shares.add_interface_axioms()
         self.encoding = mine
-        self.names = mine.declared
+        self.names = mine.declared | {OTHER + name for name in theirs.declared}
         self.interfaces = mine.interfaces
         self.patterns = {name: pattern for pattern, name in mine.patterns.items()}
         self.their_patterns = {name: pattern for pattern, name in theirs.patterns.items()}
@@ -173,7 +173,8 @@ class Joint:
                     places.setdefault(number, set()).add(self._target(cut, host, port))
             asked = {number for number, _ in side.recent}
             sides.append({number: places.get(number, set()) for number in asked | places.keys()})
-        persistent = bool(one.persistence) or bool(two.persistence)
+        timeouts = (*one.persistence.values(), *two.persistence.values())
+        persistent = any(timeout is not None for timeout in timeouts)
         mine = {min(p, key=str): n for n, p in sides[0].items() if len(p) == 1}
         theirs = {min(p, key=str): n for n, p in sides[1].items() if len(p) == 1}
         self.strangers_only = (
@@ -184,6 +185,20 @@ class Joint:
         )
         if not self.strangers_only:
             self._pairs = {mine[place]: theirs[place] for place in mine.keys() & theirs.keys()}
+
+    def distinct(self) -> list[str]:
+        """Numbers of either side that stand for different values."""
+        lines = []
+        for letter, left, right in (
+            ("H", self.one.numbering.hosts, self.two.numbering.hosts),
+            ("P", self.one.numbering.ports, self.two.numbering.ports),
+        ):
+            names = [f"{letter}{number}" for number in left.values()]
+            names += [f"{OTHER}{letter}{n}" for value, n in right.items() if value not in left]
+            names = [name for name in names if name in self.names]
+            if len(names) > 1:
+                lines.append(f"(assert (distinct {' '.join(names)}))")
+        return lines
 
     def _ages(self, one: Encoding, two: Encoding) -> list[str]:
         if self.strangers_only:

@@ -174,6 +174,22 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
         assert main([*arguments[:-1], format_name]) == 1
 
 
+def test_both_modes_serve_the_same(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """They differ at ports of virtual IPs that no Service has: in ipvs mode these are the node's."""
+    shop = ["-f", "tests/kube-proxy/lb-plain/objects.yaml", "--node-ip", "192.168.7.10"]
+    shop += ["--cluster-cidr", "10.244.0.0/16"]
+    for mode in ("iptables", "ipvs"):
+        assert main(["compile", *shop, "--mode", mode, "-o", str(tmp_path / mode)]) == 0
+    capsys.readouterr()
+    rules = ["--rules", str(tmp_path / "iptables"), "--against", str(tmp_path / "ipvs")]
+    assert main(["verify", *shop, *rules, "--family", "ipv4", "-o", "json"]) == 1
+    found = json.loads(capsys.readouterr().out)["properties"]
+    differ = {item["frontend"] for item in found if item["verdict"] != "proved"}
+    assert differ
+    assert all("other ports of" in name for name in differ), differ
+    assert sum(item["verdict"] == "proved" for item in found) > 5
+
+
 def test_what_cannot_be_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "rules").write_text(dump("clusterip-3ep"))
     rules = str(tmp_path / "rules")
