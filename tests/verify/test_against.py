@@ -175,7 +175,7 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
 
 
 def test_both_modes_serve_the_same(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """They differ at ports of virtual IPs that no Service has: in ipvs mode these are the node's."""
+    """They differ at other ports of virtual IPs, which are the node's in ipvs mode."""
     shop = ["-f", "tests/kube-proxy/lb-plain/objects.yaml", "--node-ip", "192.168.7.10"]
     shop += ["--cluster-cidr", "10.244.0.0/16"]
     for mode in ("iptables", "ipvs"):
