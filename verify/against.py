@@ -10,33 +10,31 @@ affinity remembers. Marks are compared by what they do, source addresses by whet
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
-
-import z3
 
 from svcc.compiler.objects import Objects
 from svcc.compiler.settings import NodeSettings
 from svcc.grammar.address import Family
-from svcc.grammar.program import Comment
 from svcc.grammar.ruleset import RuleSet
 from svcc.verify import codes
+from svcc.verify.asked import apart, ask, side_of
 from svcc.verify.connmark import with_plain_marks
 from svcc.verify.cut import Cut, Cutter
 from svcc.verify.ends import check_ends
 from svcc.verify.engine import LoadedRules
 from svcc.verify.exclusion import MAX_EXCLUSIONS, outside
-from svcc.verify.expectation import Expectation, Frontend, FrontendExpectation, expect
+from svcc.verify.expectation import expect
 from svcc.verify.findings import Counterexample, Finding
-from svcc.verify.joint import DECLARATION, NAME, OTHER, Joint
+from svcc.verify.joint import OTHER, Joint
 from svcc.verify.judge import describe_result
 from svcc.verify.matching import UndecidableError
+from svcc.verify.named import with_named
 from svcc.verify.packet import Packet, Result
-from svcc.verify.prefer import preferences
 from svcc.verify.properties import SAME
-from svcc.verify.prove import SOLVER_TIMEOUT_MS, Values, Violated
-from svcc.verify.records import IndexedRules, Record, index_rules
+from svcc.verify.prove import Values
+from svcc.verify.records import index_rules
 from svcc.verify.redirects import with_redirects
 from svcc.verify.regions import Region, Regions
 from svcc.verify.replay import packet_of, world_of
@@ -61,14 +59,6 @@ class _Side:
     rules: RuleSet
     regions: Regions
     cutter: Cutter
-
-
-@dataclass(frozen=True, slots=True)
-class _Question:
-    """What is asked of the solver: ``lines``, and a goal that no packet may meet."""
-
-    lines: Sequence[str]
-    goal: str
 
 
 def compare(
@@ -117,7 +107,7 @@ class _Comparison:
             with_redirects(rules, settings.addresses)
             self._endless |= bool(check_ends(rules))
             indexed.append(index_rules(rules))
-        expectation = _named(expect(objects, settings, family), indexed)
+        expectation = with_named(expect(objects, settings, family), indexed)
         apart = frozenset(
             address for rules in indexed if rules.virtual for address in rules.virtual.addresses
         )
@@ -179,7 +169,7 @@ class _Comparison:
             verdict, values = known
             if verdict == "same":
                 return same
-            moved = self._shown(region, cuts, None, _moved(values, region, cuts[0]))
+            moved = self._shown(region, cuts, None, _moved(values))
             if moved is not None:
                 return moved
         else:
@@ -189,16 +179,16 @@ class _Comparison:
         except SharesUndecidedError:
             reason = "shares depend on marks that chance sets"
             return self._finding(region, reason, codes.OUTSIDE_THE_MODEL)
-        general = self._asked(region, cuts, joint, literal=False)
+        general = self._asked(region, joint, literal=False)
         if general is not None:
-            general = self._asked(region, cuts, joint, literal=False, distinct=True)
+            general = self._asked(region, joint, literal=False, distinct=True)
         if general is None:
             if joint.strangers_only:
                 reason = "affinity is kept in other ways: only new clients could be compared"
                 return self._finding(region, reason, codes.OUTSIDE_THE_MODEL)
             self._known[key] = ("same", {})
             return same
-        found = self._asked(region, cuts, joint, literal=True)
+        found = self._asked(region, joint, literal=True)
         if found is None:
             return same
         if isinstance(found, str):
@@ -209,7 +199,7 @@ class _Comparison:
             if unknown:
                 reason = "outside the model: " + "; ".join(unknown[:4])
                 return self._finding(region, reason, codes.OUTSIDE_THE_MODEL)
-            packet = packet_of(region, self._family, _violated(joint, found, ""))
+            packet = packet_of(region, self._family, side_of(joint, found, ""))
             reason = f"the simulator sees no difference in {packet}"
             return self._finding(region, reason, codes.UNCONFIRMED)
         self._known[key] = ("differ", found)
@@ -220,7 +210,6 @@ class _Comparison:
     def _asked(
         self,
         region: Region,
-        cuts: tuple[Cut, Cut],
         joint: Joint,
         *,
         literal: bool,
@@ -230,16 +219,14 @@ class _Comparison:
         for lines, goal in (joint.outcomes, joint.shares):
             if goal == "false":
                 continue
-            apart = joint.distinct() if distinct else []
-            declared = {found[1] for line in lines if (found := DECLARATION.match(line))}
-            extra = [line for line in apart if declared.issuperset(_named_in(line, joint))]
-            while len(extra) <= MAX_EXCLUSIONS:
-                values = self._solved(lines, goal, cuts, joint, extra, literal=literal)
+            extra = apart(joint, lines) if distinct else []
+            for _ in range(MAX_EXCLUSIONS):
+                values = ask(joint, lines, goal, extra, literal=literal)
                 if not isinstance(values, dict):
                     break
-                answer = _violated(joint, values, "")
-                left_out = outside(self._sides[0].regions, region, [answer], cuts[0].schema)
-                if left_out is None:
+                answer = side_of(joint, values, "")
+                left_out = outside(self._sides[0].regions, region, [answer], joint.one.schema)
+                if left_out is None or not literal:
                     return values
                 extra.append(left_out)
             else:
@@ -247,29 +234,6 @@ class _Comparison:
             if values is not None:
                 return values
         return None
-
-    def _solved(
-        self,
-        lines: Sequence[str],
-        goal: str,
-        cuts: tuple[Cut, Cut],
-        joint: Joint,
-        extra: Sequence[str],
-        *,
-        literal: bool,
-    ) -> Values | str | None:
-        solver = z3.Solver()
-        solver.set("timeout", SOLVER_TIMEOUT_MS)
-        numbers = _literals(cuts, lines) if literal else []
-        solver.from_string("\n".join([*lines, *numbers, *extra, f"(assert {goal})"]))
-        answer = solver.check()
-        if answer == z3.unsat:
-            return None
-        if answer != z3.sat:
-            return "the solver gave up"
-        if literal:
-            _prefer(solver, joint, lines)
-        return _values(solver.model())
 
     # -- the simulator -----------------------------------------------------------------
 
@@ -281,7 +245,7 @@ class _Comparison:
         values: Values,
     ) -> Finding | None:
         """The difference as the simulator sees it; None if it does not."""
-        answers = [_violated(joint, values, prefix) for prefix in ("", OTHER)]
+        answers = [side_of(joint, values, prefix) for prefix in ("", OTHER)]
         packet = packet_of(region, self._family, answers[0])
         outcomes: list[Outcomes] = []
         results: list[dict[tuple[object, ...], Result]] = []
@@ -292,7 +256,11 @@ class _Comparison:
                 ways = distribution(side.rules, packet, world)
             except UndecidableError:
                 return None
-            lists = joint.same_lists if joint is not None and side is self._sides[0] else {}
+            if joint is None and any(result.recorded for _, result in ways):
+                return None
+            lists = None
+            if joint is not None and not joint.strangers_only:
+                lists = joint.same_lists if side is self._sides[0] else {}
             shares: Outcomes = {}
             shown: dict[tuple[object, ...], Result] = {}
             for share, result in ways:
@@ -350,10 +318,15 @@ def _described(
     return " or ".join(parts) + (" or …" if len(found) > 4 else "")
 
 
-def _outcome(result: Result, lists: Mapping[str, str]) -> tuple[object, ...]:
+def _outcome(result: Result, lists: Mapping[str, str] | None) -> tuple[object, ...]:
+    """What an outside observer sees, and what is remembered: ``lists`` renames that, None if
+    the sides' lists cannot be compared.
+    """
     if result.verdict != "passed":
         return (result.verdict,)
-    recorded = frozenset(lists.get(name, name) for name in result.recorded)
+    recorded = frozenset(
+        () if lists is None else (lists.get(name, name) for name in result.recorded)
+    )
     return (
         "passed", result.destination, result.destination_port, result.masqueraded, recorded,
     )  # fmt: skip
@@ -381,116 +354,9 @@ def _relation(one: Cut, two: Cut) -> tuple[object, ...]:
     )
 
 
-def _moved(values: Values, region: Region, cut: Cut) -> Values:
+def _moved(values: Values) -> Values:
     """A packet that differed in another such region, for this region's addresses."""
     return {name: value for name, value in values.items() if name not in ("dst", "dport")}
-
-
-def _literals(cuts: tuple[Cut, Cut], lines: Sequence[str]) -> Iterator[str] | list[str]:
-    text = "\n".join(lines)
-    found = []
-    for cut, prefix in zip(cuts, ("", OTHER), strict=True):
-        width = cut.schema.family.bits
-        for letter, numbers, bits in (
-            ("H", cut.numbering.hosts, width),
-            ("P", cut.numbering.ports, 16),
-        ):
-            for value, number in numbers.items():
-                name = f"{prefix}{letter}{number}"
-                if f"(declare-const {name} " in text:
-                    found.append(f"(assert (= {name} (_ bv{value} {bits})))")
-        for value, number in cut.numbering.hosts.items():
-            own = any(value & mask == address for address, mask in cut.schema.node_networks)
-            flag = f"{prefix}backend_local{number}"
-            if own and f"(declare-const {flag} " in text:
-                found.append(f"(assert {flag})")
-    return found
-
-
-def _prefer(solver: z3.Solver, joint: Joint, lines: Sequence[str]) -> None:
-    """Plain values, where the difference leaves a choice."""
-    declared = {found[1] for line in lines if (found := DECLARATION.match(line))}
-    for group in preferences(joint.encoding):
-        for term in group:
-            if not declared.issuperset(_named_in(term, joint)):
-                continue
-            solver.push()
-            solver.from_string(f"(assert {term})")
-            if solver.check() == z3.sat:
-                break
-            solver.pop()
-    solver.check()
-
-
-def _values(model: z3.ModelRef) -> Values:
-    values: Values = {}
-    for declaration in model.decls():
-        term = model[declaration]
-        if z3.is_bv_value(term):
-            values[declaration.name()] = term.as_long()
-        elif z3.is_true(term) or z3.is_false(term):
-            values[declaration.name()] = z3.is_true(term)
-    return values
-
-
-def _named_in(line: str, joint: Joint) -> list[str]:
-    return [name for name in NAME.findall(line) if name in joint.names]
-
-
-def _violated(joint: Joint | None, values: Values, prefix: str) -> Violated:
-    """One side's values, by the names that they have there."""
-    mine = dict(values)
-    if prefix:
-        mine = {name: value for name, value in values.items() if not name.startswith(prefix)}
-        mine |= {
-            name.removeprefix(prefix): value
-            for name, value in values.items()
-            if name.startswith(prefix)
-        }
-    if joint is None:
-        return Violated(mine)
-    patterns = joint.their_patterns if prefix else joint.patterns
-    return Violated(mine, dict(joint.interfaces), patterns)
-
-
-def _named(expectation: Expectation, indexed: Sequence[IndexedRules]) -> Expectation:
-    """The expectation's frontends and those that only rules name; what is expected is left out."""
-    frontends = {
-        (f.frontend.address, f.frontend.protocol, f.frontend.port): f for f in expectation.frontends
-    }
-    full = (1 << expectation.family.bits) - 1
-    for rules in indexed:
-        for record in _records(rules):
-            place = _place(record, full)
-            if place is None or place in frontends:
-                continue
-            address, protocol, port = place
-            comment = next(
-                (m.text for m in record.rule.matches if isinstance(m, Comment)), record.rule.chain
-            )
-            kind = "node port" if address is None else "address"
-            frontend = Frontend(expectation.family, address, protocol, port, comment, kind)
-            frontends[place] = FrontendExpectation(frontend, (), True)
-    unjudged = tuple(replace(item, cases=()) for item in frontends.values())
-    return replace(expectation, frontends=unjudged, health_check_ports=())
-
-
-def _records(rules: IndexedRules) -> Iterator[Record]:
-    for chains in rules.tables.values():
-        for chain in chains.values():
-            yield from chain.records
-
-
-def _place(record: Record, full_mask: int) -> tuple[int | None, int, int] | None:
-    """The one address (None: any), protocol and port that a rule is about."""
-    known = {c[0]: c[1:] for c in record.conditions if c[0] in ("dst", "proto", "dport")}
-    if "dport" not in known or "proto" not in known:
-        return None
-    (protocol, other_protocols), (first, last, other_ports) = known["proto"], known["dport"]
-    if other_protocols or other_ports or first != last or protocol not in (6, 17, 132):
-        return None
-    address, mask, others = known.get("dst", (None, full_mask, False))
-    return None if others or mask != full_mask else (address, protocol, first)
 
 
 _RANK = {"proved": 0, "undecided": 1, "violated": 2}
