@@ -320,13 +320,13 @@ def _described(
 
 def _outcome(result: Result, lists: Mapping[str, str] | None) -> tuple[object, ...]:
     """What an outside observer sees, and what is remembered: ``lists`` renames that, None if
-    the sides' lists cannot be compared.
+    the sides' lists cannot be compared: then it counts whether anything is.
     """
     if result.verdict != "passed":
         return (result.verdict,)
-    recorded = frozenset(
-        () if lists is None else (lists.get(name, name) for name in result.recorded)
-    )
+    recorded: object = bool(result.recorded)
+    if lists is not None:
+        recorded = frozenset(lists.get(name, name) for name in result.recorded)
     return (
         "passed", result.destination, result.destination_port, result.masqueraded, recorded,
     )  # fmt: skip
