@@ -7,11 +7,12 @@ at no other bit, or whose bits nobody looks at, is as plain as one that looks at
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
 from svcc.grammar import values
-from svcc.grammar.program import MarkMatch, Match, OtherMatch, OtherTarget, SetMark
+from svcc.grammar.program import MarkMatch, Match, OtherMatch, OtherTarget, Rule, SetMark
 from svcc.grammar.ruleset import RuleSet
 
 ALL = 0xFFFFFFFF
@@ -66,17 +67,22 @@ def with_plain_marks(rules: RuleSet) -> None:
     """Put what they come to in the place of ``--restore-mark`` and ``-m connmark``, where that
     does not depend on the connection.
     """
-    every = [r for chains in rules.tables.values() for c in chains.values() for r in c.rules]
-    connmarks = [
-        (rule, rule.target)
-        for rule in every
-        if isinstance(rule.target, OtherTarget) and rule.target.name == "CONNMARK"
-    ]
+    connmarks: list[tuple[Rule, OtherTarget]] = []
+    asking: list[Rule] = []
+    for rule in _rules(rules):
+        target = rule.target
+        if isinstance(target, OtherTarget) and target.name == "CONNMARK":
+            connmarks.append((rule, target))
+        for match in rule.matches:
+            if isinstance(match, OtherMatch) and match.name == "connmark":
+                asking.append(rule)
+    if not connmarks and not asking:
+        return
     settable = 0
     for _, target in connmarks:
         settable |= _settable(read(target))
     looked_at = 0
-    for rule in every:
+    for rule in _rules(rules):
         for match in rule.matches:
             if isinstance(match, MarkMatch):
                 looked_at |= match.mask
@@ -89,10 +95,14 @@ def with_plain_marks(rules: RuleSet) -> None:
         brought = known.connection & settable
         if not brought & looked_at:
             rule.target = SetMark(0, known.packet)
-    for rule in every:
-        plain = tuple(match for match in rule.matches if not _is_sure(match, settable))
-        if len(plain) != len(rule.matches):
-            rule.matches = plain
+    for rule in asking:
+        rule.matches = tuple(match for match in rule.matches if not _is_sure(match, settable))
+
+
+def _rules(rules: RuleSet) -> Iterator[Rule]:
+    for chains in rules.tables.values():
+        for chain in chains.values():
+            yield from chain.rules
 
 
 def _settable(known: ConnectionMark | None) -> int:

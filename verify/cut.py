@@ -122,6 +122,7 @@ class Cutter:
         self._classes: dict[object, int] = {}
         self._known: dict[tuple[tuple[Place, ...], int], list[_Slice | None]] = {}
         self._last: _Ways | None = None
+        self._places: dict[tuple[Place, ...], tuple[Place, ...]] = {}
 
     def cut(self, region: Region) -> Cut:
         """The region as the solver sees it.
@@ -264,6 +265,7 @@ class Cutter:
 
         With a ``kind``, what another region of that kind left behind is taken.
         """
+        names = self._present(names)
         covered = self._distinctions.covered if kind is not None else frozenset[Place]()
         known: list[_Slice | None] = []
         if kind is not None:
@@ -279,16 +281,23 @@ class Cutter:
         for index, place in enumerate(names):
             if place in covered:
                 one = known[index]
-            elif self._state != "NEW" and place[0] == "nat":
-                # nat looks at the first packet of a connection alone.
-                one = None
-            elif place[1] in self._regions.rules.tables.get(place[0], ()):
-                one = self._slice(region, slicer, place, boxes(), None)
             else:
-                one = None
+                one = self._slice(region, slicer, place, boxes(), None)
             if one is not None:
                 found.append(one)
         return found
+
+    def _present(self, names: tuple[Place, ...]) -> tuple[Place, ...]:
+        """The base chains that there are, and that packets in this state pass."""
+        if names not in self._places:
+            tables = self._regions.rules.tables
+            self._places[names] = tuple(
+                (table, chain)
+                for table, chain in names
+                # nat looks at the first packet of a connection alone.
+                if chain in tables.get(table, ()) and (self._state == "NEW" or table != "nat")
+            )
+        return self._places[names]
 
     def _slice(
         self, region: Region, slicer: Slicer, place: Place, boxes: list[Box], kind: _Kind | None
