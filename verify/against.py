@@ -182,14 +182,13 @@ class _Comparison:
         general = self._asked(region, joint, literal=False)
         if general is not None:
             general = self._asked(region, joint, literal=False, distinct=True)
-        if general is None:
+        found = None if general is None else self._asked(region, joint, literal=True)
+        if found is None:
             if joint.strangers_only:
                 reason = "affinity is kept in other ways: only new clients could be compared"
                 return self._finding(region, reason, codes.OUTSIDE_THE_MODEL)
-            self._known[key] = ("same", {})
-            return same
-        found = self._asked(region, joint, literal=True)
-        if found is None:
+            if general is None:
+                self._known[key] = ("same", {})
             return same
         if isinstance(found, str):
             return self._finding(region, found, codes.GAVE_UP)

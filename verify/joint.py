@@ -120,7 +120,11 @@ class Joint:
                 f"(= {one.destination_port} {renamed(two.destination_port)})",
             ]
         )
+        ends = [one.passed, one.is_dropped, one.is_rejected]
         differ = [
+            # A target outside the model took the packet.
+            negate(disjunction(ends), True),
+            f"(distinct {one.passed} {renamed(two.passed)})",
             f"(distinct {one.is_dropped} {renamed(two.is_dropped)})",
             f"(distinct {one.is_rejected} {renamed(two.is_rejected)})",
             conjunction([one.passed, f"(distinct {one.masqueraded} {renamed(two.masqueraded)})"]),

@@ -174,6 +174,15 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
         assert main([*arguments[:-1], format_name]) == 1
 
 
+@pytest.mark.parametrize("other", ["-p tcp -m tcp --dport 81", "-p tcp"])
+def test_targets_outside_the_model_are_never_the_same(other: str) -> None:
+    text = "*mangle\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING {} -j TPROXY --on-port {}\nCOMMIT\n"
+    mine = text.format("-p tcp -m tcp --dport 80", 1)
+    report = compare(Objects(), NodeSettings("n"), of(mine), of(text.format(other, 2)))
+    assert report.verdict == "undecided", report.to_text()
+    assert compare(Objects(), NodeSettings("n"), of(mine), of(mine)).verdict == "proved"
+
+
 def test_both_modes_serve_the_same(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """They differ at other ports of virtual IPs, which are the node's in ipvs mode."""
     shop = ["-f", "tests/kube-proxy/lb-plain/objects.yaml", "--node-ip", "192.168.7.10"]
