@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from svcc.apply import conntrack, sysctl
-from svcc.apply.errors import ApplyError, ToolError
-from svcc.apply.iptables import Iptables
-from svcc.apply.ipvs import Change, ReleaseServed, Servers
-from svcc.apply.ipvs_run import run as run_commands
-from svcc.apply.respell import respell
-from svcc.apply.snapshot import Tables, TableState, read_family
+from svcc.apply.iptables.read import Tables, TableState, read_family
+from svcc.apply.iptables.respell import respell
+from svcc.apply.iptables.tool import Iptables
+from svcc.apply.ipvs.run import run as run_commands
+from svcc.apply.ipvs.servers import Change, ReleaseServed, Servers
 from svcc.apply.steps import Load, ReleaseFlows, SetRouteLocalnet, Step, make_steps
+from svcc.apply.system import conntrack, sysctl
+from svcc.apply.system.errors import ApplyError, ToolError
 from svcc.grammar.address import Family
 
 _STAY = (

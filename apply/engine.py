@@ -6,13 +6,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from svcc.apply import lock, sysctl
 from svcc.apply.commit import Done, commit, respell_all
-from svcc.apply.difference import difference
-from svcc.apply.errors import ApplyError, ToolError, UnreadableTableError
-from svcc.apply.iptables import Iptables
-from svcc.apply.ipvs import Change, Servers, look
-from svcc.apply.snapshot import (
+from svcc.apply.diff import difference
+from svcc.apply.iptables.read import (
     PREFIX,
     TABLES,
     Tables,
@@ -21,11 +17,15 @@ from svcc.apply.snapshot import (
     read_families,
     read_table,
 )
+from svcc.apply.iptables.tool import Iptables
+from svcc.apply.ipvs.servers import Change, Servers, look
+from svcc.apply.moments import Moment, moments
 from svcc.apply.steps import Load, Step, has_loopback_guard, make_steps, own_rules
-from svcc.apply.walk import Moment, moments
+from svcc.apply.system import lock, sysctl
+from svcc.apply.system.errors import ApplyError, ToolError, UnreadableTableError
 from svcc.grammar.address import Family, Network
-from svcc.grammar.ipvs import Ipvs
-from svcc.grammar.program import Program
+from svcc.grammar.iptables.program import Program
+from svcc.grammar.ipvs.state import Ipvs
 
 __all__ = ["ApplyError", "Iptables", "Outcome", "apply", "cleanup", "diff"]
 
@@ -286,7 +286,7 @@ def _target(program: Program) -> Tables:
     Raises:
         ValueError: it has rules that svcc could not tell from other people's later.
     """
-    from svcc.grammar.write import write_table
+    from svcc.grammar.iptables.write import write_table
 
     states = {table: TableState() for table in TABLES}
     for name, table in program.tables.items():

@@ -1,7 +1,7 @@
 """kube-proxy's linear layout of the same objects: the reference that svcc is measured by.
 
 One chain per Service and one per endpoint, one rule per Service in a shared chain that every
-new connection walks, as kube-proxy 1.30 writes it (see ``tests/kube-proxy``). Cluster IPs and
+new connection walks, as kube-proxy 1.30 writes it (see ``tests/data/kube-proxy``). Cluster IPs and
 node ports under Cluster policy only, which is what :mod:`bench.generate` makes.
 """
 
@@ -13,8 +13,8 @@ import sys
 from collections.abc import Iterator
 
 from bench.generate import CLUSTER_CIDR, NODE
-from svcc.compiler.load import load
-from svcc.compiler.objects import EndpointSlice
+from svcc.compiler.load.loader import load
+from svcc.compiler.model.objects import EndpointSlice
 from svcc.grammar.address import Family
 
 _HEAD = """\

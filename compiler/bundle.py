@@ -10,10 +10,10 @@ from typing import Any
 
 from svcc import __version__
 from svcc.compiler.pipeline import Compiled
-from svcc.grammar import ipset, ipvsadm
 from svcc.grammar.address import Family, format_address
-from svcc.grammar.ipvs import DEVICE, Ipvs
-from svcc.grammar.write import write
+from svcc.grammar.iptables.write import write
+from svcc.grammar.ipvs import ipset, ipvsadm
+from svcc.grammar.ipvs.state import DEVICE, Ipvs
 
 FILE_NAMES = {Family.IPV4: "iptables.rules", Family.IPV6: "ip6tables.rules"}
 RESTORE_COMMANDS = {Family.IPV4: "iptables-restore", Family.IPV6: "ip6tables-restore"}

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from svcc.compiler.ir import Forwarding
-from svcc.compiler.lower import iptables as iptables_mode
-from svcc.compiler.lower import ipvs as ipvs_mode
-from svcc.compiler.objects import Objects
-from svcc.compiler.resolve import resolve
-from svcc.compiler.settings import NodeSettings
+from svcc.compiler.lower.iptables import lowering as iptables_mode
+from svcc.compiler.lower.ipvs import lowering as ipvs_mode
+from svcc.compiler.model.objects import Objects
+from svcc.compiler.resolve.forwarding import Forwarding
+from svcc.compiler.resolve.resolver import resolve
+from svcc.compiler.settings.node import NodeSettings
 from svcc.grammar.address import Family
-from svcc.grammar.ipvs import Ipvs
-from svcc.grammar.program import Program
+from svcc.grammar.iptables.program import Program
+from svcc.grammar.ipvs.state import Ipvs
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,12 +33,12 @@ Shape = Callable[[list[str]], Hashable]
 Build = Callable[[list[str], int], None]
 
 
-def read_lines(text: str, *, grammar: str, source: str, shape: Shape, build: Build) -> None:
+def read_lines(text: str, *, grammar: Path, source: str, shape: Shape, build: Build) -> None:
     """Read a whole file.
 
     Args:
         text: the file.
-        grammar: name of the lark file beside this module, for one line.
+        grammar: the lark file, for one line.
         source: the file's name, for messages.
         shape: what lines must share so that one that lark took vouches for the others.
         build: makes the object of a line from its words and number.
@@ -76,14 +76,13 @@ def _column(line: str, index: int) -> int:
 
 
 @lru_cache(maxsize=4)
-def _lark(grammar: str) -> Lark:
+def _lark(grammar: Path) -> Lark:
     from lark import Lark
 
-    text = Path(__file__).with_name(grammar).read_text(encoding="utf-8")
-    return Lark(text, parser="lalr", propagate_positions=False)
+    return Lark(grammar.read_text(encoding="utf-8"), parser="lalr", propagate_positions=False)
 
 
-def _check(grammar: str, line: str) -> None:
+def _check(grammar: Path, line: str) -> None:
     """Let lark judge a line.
 
     Raises:

@@ -8,8 +8,8 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
-from svcc import __version__, options
-from svcc.commands import apply, compile, explain, verify  # noqa: A004
+from svcc import __version__
+from svcc.commands import apply, compile, explain, options, verify  # noqa: A004
 
 INTERNAL_ERROR = 70
 """EX_SOFTWARE of sysexits.h; verify gives 3, since it must never seem to have proved."""
@@ -77,7 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _failed(command: str, error: Exception) -> int:
-    from svcc.compiler.errors import InputError
+    from svcc.grammar.errors import InputError
 
     if isinstance(error, InputError):
         for problem in error.problems:

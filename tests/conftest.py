@@ -27,4 +27,4 @@ def pytest_runtest_makereport(
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest test first, or all workers but one wait for it at the end."""
-    items.sort(key=lambda item: "tests/uml/" not in item.nodeid)
+    items.sort(key=lambda item: "tests/kernel/uml/" not in item.nodeid)

@@ -6,40 +6,40 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from svcc.compiler.objects import Objects
-from svcc.compiler.settings import NodeSettings
+from svcc.compiler.model.objects import Objects
+from svcc.compiler.settings.node import NodeSettings
 from svcc.grammar.address import Address, Family
+from svcc.grammar.iptables.ruleset import RuleSet
 from svcc.grammar.policy import Placed
-from svcc.grammar.ruleset import RuleSet
-from svcc.verify import codes
-from svcc.verify.affinity import SharedLists
-from svcc.verify.beside import judge_passage, passages
-from svcc.verify.connmark import with_plain_marks
-from svcc.verify.cut import Cut, Cutter
-from svcc.verify.ends import check_ends
-from svcc.verify.exclusion import MAX_EXCLUSIONS, outside
-from svcc.verify.expectation import Expectation, expect
-from svcc.verify.findings import Counterexample, Finding
-from svcc.verify.ipvs_proxy import accepting, settings_for
-from svcc.verify.judge import Failure
-from svcc.verify.matching import UndecidableError
-from svcc.verify.older import loosened, with_kubelet
-from svcc.verify.ownership import mark_ownership
-from svcc.verify.packet import Packet, Step
-from svcc.verify.policy import Claims
-from svcc.verify.policy_judge import PolicyJudge
-from svcc.verify.properties import CAPTURES, ENDS, LEFT_OUT
-from svcc.verify.prove import Prover, Undecided, Violated
-from svcc.verify.records import index_rules
-from svcc.verify.redirects import with_redirects
-from svcc.verify.regions import Region, Regions
-from svcc.verify.replay import failures, packet_of, unconfirmed, world_of
-from svcc.verify.report import Report
-from svcc.verify.schema import Numbering, Schema
-from svcc.verify.slices import SliceTooLargeError
-from svcc.verify.tools import leave_to_tools
-from svcc.verify.virtual import without_others
-from svcc.verify.visits import Visits
+from svcc.verify.confirm.findings import Counterexample, Finding
+from svcc.verify.confirm.judge import Failure
+from svcc.verify.confirm.replay import failures, packet_of, unconfirmed, world_of
+from svcc.verify.model.other_tools import leave_to_tools
+from svcc.verify.model.ownership import mark_ownership
+from svcc.verify.model.rules import index_rules
+from svcc.verify.model.virtual_servers import without_others
+from svcc.verify.policy.claims import Claims
+from svcc.verify.policy.judge import PolicyJudge
+from svcc.verify.prepare.connmark import with_plain_marks
+from svcc.verify.prepare.redirects import with_redirects
+from svcc.verify.prepare.termination import check_ends
+from svcc.verify.proof.filter_passages import judge_passage, passages
+from svcc.verify.proof.obligations import CAPTURES, ENDS, LEFT_OUT
+from svcc.verify.proof.prover import Prover, Undecided, Violated
+from svcc.verify.proof.refinement import MAX_EXCLUSIONS, outside
+from svcc.verify.proof.shared_lists import SharedLists
+from svcc.verify.report.report import Report
+from svcc.verify.simulator.matching import UndecidableError
+from svcc.verify.simulator.packet import Packet, Step
+from svcc.verify.slicing.cutter import Cut, Cutter
+from svcc.verify.slicing.regions import Region, Regions
+from svcc.verify.slicing.schema import Numbering, Schema
+from svcc.verify.slicing.slicer import SliceTooLargeError
+from svcc.verify.slicing.visits import Visits
+from svcc.verify.spec import codes
+from svcc.verify.spec.expectation import Expectation, expect
+from svcc.verify.spec.kube_proxy_before_1_26 import loosened, with_kubelet
+from svcc.verify.spec.kube_proxy_ipvs import accepting, settings_for
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ def verify(
     """Judge the rules of the given families on one node.
 
     ``prover`` carries proved schemas from one node to the next. ``policies`` are statements
-    that :func:`svcc.verify.policy.check` has let through; ``policies_only`` leaves out what
+    that :func:`svcc.verify.policy.claims.check` has let through; ``policies_only`` leaves out what
     Kubernetes asks of the rules. ``paranoid`` has the solver look again at what ordinary code
     establishes, which takes much longer. ``progress`` is told how many of how many regions of a
     family are done.
@@ -161,7 +161,7 @@ def _recheck(regions: Regions, doubts: Sequence[str]) -> Iterator[Finding]:
     """What the solver says of the steps that ordinary code took, if it is asked."""
     if regions.visits is None:
         return
-    from svcc.verify.paranoid import Recheck
+    from svcc.verify.recheck.paranoid import Recheck
 
     found = [*doubts, *Recheck(regions, regions.visits).doubts()]
     for doubt in found:

@@ -6,27 +6,22 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
 
-from svcc.compiler.objects import Objects
-from svcc.compiler.settings import NodeSettings
+from svcc.compiler.model.objects import Objects
+from svcc.compiler.settings.node import NodeSettings
 from svcc.grammar.address import Address, Family, parse_address
-from svcc.verify.connmark import with_plain_marks
+from svcc.verify.confirm.judge import Failure, allowed_outcomes, describe_outcome, describe_result
+from svcc.verify.confirm.replay import failures
 from svcc.verify.engine import LoadedRules
-from svcc.verify.expectation import PROTOCOL_NUMBER, Frontend, expect
-from svcc.verify.ipvs_proxy import accepting, settings_for
-from svcc.verify.judge import (
-    Failure,
-    allowed_outcomes,
-    describe_outcome,
-    describe_result,
-)
-from svcc.verify.older import loosened, with_kubelet
-from svcc.verify.packet import Packet, Result, World
-from svcc.verify.prefer import DOCUMENTATION_SOURCE, EPHEMERAL_PORT
-from svcc.verify.records import index_rules
-from svcc.verify.redirects import with_redirects
-from svcc.verify.regions import Region, Regions
-from svcc.verify.replay import failures
-from svcc.verify.virtual import without_others
+from svcc.verify.model.rules import index_rules
+from svcc.verify.model.virtual_servers import without_others
+from svcc.verify.prepare.connmark import with_plain_marks
+from svcc.verify.prepare.redirects import with_redirects
+from svcc.verify.simulator.packet import Packet, Result, World
+from svcc.verify.slicing.regions import Region, Regions
+from svcc.verify.smt.preferences import DOCUMENTATION_SOURCE, EPHEMERAL_PORT
+from svcc.verify.spec.expectation import PROTOCOL_NUMBER, Frontend, expect
+from svcc.verify.spec.kube_proxy_before_1_26 import loosened, with_kubelet
+from svcc.verify.spec.kube_proxy_ipvs import accepting, settings_for
 
 
 @dataclass(frozen=True, slots=True)

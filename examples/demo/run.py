@@ -169,7 +169,7 @@ def ask(address: str, port: int, source: str) -> Counter[str]:
 
 def shop_backends() -> list[tuple[str, int]]:
     """Every TCP backend among the shop's objects."""
-    from svcc.compiler.load import load
+    from svcc.compiler.load.loader import load
 
     found = {
         (str(endpoint.address), port.port)

@@ -7,16 +7,16 @@ import sys
 from functools import partial
 from typing import TYPE_CHECKING
 
-from svcc import options
+from svcc.commands import options
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from svcc.apply.iptables import Iptables
-    from svcc.apply.walk import Moment
-    from svcc.compiler.objects import Objects
+    from svcc.apply.iptables.tool import Iptables
+    from svcc.apply.moments import Moment
+    from svcc.compiler.model.objects import Objects
     from svcc.compiler.pipeline import Compiled
-    from svcc.compiler.settings import NodeSettings
+    from svcc.compiler.settings.node import NodeSettings
 
 
 def add_apply(parser: argparse.ArgumentParser) -> None:
@@ -100,9 +100,9 @@ def _for_this_node(
     """
     from dataclasses import replace
 
-    from svcc.apply.addresses import local_addresses
-    from svcc.apply.errors import ApplyError
-    from svcc.apply.ipvs import available
+    from svcc.apply.ipvs.servers import available
+    from svcc.apply.system.addresses import local_addresses
+    from svcc.apply.system.errors import ApplyError
 
     if settings.mode != "ipvs":
         return settings
@@ -134,7 +134,7 @@ def _is_proved(objects: Objects, compiled: Compiled) -> bool:
 def _judge_order(compiled: Compiled, moments: Iterable[Moment]) -> str | None:
     """What is unsafe about the order of an apply, None if nothing is or it was not looked at."""
     from svcc.commands.order import TooManyError, check
-    from svcc.verify.matching import UndecidableError
+    from svcc.verify.simulator.matching import UndecidableError
 
     try:
         found = check(moments, compiled.settings.addresses)
@@ -151,8 +151,8 @@ def _judge_order(compiled: Compiled, moments: Iterable[Moment]) -> str | None:
 def run_apply(arguments: argparse.Namespace) -> int:
     """Apply."""
     from svcc.apply.engine import apply
-    from svcc.apply.errors import ApplyError, ToolError
-    from svcc.apply.iptables import chosen
+    from svcc.apply.iptables.tool import chosen
+    from svcc.apply.system.errors import ApplyError, ToolError
 
     tools = chosen(arguments.iptables)
     try:
@@ -192,8 +192,8 @@ def run_apply(arguments: argparse.Namespace) -> int:
 def run_diff(arguments: argparse.Namespace) -> int:
     """Diff."""
     from svcc.apply.engine import diff
-    from svcc.apply.errors import ApplyError, ToolError
-    from svcc.apply.iptables import chosen
+    from svcc.apply.iptables.tool import chosen
+    from svcc.apply.system.errors import ApplyError, ToolError
 
     tools = chosen(arguments.iptables)
     try:

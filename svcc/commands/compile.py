@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from svcc import options
+from svcc.commands import options
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -29,9 +29,9 @@ def add(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Compile."""
     from svcc.compiler.bundle import IPVSADM, ipvs_scripts, main_family, script, write_bundle
-    from svcc.compiler.errors import InputError, Position, Problem
     from svcc.compiler.pipeline import compile_objects
     from svcc.grammar.address import Family
+    from svcc.grammar.errors import InputError, Position, Problem
 
     objects = options.load_objects(arguments)
     settings = options.settings(arguments, objects)

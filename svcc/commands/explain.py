@@ -9,13 +9,13 @@ import sys
 import textwrap
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from svcc import options
+from svcc.commands import options
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from svcc.compiler.objects import Objects
-    from svcc.compiler.settings import NodeSettings
+    from svcc.compiler.model.objects import Objects
+    from svcc.compiler.settings.node import NodeSettings
     from svcc.grammar.address import Family
     from svcc.verify.explain import Explainer, Explanation
 
@@ -48,7 +48,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Explain."""
-    from svcc.verify.matching import UndecidableError
+    from svcc.verify.simulator.matching import UndecidableError
 
     words = " ".join(arguments.what).split()
     if len(words) == 1 and re.fullmatch(r"(?i)svc\d+", words[0]):
@@ -73,7 +73,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _code(number: str) -> int:
-    from svcc.verify.codes import CODES
+    from svcc.verify.spec.codes import CODES
 
     code = CODES.get(number)
     if code is None:
@@ -118,8 +118,8 @@ def _explainers(
     arguments: argparse.Namespace, objects: Objects, node: NodeSettings
 ) -> dict[Family, Explainer]:
     from svcc.commands.verify import given_rules, own_rules
-    from svcc.verify.ends import check_ends
     from svcc.verify.explain import Explainer
+    from svcc.verify.prepare.termination import check_ends
 
     loaded = given_rules(arguments) or own_rules(objects, node)
     for item in loaded.values():
@@ -129,7 +129,7 @@ def _explainers(
 
 
 def _packet_text(item: Explanation) -> str:
-    from svcc.verify.report import step_text
+    from svcc.verify.report.report import step_text
 
     packet, family = item.packet, item.packet.family
     lines = [
@@ -173,8 +173,8 @@ def _service_text(found: list[tuple[str, Explanation]]) -> str:
 
 
 def _json(sender: str, item: Explanation) -> dict[str, Any]:
-    from svcc.verify.judge import describe_result
-    from svcc.verify.report import packet_json, step_json
+    from svcc.verify.confirm.judge import describe_result
+    from svcc.verify.report.report import packet_json, step_json
 
     found: dict[str, Any] = {
         "frontend": None if item.frontend is None else str(item.frontend),
@@ -200,6 +200,6 @@ def _json(sender: str, item: Explanation) -> dict[str, Any]:
 
 
 def _bad(what: str, message: str) -> NoReturn:
-    from svcc.compiler.errors import InputError, Position, Problem
+    from svcc.grammar.errors import InputError, Position, Problem
 
     raise InputError([Problem(Position(what), message)])

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from svcc import options
+from svcc.commands import options
 
 if TYPE_CHECKING:
-    from svcc.apply.iptables import Variant
-    from svcc.compiler.objects import Objects
-    from svcc.compiler.settings import NodeSettings
+    from svcc.apply.iptables.tool import Variant
+    from svcc.compiler.model.objects import Objects
+    from svcc.compiler.settings.node import NodeSettings
     from svcc.grammar.address import Family
+    from svcc.verify.confirm.findings import Finding
     from svcc.verify.engine import LoadedRules
-    from svcc.verify.findings import Finding
 
     Loaded = dict[Family, LoadedRules]
 
@@ -28,9 +28,9 @@ class Live:
     """
 
     def __init__(self, variant: Variant | None, family: Family | None) -> None:
-        from svcc.apply.iptables import chosen
-        from svcc.verify.sources import from_kernel
-        from svcc.verify.variants import has_service_chains
+        from svcc.apply.iptables.tool import chosen
+        from svcc.verify.other_variant import has_service_chains
+        from svcc.verify.rule_files import from_kernel
 
         tools = chosen(variant)
         self.rules: Loaded = from_kernel(tools.variant, family)
@@ -58,10 +58,10 @@ class Live:
         """What stays open because of the other variant's rules: whether they touch packets to
         Services. It is said on standard error, too.
         """
-        from svcc.verify import codes
-        from svcc.verify.findings import Finding
-        from svcc.verify.properties import REACHES
-        from svcc.verify.variants import has_service_chains, touching
+        from svcc.verify.confirm.findings import Finding
+        from svcc.verify.other_variant import has_service_chains, touching
+        from svcc.verify.proof.obligations import REACHES
+        from svcc.verify.spec import codes
 
         found = []
         for family, item in self.beside.items():
@@ -86,9 +86,9 @@ class Live:
 
 def _of_other(variant: Variant | None, families: list[Family]) -> Loaded:
     """The other variant's rules; none where they cannot be read."""
-    from svcc.apply.iptables import Iptables
+    from svcc.apply.iptables.tool import Iptables
     from svcc.grammar.errors import InputError
-    from svcc.verify.sources import from_kernel
+    from svcc.verify.rule_files import from_kernel
 
     found: dict[Family, LoadedRules] = {}
     for family in families:

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from svcc.compiler.objects import Objects, Origin
-    from svcc.verify.findings import Finding
+    from svcc.compiler.model.objects import Objects, Origin
+    from svcc.verify.confirm.findings import Finding
 
 _SERVICE = re.compile(r"\((\S+/[^\s:)]+)(?::[^\s)]*)?\)$")
 
@@ -31,7 +31,7 @@ class Manifests:
 
 
 def _place(origin: Origin) -> tuple[str, int] | None:
-    from svcc.compiler.inputs import source_of
+    from svcc.compiler.load.inputs import source_of
 
     try:
         data = Path(origin.file).read_bytes()

@@ -8,14 +8,14 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from svcc.grammar.address import Address, Family, Network
-from svcc.grammar.ipset import PortOf, Set, Sets
-from svcc.grammar.ipvs import Ipvs
-from svcc.grammar.ipvsadm import VirtualKey, VirtualServers
+from svcc.grammar.ipvs.ipset import PortOf, Set, Sets
+from svcc.grammar.ipvs.ipvsadm import VirtualKey, VirtualServers
+from svcc.grammar.ipvs.state import Ipvs
 
 if TYPE_CHECKING:
-    from svcc.apply.walk import Moment
-    from svcc.grammar.ruleset import RuleSet
-    from svcc.verify.order import State, Target
+    from svcc.apply.moments import Moment
+    from svcc.grammar.iptables.ruleset import RuleSet
+    from svcc.verify.transitions import State, Target
 
 MAX_MOMENTS = 1500
 MAX_COMPARISONS = 10_000_000
@@ -30,7 +30,7 @@ def check(moments: Iterable[Moment], addresses: tuple[Address, ...]) -> list[str
     """What is unsafe in some moment, in words; empty if nothing is.
 
     Args:
-        moments: from :func:`svcc.apply.walk.moments`.
+        moments: from :func:`svcc.apply.moments.moments`.
         addresses: the node's own, virtual IPs aside.
 
     Raises:
@@ -54,9 +54,9 @@ class _Rules:
     known: dict[tuple[int, ...], RuleSet] = field(default_factory=dict)
 
     def of(self, moment: Moment, family: Family) -> RuleSet:
-        from svcc.apply.walk import text_of
-        from svcc.grammar.parse import parse
-        from svcc.grammar.ruleset import load
+        from svcc.apply.moments import text_of
+        from svcc.grammar.iptables.parse import parse
+        from svcc.grammar.iptables.ruleset import load
 
         tables = moment.tables[family]
         key = tuple(id(state) for state in tables.values())
@@ -66,7 +66,7 @@ class _Rules:
 
 
 def _family(listed: list[Moment], family: Family, addresses: tuple[Address, ...]) -> list[str]:
-    from svcc.verify.order import unsafe
+    from svcc.verify.transitions import unsafe
 
     rules = _Rules()
     own = frozenset(a.value for a in addresses if a.family is family)
@@ -95,7 +95,7 @@ def _state(
     moment: Moment, family: Family, target: Target, rules: _Rules, own: frozenset[int]
 ) -> State:
     """One moment, as far as one destination is concerned."""
-    from svcc.verify.order import State
+    from svcc.verify.transitions import State
 
     kept = replace(rules.of(moment, family), ipvs=_about(moment.ipvs, family, target, own))
     return State(kept, own)
@@ -132,7 +132,7 @@ def _meets(part: object, places: set[int] | frozenset[int]) -> bool:
 
 def _targets(states: Iterable[Ipvs], family: Family, own: frozenset[int]) -> set[Target]:
     """The destinations that old or new name."""
-    from svcc.verify.order import Target
+    from svcc.verify.transitions import Target
 
     found = set()
     for ipvs in states:
@@ -146,7 +146,7 @@ def _targets(states: Iterable[Ipvs], family: Family, own: frozenset[int]) -> set
 
 
 def _of_entry(parts: tuple[object, ...], family: Family, own: frozenset[int]) -> Iterator[Target]:
-    from svcc.verify.order import Target
+    from svcc.verify.transitions import Target
 
     if len(parts) < 2 or not isinstance(parts[0], Network) or not isinstance(parts[1], PortOf):
         return
@@ -165,7 +165,7 @@ def _touched(
     moment: Moment, old: Ipvs, new: Ipvs, everything: list[Target], family: Family
 ) -> list[Target]:
     """The destinations whose packets the moment's command can have to do with."""
-    from svcc.apply.ipvs_commands import DestroySet, RemoveDevice, SwapSets
+    from svcc.apply.ipvs.commands import DestroySet, RemoveDevice, SwapSets
 
     command = moment.command
     if command is None or isinstance(command, DestroySet | RemoveDevice | SwapSets):

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 def compiled_rules(compiled: Compiled) -> dict[Family, LoadedRules]:
     """Both families' scripts, read back."""
     from svcc.compiler.bundle import FILE_NAMES, ipvs_scripts, script
-    from svcc.verify.sources import from_text, ipvs_of
+    from svcc.verify.rule_files import from_text, ipvs_of
 
     found = {
         family: from_text(script(compiled, family), family, FILE_NAMES[family])

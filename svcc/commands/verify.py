@@ -8,20 +8,20 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from svcc import options
+from svcc.commands import options
 
 if TYPE_CHECKING:
     from collections.abc import Hashable, Iterable, Iterator
 
     from svcc.commands.live import Live
-    from svcc.compiler.objects import Objects
-    from svcc.compiler.settings import NodeSettings
+    from svcc.commands.progress import Progress
+    from svcc.compiler.model.objects import Objects
+    from svcc.compiler.settings.node import NodeSettings
     from svcc.grammar.address import Family
     from svcc.grammar.policy import Placed
-    from svcc.progress import Progress
     from svcc.verify.engine import LoadedRules
-    from svcc.verify.prove import Prover
-    from svcc.verify.report import Report
+    from svcc.verify.proof.prover import Prover
+    from svcc.verify.report.report import Report
 
 _EXIT = {"proved": options.OK, "violated": options.VIOLATED, "undecided": options.UNDECIDED}
 
@@ -119,10 +119,10 @@ def _compare(arguments: argparse.Namespace) -> int:
             _bad(f"--{flag.replace('_', '-')}", "not together with --against")
     if not (arguments.rules or arguments.live):
         _bad("--against", "name what to compare with --rules or --live")
-    from svcc.compiler.objects import Objects
-    from svcc.progress import Progress
-    from svcc.verify.against import compare
-    from svcc.verify.sources import from_files
+    from svcc.commands.progress import Progress
+    from svcc.compiler.model.objects import Objects
+    from svcc.verify.equivalence.compare import compare
+    from svcc.verify.rule_files import from_files
 
     objects = options.load_objects(arguments) if arguments.filename else Objects()
     node = options.settings(arguments, objects, with_notes=bool(arguments.filename))
@@ -148,14 +148,14 @@ def _write(arguments: argparse.Namespace, objects: Objects, reports: list[Report
             sys.stdout.write(report.to_text())
         return
     if arguments.output == "json":
-        from svcc.verify.report import combined_json
+        from svcc.verify.report.report import combined_json
 
         json.dump(combined_json(reports), sys.stdout, indent=2)
         sys.stdout.write("\n")
         return
     from svcc import __version__
     from svcc.commands.manifests import Manifests
-    from svcc.verify.formats import github, junit, sarif
+    from svcc.verify.report.exporters import github, junit, sarif
 
     manifests = Manifests(objects)
     if arguments.output == "sarif":
@@ -175,9 +175,9 @@ def _reports(
     policies: list[Placed],
 ) -> Iterator[Report]:
     """One report for each node; nodes that are alike share a proof."""
-    from svcc.progress import Progress
-    from svcc.verify.alike import NodeKinds
-    from svcc.verify.prove import Prover
+    from svcc.commands.progress import Progress
+    from svcc.verify.proof.prover import Prover
+    from svcc.verify.spec.node_kinds import NodeKinds
 
     prover = Prover()
     bar = Progress("verify")
@@ -212,7 +212,7 @@ def _policies(
         return []
     from svcc.grammar.errors import InputError
     from svcc.grammar.policy import parse
-    from svcc.verify.policy import check
+    from svcc.verify.policy.claims import check
 
     found, problems = [], []
     for path in arguments.policy:
@@ -230,7 +230,7 @@ def _policies(
 
 def given_rules(arguments: argparse.Namespace) -> dict[Family, LoadedRules] | None:
     """The rules that were named or read from the kernel; None to judge our own."""
-    from svcc.verify.sources import from_files
+    from svcc.verify.rule_files import from_files
 
     if arguments.rules and arguments.live:
         _bad("--live", "give --rules or --live, not both")
@@ -303,7 +303,7 @@ def _check_families(
     only: Family | None,
 ) -> None:
     from svcc.grammar.address import Family
-    from svcc.verify.expectation import expect
+    from svcc.verify.spec.expectation import expect
 
     wanted: Iterable[Family] = [only] if only is not None else list(Family)
     for family in wanted:
@@ -319,6 +319,6 @@ def _check_families(
 
 
 def _bad(what: str, message: str) -> None:
-    from svcc.compiler.errors import InputError, Position, Problem
+    from svcc.grammar.errors import InputError, Position, Problem
 
     raise InputError([Problem(Position(what), message)])

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.namespace import Namespace, missing, namespace
+from tests.paths import DATA, ROOT
+from tests.support.kernel.namespace import Namespace, missing, namespace
 
-ROOT = Path(__file__).parents[2]
 CLASSIC = ROOT / "examples" / "classic"
 SHOP = ["-f", str(ROOT / "examples" / "shop"), "--config", str(ROOT / "examples/shop/config.yaml")]
-DUMP = ROOT / "tests" / "kube-proxy" / "clusterip-3ep"
+DUMP = DATA / "kube-proxy" / "clusterip-3ep"
 NODE = ["--node", "node-a", "--node-ip", "192.168.7.10", "--cluster-cidr", "10.244.0.0/16"]
 
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from svcc.cli import main
-from svcc.verify.codes import CODES
 from svcc.verify.explain import QuestionError, read_packet, share_text
-from tests.support.dumps import DUMPS
+from svcc.verify.spec.codes import CODES
+from tests.support.clusters.dumps import DUMPS
 
 FOLDER = DUMPS / "clusterip-3ep"
 GIVEN = [

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import ipvs
-from tests.support.namespace import missing, namespace
+from tests.paths import ROOT
+from tests.support.kernel.namespace import missing, namespace
+from tests.support.programs import random_ipvs as ipvs
 
-ROOT = Path(__file__).parents[2]
 SHOP = ("-f", "examples/shop", "--config", "examples/shop/config.yaml", "--mode", "ipvs")
 FILES = {
     "addresses.batch",

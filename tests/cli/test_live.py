@@ -5,14 +5,13 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from tests.support.namespace import Namespace, missing, namespace
+from tests.paths import DATA, ROOT
+from tests.support.kernel.namespace import Namespace, missing, namespace
 
-ROOT = Path(__file__).parents[2]
-DUMP = ROOT / "tests" / "kube-proxy" / "nodeport"
+DUMP = DATA / "kube-proxy" / "nodeport"
 ARGUMENTS = (
     "-f", str(DUMP / "objects.yaml"), "--node", "node-a", "--node-ip", "192.168.7.10",
     "--cluster-cidr", "10.244.0.0/16", "--family", "ipv4", "--live",

@@ -13,10 +13,10 @@ import pytest
 from sarif_pydantic import Sarif
 
 from svcc.cli import main
-from svcc.verify.codes import CODES
-from tests.support.dumps import DUMPS
+from svcc.verify.spec.codes import CODES
+from tests.paths import ROOT
+from tests.support.clusters.dumps import DUMPS
 
-ROOT = Path(__file__).parents[2]
 SCHEMA = json.loads((ROOT / "docs" / "schema" / "verify.json").read_text())
 FOLDER = DUMPS / "nodeport"
 NODE = ["--node", "node-a", "--node-ip", "192.168.7.10"]

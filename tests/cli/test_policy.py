@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.test_contract import DUMP, NODE, ROOT, SHOP, svcc
+from tests.cli.test_contract import DUMP, NODE, SHOP, svcc
+from tests.paths import ROOT
 
 POLICIES = ROOT / "examples" / "policy"
 

@@ -12,8 +12,8 @@ import sys
 from tests.damages.confirm import confirm
 from tests.damages.table import key, summary, tables, write
 from tests.damages.trials import RULES, run, trials
-from tests.support.namespace import missing
-from tests.support.testbed import Testbed
+from tests.support.kernel.namespace import missing
+from tests.support.kernel.testbed import Testbed
 
 
 def main() -> int:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from svcc.grammar.address import Address, Family
-from svcc.verify.expectation import expect
-from svcc.verify.findings import Finding
+from svcc.verify.confirm.findings import Finding
+from svcc.verify.spec.expectation import expect
 from tests.damages.trials import Tried
-from tests.support.agreement import expected_outcomes
-from tests.support.probing import check, probe_of
-from tests.support.testbed import Sender, Testbed, TestbedError, Variant
+from tests.support.kernel.probing import check, probe_of
+from tests.support.kernel.testbed import Sender, Testbed, TestbedError, Variant
+from tests.support.readings.agreement import expected_outcomes
 
 _NOT_BY_ONE_PACKET = {
     "time": ("too short", "too long", "never ends", "too early", "not renewed"),

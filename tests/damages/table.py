@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
-from svcc.verify.packet import Packet
+from svcc.verify.simulator.packet import Packet
 from tests.damages.trials import RULES, Trial, Tried
+from tests.paths import ROOT
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "damages.md"
+DOCUMENT = ROOT / "docs" / "damages.md"
 _BEGIN = "<!-- written by python -m tests.damages --write -->\n"
 _HEADINGS = {
     "violated": "Damage that is caught",

@@ -8,17 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from svcc.compiler.objects import Objects
-from svcc.compiler.settings import NodeSettings
+from svcc.compiler.model.objects import Objects
+from svcc.compiler.settings.node import NodeSettings
 from svcc.grammar.address import Family
-from svcc.grammar.parse import parse
-from svcc.grammar.ruleset import load
+from svcc.grammar.iptables.parse import parse
+from svcc.grammar.iptables.ruleset import load
+from svcc.verify.confirm.findings import Finding
 from svcc.verify.engine import LoadedRules, verify
-from svcc.verify.findings import Finding
-from svcc.verify.report import Report
-from tests.support import damage, ipvs_damage, own_damage
-from tests.support.damage import Change
-from tests.support.dumps import DUMPS, dump_objects, dump_settings
+from svcc.verify.report.report import Report
+from tests.support.clusters.dumps import DUMPS, dump_objects, dump_settings
+from tests.support.damage import dump_damage, ipvs_damage, own_damage
+from tests.support.damage.dump_damage import Change
 
 Wanted = Literal["violated", "proved", "undecided"]
 RULES = {
@@ -72,9 +72,9 @@ class Tried:
 def trials() -> Iterator[Trial]:
     """All of them."""
     lists: tuple[tuple[str, Wanted, tuple[Change, ...]], ...] = (
-        ("kube-proxy", "violated", damage.DAMAGE),
-        ("kube-proxy", "proved", damage.HARMLESS),
-        ("kube-proxy", "undecided", damage.UNDECIDED),
+        ("kube-proxy", "violated", dump_damage.DAMAGE),
+        ("kube-proxy", "proved", dump_damage.HARMLESS),
+        ("kube-proxy", "undecided", dump_damage.UNDECIDED),
         ("iptables", "violated", own_damage.DAMAGE),
         ("iptables", "proved", own_damage.HARMLESS),
         ("iptables", "undecided", own_damage.UNDECIDED),

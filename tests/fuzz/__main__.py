@@ -13,8 +13,8 @@ import sys
 from svcc.grammar.address import Family
 from tests.fuzz.run import Fuzz
 from tests.fuzz.wires import Wires
-from tests.support.namespace import missing
-from tests.support.testbed import Variant
+from tests.support.kernel.namespace import missing
+from tests.support.kernel.testbed import Variant
 
 _VARIANTS: tuple[Variant, ...] = ("legacy", "nft")
 

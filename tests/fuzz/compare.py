@@ -8,16 +8,16 @@ from dataclasses import dataclass
 from functools import cache
 
 from svcc.grammar.address import Address, Family, parse_address
-from svcc.grammar.parse import parse
-from svcc.grammar.program import RecentMatch
-from svcc.grammar.ruleset import RuleSet, load
-from svcc.verify.matching import UndecidableError
-from svcc.verify.packet import Packet, Result, World
-from svcc.verify.simulate import distribution
+from svcc.grammar.iptables.parse import parse
+from svcc.grammar.iptables.program import RecentMatch
+from svcc.grammar.iptables.ruleset import RuleSet, load
+from svcc.verify.simulator.interpreter import distribution
+from svcc.verify.simulator.matching import UndecidableError
+from svcc.verify.simulator.packet import Packet, Result, World
 from tests.fuzz.wires import Shot
-from tests.support.outcomes import is_local, is_loopback, show, wire_to
-from tests.support.packets import Flow
-from tests.support.testbed import ADDRESSES, LOCAL, Delivered, Lost, Outcome, Refused, Sent
+from tests.support.kernel.packets import Flow
+from tests.support.kernel.testbed import ADDRESSES, LOCAL, Delivered, Lost, Outcome, Refused, Sent
+from tests.support.readings.outcomes import is_local, is_loopback, show, wire_to
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from tests.fuzz.rules import HOOKS
 from tests.fuzz.wires import Shot
-from tests.support.packets import TCP, UDP, Flow
+from tests.support.kernel.packets import TCP, UDP, Flow
 
 _BESIDE = ("-p udp -m udp --dport 9 -j ACCEPT", "-p icmp -j ACCEPT")
 _TO_ITSELF = Flow("172.16.5.10", 40001, "172.16.5.10", 443, UDP)

@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 from random import Random
 
 from svcc.grammar.address import Family
-from svcc.verify.matching import UndecidableError
+from svcc.verify.simulator.matching import UndecidableError
 from tests.fuzz.compare import Disagreement, disagreements, outside_the_model, read_rules
 from tests.fuzz.rules import RuleMaker, RuleText
 from tests.fuzz.traffic import Traffic
 from tests.fuzz.wires import Shot, Wires
-from tests.support.testbed import Outcome, Variant
+from tests.support.kernel.testbed import Outcome, Variant
 
 PACKETS_PER_SET = 50
 _FORGET_EVERY = 10

@@ -9,9 +9,9 @@ from random import Random
 from svcc.grammar.address import Family
 from tests.fuzz.rules import PLACES
 from tests.fuzz.wires import Shot
-from tests.support.outcomes import is_loopback
-from tests.support.packets import PROTOCOLS, Flow
-from tests.support.testbed import Sender
+from tests.support.kernel.packets import PROTOCOLS, Flow
+from tests.support.kernel.testbed import Sender
+from tests.support.readings.outcomes import is_loopback
 
 _SOURCES: dict[Family, dict[Sender, tuple[str, ...]]] = {
     Family.IPV4: {

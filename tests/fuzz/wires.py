@@ -8,10 +8,9 @@ import time
 from collections.abc import Sequence
 
 from svcc.grammar.address import Family
-from tests.support import packets
-from tests.support.outcomes import is_loopback
-from tests.support.packets import Flow, Seen
-from tests.support.testbed import (
+from tests.support.kernel import packets
+from tests.support.kernel.packets import Flow, Seen
+from tests.support.kernel.testbed import (
     SENTINELS,
     Delivered,
     Outcome,
@@ -23,6 +22,7 @@ from tests.support.testbed import (
     Variant,
     on_one_processor,
 )
+from tests.support.readings.outcomes import is_loopback
 
 Shot = tuple[Sender, Flow]
 _SECONDS = 5.0

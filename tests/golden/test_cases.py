@@ -6,28 +6,28 @@ committing it.
 
 from __future__ import annotations
 
-from pathlib import Path
 from random import Random
 
 import pytest
 
 from svcc.compiler.bundle import FILE_NAMES
-from svcc.compiler.configuration import Overrides, load_configuration, node_settings
-from svcc.compiler.load import load
-from svcc.compiler.objects import Objects
+from svcc.compiler.load.loader import load
+from svcc.compiler.model.objects import Objects
 from svcc.compiler.pipeline import compile_objects
-from svcc.compiler.settings import NodeSettings
+from svcc.compiler.settings.configuration import Overrides, load_configuration, node_settings
+from svcc.compiler.settings.node import NodeSettings
 from svcc.grammar.address import Family
-from svcc.grammar.parse import parse
-from svcc.grammar.ruleset import RuleSet
-from svcc.grammar.ruleset import load as load_rules
-from svcc.grammar.write import write
+from svcc.grammar.iptables.parse import parse
+from svcc.grammar.iptables.ruleset import RuleSet
+from svcc.grammar.iptables.ruleset import load as load_rules
+from svcc.grammar.iptables.write import write
 from svcc.verify.engine import verify
-from svcc.verify.sources import from_text
-from tests.support.namespace import missing, namespace
+from svcc.verify.rule_files import from_text
+from tests.paths import DATA
+from tests.support.kernel.namespace import missing, namespace
 
 COMMANDS = {Family.IPV4: "iptables", Family.IPV6: "ip6tables"}
-CASES = Path(__file__).parents[1] / "cases"
+CASES = DATA / "cases"
 NAMES = sorted(path.name for path in CASES.iterdir() if path.is_dir())
 
 

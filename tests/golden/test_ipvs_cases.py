@@ -1,4 +1,4 @@
-"""What ipvs mode makes of the objects of ``tests/cases``: a folder of files for each.
+"""What ipvs mode makes of the objects of ``tests/data/cases``: a folder of files for each.
 
 ``pytest tests/golden --regenerate-golden`` writes them anew.
 """
@@ -12,10 +12,10 @@ import pytest
 
 from svcc.compiler.bundle import ADDRESSES, FILE_NAMES, IPSET, IPVSADM, batch
 from svcc.compiler.pipeline import compile_objects
-from svcc.grammar import ipset, ipvsadm
-from svcc.grammar.write import write
+from svcc.grammar.iptables.write import write
+from svcc.grammar.ipvs import ipset, ipvsadm
 from svcc.verify.engine import verify
-from svcc.verify.sources import from_files
+from svcc.verify.rule_files import from_files
 from tests.golden.test_cases import CASES, inputs
 
 FOLDER = CASES.with_name("cases-ipvs")

@@ -12,9 +12,9 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+from tests.paths import ROOT
+
 FILES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 _BLOCK = re.compile(r"(?<=```console\n).*?(?=```)", re.DOTALL)
 _SECONDS = re.compile(r"\b\d+\.\d+ s\b")
@@ -34,7 +34,7 @@ def run_block(block: str) -> str:
     commands = [line for line in block.splitlines() if line.startswith("$ ")]
     if not block.startswith(KERNEL):
         return _session(commands, [])
-    from tests.support.namespace import namespace
+    from tests.support.kernel.namespace import namespace
 
     with namespace() as node:
         node.run("sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1")
@@ -69,7 +69,7 @@ CODES_FILE = ROOT / "docs" / "codes.md"
 
 def codes_text() -> str:
     """The document of all codes."""
-    from svcc.verify.codes import CODES
+    from svcc.verify.spec.codes import CODES
 
     parts = [
         "# Codes\n\nWhat `svcc verify` finds, by number; `svcc explain SVC001` prints the same. "

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from svcc.cli import COMMANDS, parser
-from tests.house.docs import CODES_FILE, FILES, KERNEL, ROOT, blocks, codes_text, normal, run_block
-from tests.support.namespace import missing
+from tests.house.docs import CODES_FILE, FILES, KERNEL, blocks, codes_text, normal, run_block
+from tests.paths import ROOT
+from tests.support.kernel.namespace import missing
 
 EXAMPLES = [
     (path, number, match[0])

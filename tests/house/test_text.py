@@ -6,7 +6,8 @@ import re
 import subprocess
 from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
+from tests.paths import ROOT
+
 # Written so that this file does not match itself.
 FORBIDDEN = re.compile("|".join((r"/wor[k]/", r"/tmp/bash_job[s]", r"TOD[O]\b", r"FIXM[E]\b")))
 

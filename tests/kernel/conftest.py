@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.namespace import missing
-from tests.support.testbed import Testbed, Variant
+from tests.support.kernel.namespace import missing
+from tests.support.kernel.testbed import Testbed, Variant
 
 
 @pytest.fixture(scope="module", params=["legacy", "nft"])

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support import ipvs
-from tests.support.namespace import missing
-from tests.support.testbed import Testbed, Variant
+from tests.support.kernel.namespace import missing
+from tests.support.kernel.testbed import Testbed, Variant
+from tests.support.programs import random_ipvs as ipvs
 
 
 @pytest.fixture(scope="module", params=["legacy"])

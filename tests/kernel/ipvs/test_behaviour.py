@@ -1,4 +1,4 @@
-"""The behaviour cases of ``tests/behaviour`` in ipvs mode, applied and tried with real packets."""
+"""``tests/data/behaviour`` in ipvs mode, applied and tried with real packets."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from svcc.cli import main
-from tests.support.cases import case_names, read_case
+from tests.paths import ROOT
+from tests.support.clusters.cases import case_names, read_case
+from tests.support.clusters.ipvs_cases import compiled_case, send_all
 from tests.support.effort import LONG
-from tests.support.ipvs_cases import compiled_case, send_all
-from tests.support.testbed import Testbed, Variant
+from tests.support.kernel.testbed import Testbed, Variant
 
 pytestmark = pytest.mark.ipvs
 
@@ -65,9 +66,8 @@ def test_command_in_the_namespace(
 
     def svcc(*arguments: str) -> subprocess.CompletedProcess[str]:
         command = ["ip", "netns", "exec", testbed.node.name, sys.executable, "-m", "svcc"]
-        root = Path(__file__).parents[3]
         return subprocess.run(
-            [*command, *arguments, *given], cwd=root, capture_output=True, text=True, check=False
+            [*command, *arguments, *given], cwd=ROOT, capture_output=True, text=True, check=False
         )
 
     differs = svcc("diff")

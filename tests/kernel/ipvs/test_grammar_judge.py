@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from svcc.compiler.bundle import IPSET, IPVSADM
-from svcc.grammar import ipset, ipvsadm
 from svcc.grammar.errors import InputError
+from svcc.grammar.ipvs import ipset, ipvsadm
 from tests.golden.test_ipvs_cases import FOLDER, NAMES
-from tests.support.testbed import Testbed
+from tests.support.kernel.testbed import Testbed
 
 pytestmark = pytest.mark.ipvs
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import ipvs
-from tests.support.cases import read_case
-from tests.support.ipvs_cases import compiled_case, send_all
-from tests.support.testbed import Testbed, Variant
+from tests.support.clusters.cases import read_case
+from tests.support.clusters.ipvs_cases import compiled_case, send_all
+from tests.support.kernel.testbed import Testbed, Variant
+from tests.support.programs import random_ipvs as ipvs
 
 pytestmark = pytest.mark.ipvs
 

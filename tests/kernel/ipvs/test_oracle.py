@@ -10,13 +10,13 @@ from hypothesis import HealthCheck, Phase, given, settings
 
 from svcc.compiler.pipeline import compile_objects
 from svcc.grammar.address import Family
-from svcc.grammar.write import write
-from tests.support import ipvs
-from tests.support.agreement import disagreements
+from svcc.grammar.iptables.write import write
+from tests.support.clusters.ipvs_cases import with_own
+from tests.support.clusters.objects import Cluster, clusters
 from tests.support.effort import LONG
-from tests.support.ipvs_cases import with_own
-from tests.support.objects import Cluster, clusters
-from tests.support.testbed import Testbed, Variant
+from tests.support.kernel.testbed import Testbed, Variant
+from tests.support.programs import random_ipvs as ipvs
+from tests.support.readings.agreement import disagreements
 
 pytestmark = pytest.mark.ipvs
 

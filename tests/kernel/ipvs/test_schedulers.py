@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from svcc.compiler.load import load
+from svcc.compiler.load.loader import load
 from svcc.compiler.pipeline import compile_objects
-from svcc.compiler.settings import SCHEDULERS, IpvsSettings, NodeSettings, PodDetection
+from svcc.compiler.settings.node import SCHEDULERS, IpvsSettings, NodeSettings, PodDetection
 from svcc.grammar.address import Family, parse_address, parse_network
-from tests.support import ipvs, packets
-from tests.support.packets import Flow
-from tests.support.testbed import Sent, Testbed, Variant
+from tests.support.kernel import packets
+from tests.support.kernel.packets import Flow
+from tests.support.kernel.testbed import Sent, Testbed, Variant
+from tests.support.programs import random_ipvs as ipvs
 
 pytestmark = pytest.mark.ipvs
 

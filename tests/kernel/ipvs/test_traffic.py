@@ -11,15 +11,15 @@ from pathlib import Path
 import pytest
 
 from svcc.apply.engine import apply
-from svcc.apply.iptables import Iptables
-from svcc.compiler.load import load
+from svcc.apply.iptables.tool import Iptables
+from svcc.compiler.load.loader import load
 from svcc.compiler.pipeline import Compiled, compile_objects
-from svcc.compiler.settings import NodeSettings, PodDetection
+from svcc.compiler.settings.node import NodeSettings, PodDetection
 from svcc.grammar.address import Family, parse_address, parse_network
-from tests.support import packets
 from tests.support.effort import LONG
-from tests.support.packets import Flow
-from tests.support.testbed import Sender, Sent, Testbed, Variant
+from tests.support.kernel import packets
+from tests.support.kernel.packets import Flow
+from tests.support.kernel.testbed import Sender, Sent, Testbed, Variant
 
 pytestmark = pytest.mark.ipvs
 

@@ -1,0 +1,1 @@
+"""iptables rules in the kernel: read, compared, changed."""

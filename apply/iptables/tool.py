@@ -1,0 +1,236 @@
+"""Running iptables-save and iptables-restore of one variant."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Literal
+
+from svcc.apply.system.errors import ToolError, UnreadableTableError
+from svcc.grammar.address import Family
+
+Variant = Literal["legacy", "nft"]
+
+_PREFIX = {Family.IPV4: "iptables", Family.IPV6: "ip6tables"}
+_LEGACY_TABLES = {
+    Family.IPV4: Path("/proc/thread-self/net/ip_tables_names"),
+    Family.IPV6: Path("/proc/thread-self/net/ip6_tables_names"),
+}
+_SYSTEM_FOLDERS = "/usr/sbin:/sbin:/usr/local/sbin"
+_INCOMPATIBLE = re.compile(r"^# Table `(\w+)' is incompatible", re.MULTILINE)
+_NFT_FAMILY = {Family.IPV4: "ip", Family.IPV6: "ip6"}
+_WAIT_FOREVER = 1 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a finished tool returned."""
+
+    code: int
+    output: str
+    error: str
+
+
+Runner = Callable[[Sequence[str], str | None, tuple[int, ...]], Result]
+"""Runs a command with a text on standard input and the given descriptors left open in it."""
+
+
+def run_tool(arguments: Sequence[str], text: str | None, keep_open: tuple[int, ...]) -> Result:
+    """Run a command to its end.
+
+    It gets a session of its own, so that Ctrl-C reaches svcc only, which then rolls back.
+
+    Raises:
+        ToolError: the command cannot be started.
+    """
+    try:
+        done = subprocess.run(
+            arguments,
+            input=None if text is None else text.encode(errors="surrogateescape"),
+            stdin=subprocess.DEVNULL if text is None else None,
+            capture_output=True,
+            check=False,
+            pass_fds=keep_open,
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise ToolError(f"{arguments[0]}: {error.strerror}") from error
+    return Result(
+        done.returncode,
+        done.stdout.decode(errors="surrogateescape"),
+        done.stderr.decode(errors="replace"),
+    )
+
+
+def find_tool(name: str) -> str | None:
+    """Absolute path of a tool on PATH or in the system's folders, None if not installed."""
+    search = os.environ.get("PATH", os.defpath) + os.pathsep + _SYSTEM_FOLDERS
+    return shutil.which(name, path=search)
+
+
+class Iptables:
+    """The save and restore tools of both families.
+
+    ``variant`` None: what ``iptables`` and ``ip6tables`` on PATH are. ``keep_open`` lists
+    descriptors that every tool inherits (see :mod:`svcc.apply.system.lock`).
+    """
+
+    def __init__(self, variant: Variant | None = None, *, run: Runner = run_tool) -> None:
+        self.variant = variant
+        self.keep_open: tuple[int, ...] = ()
+        self._run = run
+        self._kind: Variant | None = None
+
+    def run(self, arguments: Sequence[str], text: str | None = None) -> Result:
+        """Run any tool as the others are run."""
+        return self._run(arguments, text, self.keep_open)
+
+    def name(self, family: Family, action: Literal["save", "restore"]) -> str:
+        """``iptables-save``, ``ip6tables-legacy-restore``, …"""
+        parts = [_PREFIX[family], self.variant, action]
+        return "-".join(part for part in parts if part)
+
+    @property
+    def kind(self) -> Variant | None:
+        """The variant in use; None if iptables is not installed."""
+        if self.variant is None and self._kind is None:
+            path = find_tool(self.name(Family.IPV4, "save"))
+            if path is not None:
+                version = self.run([path, "--version"]).output
+                self._kind = "nft" if "nf_tables" in version else "legacy"
+        return self.variant or self._kind
+
+    def save(self, family: Family, tables: Sequence[str]) -> dict[str, str]:
+        """Tables by name, as iptables-save prints them; empty text where nft has none.
+
+        Raises:
+            ToolError: the tool is missing or failed.
+            UnreadableTableError: one of the tables has rules that nft(8) made.
+        """
+        if self.kind == "nft":
+            # iptables-nft-save fetches the rules of all tables however many it prints.
+            output = self._call(family, "save", [], None).output
+            for table in _INCOMPATIBLE.findall(output):
+                if table in tables:
+                    raise UnreadableTableError(
+                        f"{self.name(family, 'save')} cannot print table {table}, which has rules "
+                        f"made with nft(8) (nft list table {_NFT_FAMILY[family]} {table} shows "
+                        "them); move those to a table of another name"
+                    )
+            sections = _sections(output)
+            return {table: sections.get(table, "") for table in tables}
+        # Reading a legacy table creates it, and mangle is used in ipvs mode only.
+        there = [t for t in tables if t != "mangle" or t in self._legacy_tables(family)]
+        texts = {t: self._call(family, "save", ["-t", t], None).output for t in there}
+        return {table: texts.get(table, "") for table in tables}
+
+    def restore(self, family: Family, script: str, wait: float | None) -> None:
+        """Feed a script to iptables-restore: all of it is loaded, or nothing.
+
+        Args:
+            family: whose tool.
+            script: one table, ``*NAME`` to ``COMMIT``.
+            wait: seconds to wait for the xtables lock, None without limit.
+
+        Raises:
+            ToolError: the tool is missing or refused the script.
+        """
+        seconds = _WAIT_FOREVER if wait is None else math.ceil(max(wait, 0))
+        self._call(family, "restore", ["--noflush", f"--wait={seconds}"], script)
+
+    def other_variant(self) -> Iptables | None:
+        """The tools that this object does not use, None if they are not installed."""
+        if self.kind is None:
+            return None
+        other = Iptables("legacy" if self.kind == "nft" else "nft", run=self._run)
+        other.keep_open = self.keep_open
+        installed = find_tool(other.name(Family.IPV4, "save"))
+        return other if installed else None
+
+    def may_hold_rules(self, family: Family) -> bool:
+        """False if the kernel has no table of this variant in this namespace.
+
+        Reading a legacy table creates it, so the question is put to /proc first.
+        """
+        return self.variant != "legacy" or bool(self._legacy_tables(family))
+
+    def _legacy_tables(self, family: Family) -> list[str]:
+        try:
+            return _LEGACY_TABLES[family].read_text().split()
+        except OSError:
+            return []
+
+    def _call(
+        self,
+        family: Family,
+        action: Literal["save", "restore"],
+        arguments: list[str],
+        text: str | None,
+    ) -> Result:
+        name = self.name(family, action)
+        path = find_tool(name)
+        if path is None:
+            raise ToolError(f"{name} is not installed (Debian package: iptables)")
+        result = self.run([path, *arguments], text)
+        if result.code:
+            raise ToolError(_failure(name, arguments, result, text))
+        return result
+
+
+def chosen(variant: Variant | None, *, run: Runner = run_tool) -> Iptables:
+    """The tools to use: what is asked for, else what ``iptables`` is, if the kernel has that.
+
+    A kernel may be without nf_tables of a family while iptables is iptables-nft. That shows
+    only when a table is made, so one is made in a namespace that is gone afterwards.
+    """
+    tools = Iptables(variant, run=run)
+    unshare = find_tool("unshare")
+    restore = find_tool(tools.name(Family.IPV4, "restore"))
+    if variant is not None or tools.kind != "nft" or unshare is None or restore is None:
+        return tools
+    result = tools.run([unshare, "--net", restore], f"*nat\n:{_PROBE} - [0:0]\nCOMMIT\n")
+    legacy = Iptables("legacy", run=run)
+    is_there = find_tool(legacy.name(Family.IPV4, "restore")) is not None
+    return legacy if result.code and _NOT_SUPPORTED in result.error and is_there else tools
+
+
+_PROBE = "SVCC-PROBE"
+_NOT_SUPPORTED = "Operation not supported"
+
+
+def _sections(text: str) -> dict[str, str]:
+    """The text of each table, behind ``*NAME``."""
+    sections = ("\n" + text).split("\n*")[1:]
+    return {section.split("\n", 1)[0]: section.split("\n", 1)[-1] for section in sections}
+
+
+def _failure(name: str, arguments: list[str], result: Result, text: str | None) -> str:
+    reason = " ".join(line.strip() for line in result.error.splitlines() if _tells(line))
+    how = f"signal {-result.code}" if result.code < 0 else f"exit code {result.code}"
+    message = f"{name} {' '.join(arguments)} failed ({how})"
+    if reason:
+        message += f": {reason}"
+    if text is not None and (line := offending_line(result.error, text)):
+        message += f" [{line}]"
+    return message
+
+
+def _tells(line: str) -> bool:
+    return bool(line.strip()) and not line.startswith(("Try `", "# Warning:"))
+
+
+def offending_line(error: str, text: str) -> str | None:
+    """The script line that ``line N failed``, ``Error occurred at line: N`` and so on name."""
+    words = error.replace(":", " ").split()
+    lines = text.splitlines()
+    for word, following in pairwise(words):
+        if word == "line" and following.isdigit() and 0 < int(following) <= len(lines):
+            return lines[int(following) - 1]
+    return None

@@ -1,0 +1,76 @@
+"""Every moment of an apply, as it will be if nobody else interferes: for those who judge it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from copy import copy
+from dataclasses import dataclass
+
+from svcc.apply.iptables.read import Tables, TableState
+from svcc.apply.ipvs.commands import Command
+from svcc.apply.ipvs.model import run_on
+from svcc.apply.ipvs.servers import Change
+from svcc.apply.steps import Load, Step
+from svcc.grammar.address import Family
+from svcc.grammar.ipvs.state import Ipvs
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """The node after one command.
+
+    ``command`` None: a table of iptables was loaded, or (the first moment) nothing was done.
+    """
+
+    title: str
+    tables: Mapping[Family, Tables]
+    ipvs: Ipvs
+    command: Command | None = None
+
+
+def moments(
+    steps: Sequence[Step], tables: Mapping[Family, Tables], ipvs: Ipvs | None
+) -> Iterator[Moment]:
+    """The state before the first step, and the one after each command.
+
+    Args:
+        steps: in their order.
+        tables: what is loaded before.
+        ipvs: svcc's own part of IPVS before; None: nothing.
+    """
+    now = {family: dict(of_family) for family, of_family in tables.items()}
+    model = copy(ipvs or Ipvs())
+    yield Moment("before", _copied(now), copy(model))
+    for step in steps:
+        if isinstance(step, Load):
+            now[step.family][step.table] = step.delta.after
+            yield Moment(step.describe(), _copied(now), copy(model))
+        elif isinstance(step, Change):
+            for command in step.stage.commands:
+                run_on(model, command)
+                yield Moment(f"{step.stage.title}: {command}", _copied(now), copy(model), command)
+
+
+def _copied(tables: Mapping[Family, Tables]) -> dict[Family, Tables]:
+    return {family: dict(of_family) for family, of_family in tables.items()}
+
+
+def text_of(tables: Tables) -> str:
+    """Tables as an iptables-restore script: svcc's part, and everybody else's rules."""
+    return "".join(_table_text(name, state) for name, state in tables.items())
+
+
+def _table_text(name: str, state: TableState) -> str:
+    declared = dict.fromkeys(state.chains, "-")
+    for line in state.foreign:
+        if line.startswith(":"):
+            chain, policy = line[1:].split(" ")[:2]
+            declared[chain] = policy
+    built_in = {chain for chain in state.others if chain.isupper() and "-" not in chain}
+    for chain in state.others:
+        if chain not in declared:
+            declared[chain] = "ACCEPT" if chain in built_in else "-"
+    lines = [f":{chain} {policy} [0:0]" for chain, policy in declared.items()]
+    lines += [line for rules in state.others.values() for line in rules]
+    lines += [line for rules in state.chains.values() for line in rules]
+    return "\n".join([f"*{name}", *lines, "COMMIT", ""])

@@ -1,0 +1,1 @@
+"""The node aside from its rules."""

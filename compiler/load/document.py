@@ -1,0 +1,152 @@
+"""Documents: parsed values, and where in the text each of them stands.
+
+Values carry no positions, which would cost more than everything else in loading. When a
+problem needs one the text is read a second time (:func:`locate`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from svcc.grammar.errors import Position, Problem
+
+MAX_DEPTH = 100
+"""Nesting of objects and lists; no Kubernetes object comes near it."""
+
+Path = tuple[str | int, ...]
+
+
+def shorten(text: str) -> str:
+    """A text in quotes, safe to print and not too long."""
+    return repr(text if len(text) <= 60 else text[:57] + "...")
+
+
+class TextError(Exception):
+    """The text cannot be parsed: ``line`` and ``column`` are 1-based."""
+
+    def __init__(self, line: int, column: int, message: str) -> None:
+        super().__init__(message)
+        self.line = line
+        self.column = column
+        self.message = message
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Source:
+    """One input: its name in messages, which no other input has, and its text."""
+
+    name: str
+    text: str
+
+    @property
+    def is_json(self) -> bool:
+        """JSON begins with a brace or bracket."""
+        return self.text.lstrip("\ufeff \t\r\n")[:1] in ("{", "[")
+
+    def documents(self) -> list[Any]:
+        """The values of all documents.
+
+        Raises:
+            TextError: the text is neither JSON nor YAML.
+        """
+        if self.is_json:
+            from svcc.compiler.load import read_json
+
+            try:
+                return read_json.documents(self.text)
+            except TextError as json_error:
+                # A YAML document in flow style begins like JSON.
+                from svcc.compiler.load import read_yaml
+
+                try:
+                    return read_yaml.documents(self.text)
+                except TextError:
+                    raise json_error from None
+        from svcc.compiler.load import read_yaml
+
+        return read_yaml.documents(self.text)
+
+    def locate(self, wanted: Iterable[tuple[int, Path]]) -> dict[tuple[int, Path], Position]:
+        """The position of each (document, path); of the nearest enclosing value if absent."""
+        wanted = set(wanted)
+        asked = {
+            (document, path[:length])
+            for document, path in wanted
+            for length in range(len(path) + 1)
+        }
+        found = self._places(asked)
+        positions = {}
+        for document, path in wanted:
+            length = len(path)
+            while length and (document, path[:length]) not in found:
+                length -= 1
+            line, column = found.get((document, path[:length]), (1, 1))
+            positions[document, path] = Position(self.name, line, column)
+        return positions
+
+    def _places(self, asked: set[tuple[int, Path]]) -> dict[tuple[int, Path], tuple[int, int]]:
+        """Line and column of the asked values that exist; nothing of a text that is broken."""
+        from svcc.compiler.load import read_json, read_yaml
+
+        if self.is_json:
+            try:
+                read_json.documents(self.text)
+            except TextError:
+                pass
+            else:
+                return read_json.positions(self.text, asked)
+        try:
+            return read_yaml.positions(self.text, asked)
+        except TextError:
+            return {}
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A value in a document of an input."""
+
+    source: Source
+    document: int = 0
+    path: Path = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Complaint:
+    """A problem whose position is not known yet.
+
+    Where it names a second place, that place's position stands between ``message`` and
+    ``rest``.
+    """
+
+    place: Place
+    message: str
+    other: Place | None = None
+    rest: str = ""
+
+
+def positions_of(places: Iterable[Place]) -> dict[Place, Position]:
+    """The positions of places, each input read once."""
+    by_source: dict[str, list[Place]] = {}
+    for place in places:
+        by_source.setdefault(place.source.name, []).append(place)
+    found: dict[Place, Position] = {}
+    for group in by_source.values():
+        positions = group[0].source.locate((place.document, place.path) for place in group)
+        for place in group:
+            found[place] = positions[place.document, place.path]
+    return found
+
+
+def problems_of(complaints: Sequence[Complaint]) -> list[Problem]:
+    """The complaints with their positions."""
+    others = [complaint.other for complaint in complaints if complaint.other is not None]
+    positions = positions_of([complaint.place for complaint in complaints] + others)
+    problems = []
+    for complaint in complaints:
+        message = complaint.message
+        if complaint.other is not None:
+            message += f"{positions[complaint.other]}{complaint.rest}"
+        problems.append(Problem(positions[complaint.place], message))
+    return problems

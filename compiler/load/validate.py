@@ -1,0 +1,277 @@
+"""API objects to typed ones: Service, EndpointSlice, Endpoints, Node.
+
+Source: k8s.io/api core/v1 and discovery/v1 types; pkg/apis/core/validation and
+pkg/apis/core/v1/defaults.go for what is allowed and what is filled in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Literal
+
+from svcc.compiler.load.document import shorten
+from svcc.compiler.load.fields import Fields, address, is_name, network, remote_address
+from svcc.compiler.model.objects import (
+    Endpoint,
+    EndpointPort,
+    EndpointSlice,
+    Node,
+    Origin,
+    Policy,
+    Protocol,
+    Service,
+    ServicePort,
+)
+from svcc.compiler.settings.node import SCHEDULERS
+from svcc.grammar.address import Address, Family
+
+SCHEDULER_ANNOTATION = "svcc/ipvs-scheduler"
+"""The IPVS scheduler of all ports of a Service."""
+SERVICE_NAME_LABEL = "kubernetes.io/service-name"
+ZONE_LABELS = ("topology.kubernetes.io/zone", "failure-domain.beta.kubernetes.io/zone")
+DEFAULT_NAMESPACE = "default"
+DEFAULT_AFFINITY_TIMEOUT = 10800
+MAX_AFFINITY_TIMEOUT = 86400
+
+_PROTOCOLS: tuple[Protocol, ...] = ("TCP", "UDP", "SCTP")
+_TYPES: tuple[Literal["ClusterIP", "NodePort", "LoadBalancer", "ExternalName"], ...] = (
+    "ClusterIP",
+    "NodePort",
+    "LoadBalancer",
+    "ExternalName",
+)
+_POLICIES: tuple[Policy, ...] = ("Cluster", "Local")
+
+
+def _protocol(fields: Fields) -> Protocol:
+    value = fields.choice("protocol", _PROTOCOLS, "TCP")
+    return "TCP" if value == "TCP" else "UDP" if value == "UDP" else "SCTP"
+
+
+def _policy(fields: Fields, key: str) -> Policy:
+    return "Local" if fields.choice(key, _POLICIES, "Cluster") == "Local" else "Cluster"
+
+
+def metadata(fields: Fields, *, what: str = "subdomain") -> tuple[str, str]:
+    """Namespace (kubectl's default where there is none) and name."""
+    meta = fields.object("metadata")
+    name = meta.name("name", what=what)
+    if not meta.has("name"):
+        meta.wrong(None, "name is missing; every object has one")
+    return meta.name("namespace") or DEFAULT_NAMESPACE, name
+
+
+def service(fields: Fields, origin: Origin) -> Service:
+    """A Service (core/v1)."""
+    namespace, name = metadata(fields, what="label")
+    meta, spec = fields.object("metadata"), fields.object("spec")
+    kind = next(t for t in _TYPES if t == spec.choice("type", _TYPES, "ClusterIP"))
+    cluster_ips, headless = _cluster_ips(spec)
+    ports = tuple(_ports(spec))
+    external = _policy(spec, "externalTrafficPolicy")
+    return Service(
+        namespace,
+        name,
+        kind,
+        origin,
+        meta.string_map("labels"),
+        meta.string_map("annotations"),
+        headless,
+        () if kind == "ExternalName" else cluster_ips,
+        ports,
+        tuple(spec.texts("externalIPs", remote_address)),
+        tuple(_ingress(fields)),
+        tuple(spec.texts("loadBalancerSourceRanges", network)),
+        _policy(spec, "internalTrafficPolicy"),
+        external,
+        _affinity(spec),
+        spec.number("healthCheckNodePort", 0, 65535, 0) if kind == "LoadBalancer" else 0,
+        _scheduler(meta),
+    )
+
+
+def _scheduler(meta: Fields) -> str | None:
+    if not meta.has("annotations"):
+        return None
+    return meta.object("annotations").choice(SCHEDULER_ANNOTATION, ("", *SCHEDULERS), "") or None
+
+
+def _cluster_ips(spec: Fields) -> tuple[tuple[Address, ...], bool]:
+    single = spec.text("clusterIP")
+    several = spec.texts("clusterIPs", str)
+    if several and single and several[0] != single:
+        spec.wrong(
+            "clusterIPs",
+            f"the first is {shorten(several[0])}, but clusterIP is {shorten(single)}; "
+            "make them the same",
+        )
+    if "None" in (single, *several):
+        return (), True
+    if several:
+        addresses = [a for a in spec.texts("clusterIPs", _address_or_empty) if a is not None]
+    else:
+        one = spec.read("clusterIP", address)
+        addresses = [] if one is None else [one]
+    families = [a.family for a in addresses]
+    if len(families) > len(set(families)):
+        spec.wrong("clusterIPs", "two addresses of one family; a Service has one of each")
+        addresses = addresses[:1]
+    return tuple(addresses), False
+
+
+def _address_or_empty(text: str) -> Address | None:
+    return address(text) if text else None
+
+
+def _ports(spec: Fields) -> Iterator[ServicePort]:
+    names: set[str] = set()
+    numbers: set[tuple[int, str]] = set()
+    node_ports: set[tuple[int, str]] = set()
+    listed = list(spec.objects("ports"))
+    for fields in listed:
+        name = fields.name("name")
+        protocol = _protocol(fields)
+        number = fields.number("port", 1, 65535, 0)
+        if not fields.has("port"):
+            fields.wrong(None, "port is missing")
+        node_port = fields.number("nodePort", 0, 65535, 0)
+        _target_port(fields)
+        if not name and len(listed) > 1 and not fields.has("name"):
+            fields.wrong(None, "name is missing; it is needed where there are several ports")
+        if name and name in names:
+            fields.wrong("name", f"two ports have the name {name!r}")
+        if number and (number, protocol) in numbers:
+            fields.wrong("port", f"two ports have the number {number}/{protocol}")
+        if node_port and (node_port, protocol) in node_ports:
+            fields.wrong("nodePort", f"two ports have the node port {node_port}/{protocol}")
+        names.add(name)
+        numbers.add((number, protocol))
+        node_ports.add((node_port, protocol))
+        if number:
+            yield ServicePort(name, protocol, number, node_port)
+
+
+def _target_port(fields: Fields) -> None:
+    value = fields.raw("targetPort")
+    if isinstance(value, str):
+        if value and not (len(value) <= 15 and is_name(value.lower(), "label")):
+            fields.wrong("targetPort", f"{shorten(value)} is not a port name")
+    elif value is not None:
+        fields.number("targetPort", 0, 65535, 0)
+
+
+def _ingress(fields: Fields) -> Iterator[Address]:
+    for entry in fields.object("status").object("loadBalancer").objects("ingress"):
+        mode = entry.choice("ipMode", ("VIP", "Proxy"), "VIP")
+        found = entry.read("ip", address)
+        if found is not None and mode == "VIP":
+            yield found
+
+
+def _affinity(spec: Fields) -> int | None:
+    client_ip = spec.object("sessionAffinityConfig").object("clientIP")
+    timeout = client_ip.number("timeoutSeconds", 1, MAX_AFFINITY_TIMEOUT, DEFAULT_AFFINITY_TIMEOUT)
+    mode = spec.choice("sessionAffinity", ("None", "ClientIP"), "None")
+    return timeout if mode == "ClientIP" else None
+
+
+def endpoint_slice(fields: Fields, origin: Origin) -> EndpointSlice | None:
+    """An EndpointSlice (discovery.k8s.io/v1); None for one that belongs to no Service."""
+    namespace, name = metadata(fields)
+    labels = fields.object("metadata").string_map("labels")
+    kind = fields.choice("addressType", ("IPv4", "IPv6", "FQDN"), "IPv4")
+    if not fields.has("addressType"):
+        fields.wrong(None, "addressType is missing; write IPv4 or IPv6")
+    if kind == "FQDN":
+        return None
+    family = Family.IPV6 if kind == "IPv6" else Family.IPV4
+    ports = tuple(_endpoint_ports(fields))
+    endpoints = tuple(_endpoints(fields, family))
+    owner = labels.get(SERVICE_NAME_LABEL, "")
+    if not owner:
+        return None
+    return EndpointSlice(namespace, name, owner, family, ports, endpoints, origin, labels)
+
+
+def _endpoint_ports(fields: Fields) -> Iterator[EndpointPort]:
+    for port in fields.objects("ports"):
+        yield EndpointPort(port.name("name"), _protocol(port), port.number("port", 0, 65535, 0))
+
+
+def _endpoints(fields: Fields, family: Family) -> Iterator[Endpoint]:
+    for entry in fields.objects("endpoints"):
+        addresses = entry.texts("addresses", remote_address)
+        conditions = entry.object("conditions")
+        ready = conditions.flag("ready", True)
+        serving = conditions.flag("serving", True)
+        terminating = conditions.flag("terminating", False)
+        node = entry.name("nodeName", what="subdomain")
+        hints = entry.object("hints") if entry.has("hints") else None
+        zones = nodes = frozenset[str]()
+        if hints is not None:
+            zones = frozenset(zone.text("name") for zone in hints.objects("forZones"))
+            nodes = frozenset(hint.text("name") for hint in hints.objects("forNodes"))
+        for found in addresses:
+            if found.family is not family:
+                entry.wrong(
+                    "addresses", f"{found} is no {family.name.replace('IPV', 'IPv')} address"
+                )
+        if addresses and addresses[0].family is family:
+            yield Endpoint(addresses[0], ready, serving, terminating, node or None, zones, nodes)
+
+
+def endpoints(fields: Fields, origin: Origin) -> list[EndpointSlice]:
+    """An Endpoints object (core/v1): a slice per subset and family."""
+    namespace, name = metadata(fields)
+    labels = fields.object("metadata").string_map("labels")
+    found = []
+    for number, subset in enumerate(fields.objects("subsets")):
+        ports = tuple(_endpoint_ports(subset))
+        by_family: dict[Family, list[Endpoint]] = {}
+        for entry in subset.objects("addresses"):
+            value = entry.read("ip", remote_address)
+            if value is None:
+                if not entry.has("ip"):
+                    entry.wrong(None, "ip is missing")
+                continue
+            node = entry.name("nodeName", what="subdomain")
+            endpoint = Endpoint(value, node_name=node or None)
+            by_family.setdefault(value.family, []).append(endpoint)
+        for entry in subset.objects("notReadyAddresses"):
+            entry.read("ip", remote_address)
+        for family, members in by_family.items():
+            found.append(
+                EndpointSlice(
+                    namespace,
+                    f"{name}-{number:06}",
+                    name,
+                    family,
+                    ports,
+                    tuple(members),
+                    origin,
+                    labels,
+                    from_endpoints=True,
+                )
+            )
+    return found
+
+
+def node(fields: Fields, origin: Origin) -> Node:
+    """A Node (core/v1)."""
+    _, name = metadata(fields)
+    labels = fields.object("metadata").string_map("labels")
+    by_type: dict[str, list[Address]] = {"InternalIP": [], "ExternalIP": []}
+    for entry in fields.object("status").objects("addresses"):
+        kind = entry.text("type")
+        if kind in by_type:
+            value = entry.read("address", address)
+            if value is not None:
+                by_type[kind].append(value)
+    spec = fields.object("spec")
+    cidrs = spec.texts("podCIDRs", network)
+    if not cidrs:
+        single = spec.read("podCIDR", network)
+        cidrs = [] if single is None else [single]
+    zone = next((labels[label] for label in ZONE_LABELS if labels.get(label)), None)
+    addresses = dict.fromkeys((*by_type["InternalIP"], *by_type["ExternalIP"]))
+    return Node(name, origin, tuple(addresses), tuple(cidrs), zone)

@@ -1,0 +1,1 @@
+"""Lowering to virtual servers, sets and the rules beside them."""

@@ -1,0 +1,1 @@
+"""What both lowerings are made of."""

@@ -1,0 +1,1 @@
+"""The objects as typed values, and which of them are served."""

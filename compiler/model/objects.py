@@ -1,0 +1,133 @@
+"""The Kubernetes objects that matter to a Service, validated and with API defaults filled in.
+
+Field names follow the API (core/v1 Service, Endpoints, Node; discovery.k8s.io/v1
+EndpointSlice). Everything that the API leaves to a default has its value here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from svcc.grammar.address import Address, Family, Network
+
+Protocol = Literal["TCP", "UDP", "SCTP"]
+Policy = Literal["Cluster", "Local"]
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where an object stands: ``path`` leads from the document's root to it.
+
+    Lines and columns are found from this only when a message needs them
+    (:func:`svcc.compiler.load.loader.locate`).
+    """
+
+    file: str
+    document: int = 0
+    path: tuple[str | int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ServicePort:
+    """``spec.ports[]``; ``name`` is "" where the API object has none, ``node_port`` 0 if none."""
+
+    name: str
+    protocol: Protocol
+    port: int
+    node_port: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A Service as the API server would hold it.
+
+    ``ingress`` has the addresses of ``status.loadBalancer.ingress[]`` without those whose
+    ``ipMode`` is ``Proxy``. ``affinity_timeout`` is in seconds, None without ClientIP
+    affinity.
+    """
+
+    namespace: str
+    name: str
+    type: Literal["ClusterIP", "NodePort", "LoadBalancer", "ExternalName"]
+    origin: Origin
+    labels: dict[str, str] = field(default_factory=dict)
+    annotations: dict[str, str] = field(default_factory=dict)
+    headless: bool = False
+    cluster_ips: tuple[Address, ...] = ()
+    ports: tuple[ServicePort, ...] = ()
+    external_ips: tuple[Address, ...] = ()
+    ingress: tuple[Address, ...] = ()
+    source_ranges: tuple[Network, ...] = ()
+    internal_traffic_policy: Policy = "Cluster"
+    external_traffic_policy: Policy = "Cluster"
+    affinity_timeout: int | None = None
+    health_check_node_port: int = 0
+    ipvs_scheduler: str | None = None
+
+    @property
+    def key(self) -> str:
+        """``namespace/name``."""
+        return f"{self.namespace}/{self.name}"
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointPort:
+    """A port of a slice or subset; ``port`` 0 where the object gives none."""
+
+    name: str
+    protocol: Protocol
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One endpoint: its first address, and what it says of itself (absent conditions filled in)."""
+
+    address: Address
+    ready: bool = True
+    serving: bool = True
+    terminating: bool = False
+    node_name: str | None = None
+    zone_hints: frozenset[str] = frozenset()
+    node_hints: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointSlice:
+    """An EndpointSlice, or one subset of an Endpoints object in the same form.
+
+    ``service`` is the name of the Service in the same namespace. Slices of ``addressType:
+    FQDN`` are not here. ``from_endpoints`` tells the two kinds of object apart.
+    """
+
+    namespace: str
+    name: str
+    service: str
+    family: Family
+    ports: tuple[EndpointPort, ...]
+    endpoints: tuple[Endpoint, ...]
+    origin: Origin
+    labels: dict[str, str] = field(default_factory=dict)
+    from_endpoints: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A Node: ``addresses`` are its InternalIPs, then its ExternalIPs, in the object's order."""
+
+    name: str
+    origin: Origin
+    addresses: tuple[Address, ...] = ()
+    pod_cidrs: tuple[Network, ...] = ()
+    zone: str | None = None
+
+
+@dataclass(slots=True)
+class Objects:
+    """All that was loaded, in input order. ``skipped_kinds`` counts objects of other kinds."""
+
+    services: list[Service] = field(default_factory=list)
+    slices: list[EndpointSlice] = field(default_factory=list)
+    nodes: list[Node] = field(default_factory=list)
+    skipped_kinds: dict[str, int] = field(default_factory=dict)

@@ -1,0 +1,1 @@
+"""What one node forwards: frontends, their backends, their policy."""

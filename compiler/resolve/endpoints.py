@@ -1,0 +1,87 @@
+"""Which endpoints of a service port this node uses.
+
+Source: kube-proxy pkg/proxy/topology.go (CategorizeEndpoints, topologyModeFromHints) and
+pkg/proxy/endpointslicecache.go (duplicates).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from svcc.compiler.model.objects import Endpoint, EndpointSlice, ServicePort
+from svcc.compiler.resolve.forwarding import Backend
+from svcc.compiler.settings.node import NodeSettings
+from svcc.grammar.address import Family
+
+
+class Selection(NamedTuple):
+    """The backends of each policy, sorted; ``usable`` tells whether there is any at all."""
+
+    everywhere: tuple[Backend, ...]
+    here: tuple[Backend, ...]
+    usable: bool
+
+
+class _Candidate(NamedTuple):
+    backend: Backend
+    endpoint: Endpoint
+    local: bool
+
+
+def select(
+    slices: Iterable[EndpointSlice], port: ServicePort, family: Family, settings: NodeSettings
+) -> Selection:
+    """The backends of ``port`` among a Service's slices (in the order of their names)."""
+    candidates = _candidates(slices, port, family, settings)
+    ready = [c for c in candidates if c.endpoint.ready]
+    if ready:
+        here = [c for c in ready if c.local]
+        if not here:
+            here = [c for c in candidates if c.local and _is_leaving(c.endpoint)]
+        return Selection(_backends(_nearby(ready, settings)), _backends(here), True)
+    leaving = [c for c in candidates if _is_leaving(c.endpoint)]
+    return Selection(_backends(leaving), _backends([c for c in leaving if c.local]), bool(leaving))
+
+
+def _candidates(
+    slices: Iterable[EndpointSlice], port: ServicePort, family: Family, settings: NodeSettings
+) -> list[_Candidate]:
+    wanted = (port.name, port.protocol)
+    node = settings.node_name if settings.known_node else None
+    found: dict[Backend, _Candidate] = {}
+    for item in slices:
+        if item.family is not family:
+            continue
+        for slice_port in item.ports:
+            if (slice_port.name, slice_port.protocol) != wanted or not slice_port.port:
+                continue
+            number = slice_port.port
+            for endpoint in item.endpoints:
+                local = node is not None and endpoint.node_name == node
+                backend = Backend(endpoint.address.value, number)
+                # Of duplicates the first counts, unless a later one is on this node.
+                if local or backend not in found:
+                    found[backend] = _Candidate(backend, endpoint, local)
+    return list(found.values())
+
+
+def _is_leaving(endpoint: Endpoint) -> bool:
+    return endpoint.terminating and endpoint.serving and not endpoint.ready
+
+
+def _nearby(ready: Sequence[_Candidate], settings: NodeSettings) -> Sequence[_Candidate]:
+    """The endpoints hinted for this node, else for its zone, else all."""
+    if settings.known_node and all(c.endpoint.node_hints for c in ready):
+        near = [c for c in ready if settings.node_name in c.endpoint.node_hints]
+        if near:
+            return near
+    if settings.zone and all(c.endpoint.zone_hints for c in ready):
+        near = [c for c in ready if settings.zone in c.endpoint.zone_hints]
+        if near:
+            return near
+    return ready
+
+
+def _backends(candidates: Iterable[_Candidate]) -> tuple[Backend, ...]:
+    return tuple(sorted(candidate.backend for candidate in candidates))

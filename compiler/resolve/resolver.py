@@ -1,0 +1,137 @@
+"""From objects to the forwarding of one node.
+
+Source: kube-proxy pkg/proxy/serviceport.go (newBaseServiceInfo), pkg/proxy/util/utils.go
+(ShouldSkipService), pkg/proxy/iptables/proxier.go (syncProxyRules).
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+
+from svcc.compiler.model.eligibility import is_forwarded, left_to_others
+from svcc.compiler.model.objects import EndpointSlice, Objects, Service
+from svcc.compiler.resolve.endpoints import select
+from svcc.compiler.resolve.forwarding import (
+    LOOPBACK,
+    PROTOCOL_NUMBERS,
+    Forwarding,
+    HealthCheck,
+    ServicePort,
+)
+from svcc.compiler.settings.node import NodeSettings
+from svcc.grammar.address import Address, Family, Network
+
+
+def resolve(objects: Objects, settings: NodeSettings) -> Forwarding:
+    """Decide what the node of ``settings`` forwards where."""
+    slices = _slices_of_services(objects.slices)
+    ports: list[ServicePort] = []
+    checks: list[tuple[Family, HealthCheck]] = []
+    notes: list[str] = []
+    for service in objects.services:
+        if not is_forwarded(service):
+            continue
+        if not service.cluster_ips:
+            notes.append(
+                f"Service {service.key} has no clusterIP and is skipped, as kube-proxy does; "
+                "the API server assigns one (kubectl get service -o yaml shows it)"
+            )
+            continue
+        for cluster_ip in service.cluster_ips:
+            family = cluster_ip.family
+            ports.extend(
+                _service_ports(
+                    service, cluster_ip, slices[service.namespace, service.name], settings
+                )
+            )
+            if service.health_check_node_port and service.external_traffic_policy == "Local":
+                checks.append((family, HealthCheck(service.health_check_node_port, service.key)))
+    ports.sort(key=lambda p: (p.family, p.label, p.protocol))
+    checks.sort(key=lambda pair: (pair[0], pair[1].port))
+    return Forwarding(settings, tuple(ports), tuple(checks), tuple(sorted(notes)))
+
+
+def _slices_of_services(
+    slices: Iterable[EndpointSlice],
+) -> defaultdict[tuple[str, str], list[EndpointSlice]]:
+    """Each Service's slices by name; Endpoints only where there is no slice."""
+    found: defaultdict[tuple[str, str], list[EndpointSlice]] = defaultdict(list)
+    for item in slices:
+        if not left_to_others(item.labels):
+            found[item.namespace, item.service].append(item)
+    for key, items in found.items():
+        if len(items) > 1:
+            real = [item for item in items if not item.from_endpoints]
+            found[key] = sorted(real or items, key=lambda item: item.name)
+    return found
+
+
+def _service_ports(
+    service: Service,
+    cluster_ip: Address,
+    slices: list[EndpointSlice],
+    settings: NodeSettings,
+) -> Iterable[ServicePort]:
+    family = cluster_ip.family
+    external = _without(_values(service.external_ips, family), (cluster_ip.value,))
+    balancer = _without(_values(service.ingress, family), (cluster_ip.value, *external))
+    sources = _allowed_sources(service, family, settings)
+    answers = _answers_node_ports(settings, family)
+    for port in service.ports:
+        selection = select(slices, port, family, settings)
+        yield ServicePort(
+            family,
+            f"{service.key}:{port.name}" if port.name else service.key,
+            PROTOCOL_NUMBERS[port.protocol],
+            cluster_ip.value,
+            port.port,
+            external,
+            balancer,
+            port.node_port if answers and service.type in ("NodePort", "LoadBalancer") else 0,
+            selection.everywhere,
+            selection.here,
+            selection.usable,
+            service.internal_traffic_policy == "Local",
+            service.external_traffic_policy == "Local",
+            service.affinity_timeout,
+            sources,
+            service.ipvs_scheduler,
+        )
+
+
+def _answers_node_ports(settings: NodeSettings, family: Family) -> bool:
+    """Whether node ports answer on any address at all."""
+    networks = settings.node_port_networks
+    if networks is None or settings.loopback_node_ports(family):
+        return True
+    loopback = LOOPBACK[family]
+    return any(
+        network.family is family
+        and not (network.overlaps(loopback) and network.prefix_length >= loopback.prefix_length)
+        for network in networks
+    )
+
+
+def _values(addresses: Iterable[Address], family: Family) -> tuple[int, ...]:
+    return tuple(sorted({a.value for a in addresses if a.family is family}))
+
+
+def _without(values: Iterable[int], taken: Iterable[int]) -> tuple[int, ...]:
+    unwanted = set(taken)
+    return tuple(value for value in values if value not in unwanted)
+
+
+def _allowed_sources(
+    service: Service, family: Family, settings: NodeSettings
+) -> tuple[Network, ...] | None:
+    ranges = {r for r in service.source_ranges if r.family is family}
+    if not ranges:
+        return None
+    node = settings.primary_address(family)
+    if node is not None and any(r.holds(node) for r in ranges):
+        # A node that talks to the balancer's address may use that address as its source.
+        ranges |= {
+            Network(family, value, family.bits) for value in _values(service.ingress, family)
+        }
+    return tuple(sorted(ranges))

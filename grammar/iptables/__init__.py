@@ -1,0 +1,1 @@
+"""iptables rules: text to typed program and back."""

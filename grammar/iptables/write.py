@@ -1,0 +1,345 @@
+"""The text of a typed rule program, spelled as iptables-save(8) spells it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from functools import lru_cache
+
+from svcc.grammar.address import Family, format_address
+from svcc.grammar.iptables.program import (
+    PROBABILITY_ONE,
+    AddressMatch,
+    AddrtypeMatch,
+    BpfMatch,
+    ChainCommand,
+    Comment,
+    ConntrackMatch,
+    Goto,
+    InterfaceMatch,
+    IpvsMatch,
+    Jump,
+    MapMark,
+    MarkMatch,
+    Masquerade,
+    Match,
+    MultiportMatch,
+    NatTarget,
+    Notrack,
+    NthMatch,
+    Option,
+    OtherMatch,
+    OtherTarget,
+    PortRange,
+    Program,
+    RandomMatch,
+    RecentMatch,
+    Reject,
+    Rule,
+    SetMark,
+    SetMatch,
+    StateMatch,
+    Table,
+    Target,
+    TcpFlags,
+    TransportMatch,
+    Verdict,
+)
+
+PROTOCOL_NAMES = {
+    1: "icmp",
+    2: "igmp",
+    4: "ipencap",
+    6: "tcp",
+    17: "udp",
+    33: "dccp",
+    47: "gre",
+    50: "esp",
+    51: "ah",
+    58: "ipv6-icmp",
+    132: "sctp",
+    136: "udplite",
+}
+"""Names that iptables-save prints for protocol numbers (libxtables xtables_chain_protos)."""
+
+CONNTRACK_STATES = (
+    "INVALID", "NEW", "RELATED", "ESTABLISHED", "UNTRACKED", "SNAT", "DNAT",
+)  # fmt: skip
+"""In the order of iptables-save (extensions/libxt_conntrack.c print_state)."""
+
+TCP_FLAGS = {"FIN": 1, "SYN": 2, "RST": 4, "PSH": 8, "ACK": 16, "URG": 32}
+
+
+def write(program: Program, *, counters: bool = False) -> str:
+    """The whole program as input for iptables-restore."""
+    return "".join(
+        write_table(table, program.family, counters=counters) for table in program.tables.values()
+    )
+
+
+def write_table(table: Table, family: Family, *, counters: bool = False) -> str:
+    """One table, from ``*NAME`` to ``COMMIT``."""
+    lines = [f"*{table.name}"]
+    for chain in table.chains.values():
+        packets, size = chain.counters if counters else (0, 0)
+        lines.append(f":{chain.name} {chain.policy or '-'} [{packets}:{size}]")
+    for command in table.commands:
+        if isinstance(command, ChainCommand):
+            policy = f" {command.policy}" if command.policy else ""
+            lines.append(f"{command.command} {command.chain}{policy}")
+        elif counters and command.counters is not None:
+            packets, size = command.counters
+            lines.append(f"[{packets}:{size}] {write_rule(command, family)}")
+        else:
+            lines.append(write_rule(command, family))
+    lines.append("COMMIT\n")
+    return "\n".join(lines)
+
+
+def write_rule(rule: Rule, family: Family) -> str:
+    """One rule line."""
+    words = [rule.command, rule.chain]
+    if rule.number is not None:
+        words.append(str(rule.number))
+    if rule.source is not None:
+        words.append(_address("-s", rule.source, family))
+    if rule.destination is not None:
+        words.append(_address("-d", rule.destination, family))
+    if rule.in_interface is not None:
+        words.append(_interface("-i", rule.in_interface))
+    if rule.out_interface is not None:
+        words.append(_interface("-o", rule.out_interface))
+    if rule.protocol is not None:
+        name = PROTOCOL_NAMES.get(rule.protocol.number, str(rule.protocol.number))
+        words.append(f"{_not(rule.protocol.negated)}-p {name if rule.protocol.number else 'all'}")
+    if rule.fragment is not None:
+        words.append("-f" if rule.fragment else "! -f")
+    for match in rule.matches:
+        words.append(_match(match, family))
+    if rule.target is not None:
+        words.append(_target(rule.target, family))
+    return " ".join(words)
+
+
+def _not(negated: bool) -> str:
+    return "! " if negated else ""
+
+
+@lru_cache(maxsize=1 << 16)
+def _address(option: str, match: AddressMatch, family: Family) -> str:
+    return f"{_not(match.negated)}{option} {_masked(match.address, match.mask, family)}"
+
+
+def _masked(address: int, mask: int, family: Family) -> str:
+    inverted = mask ^ ((1 << family.bits) - 1)
+    text = format_address(family, address)
+    if inverted & (inverted + 1) == 0:
+        return f"{text}/{family.bits - inverted.bit_length()}"
+    return f"{text}/{format_address(family, mask)}"
+
+
+def _interface(option: str, match: InterfaceMatch) -> str:
+    return f"{_not(match.negated)}{option} {match.name}"
+
+
+_UNQUOTED = re.compile(r"[_0-9a-zA-Z][-_0-9a-zA-Z]*\Z")
+_ESCAPED = re.compile(r"""["\\']""")
+
+
+def quote(text: str) -> str:
+    """A string as xtables_save_string prints it (libxtables/xtables.c).
+
+    One that begins with a hyphen is quoted too, so that nobody takes it for an option.
+    """
+    if _UNQUOTED.match(text):
+        return text
+    return '"' + _ESCAPED.sub(r"\\\g<0>", text) + '"'
+
+
+def _word(text: str) -> str:
+    return quote(text) if _NEEDS_QUOTES.search(text) or not text else text
+
+
+_NEEDS_QUOTES = re.compile(r"""[\s"'\\]|^[-!]""")
+
+
+def _ports(ports: PortRange) -> str:
+    return str(ports.first) if ports.first == ports.last else f"{ports.first}:{ports.last}"
+
+
+@lru_cache(maxsize=1 << 16)
+def _match(match: Match, family: Family) -> str:
+    return " ".join(_match_words(match, family))
+
+
+def _match_words(match: Match, family: Family) -> Iterator[str]:
+    if isinstance(match, Comment):
+        yield f"-m comment --comment {quote(match.text)}"
+    elif isinstance(match, TransportMatch):
+        yield f"-m {match.protocol}"
+        if match.source_ports is not None:
+            yield f"{_not(match.source_ports.negated)}--sport {_ports(match.source_ports)}"
+        if match.destination_ports is not None:
+            negated = _not(match.destination_ports.negated)
+            yield f"{negated}--dport {_ports(match.destination_ports)}"
+        if match.tcp_flags is not None:
+            yield _tcp_flags(match.tcp_flags)
+    elif isinstance(match, MultiportMatch):
+        ranges = ",".join(_ports(r) for r in match.ranges)
+        yield f"-m multiport {_not(match.negated)}--{match.which} {ranges}"
+    elif isinstance(match, MarkMatch):
+        yield f"-m mark {_not(match.negated)}--mark {_mark(match.value, match.mask)}"
+    elif isinstance(match, ConntrackMatch):
+        yield from _conntrack(match, family)
+    elif isinstance(match, StateMatch):
+        states = ",".join(s for s in CONNTRACK_STATES if s in match.states)
+        yield f"-m state {_not(match.negated)}--state {states}"
+    elif isinstance(match, AddrtypeMatch):
+        yield "-m addrtype"
+        if match.source_type is not None:
+            yield f"{_not(match.source_negated)}--src-type {match.source_type}"
+        if match.destination_type is not None:
+            yield f"{_not(match.destination_negated)}--dst-type {match.destination_type}"
+        if match.limit_interface is not None:
+            yield f"--limit-iface-{match.limit_interface}"
+    elif isinstance(match, RandomMatch):
+        probability = match.threshold / PROBABILITY_ONE
+        yield f"-m statistic --mode random {_not(match.negated)}--probability {probability:.11f}"
+    elif isinstance(match, NthMatch):
+        packet = f" --packet {match.packet}"
+        yield f"-m statistic --mode nth {_not(match.negated)}--every {match.every}{packet}"
+    elif isinstance(match, RecentMatch):
+        yield from _recent(match, family)
+    elif isinstance(match, BpfMatch):
+        code = ",".join(" ".join(map(str, instruction)) for instruction in match.instructions)
+        yield f'-m bpf --bytecode "{len(match.instructions)},{code}"'
+    elif isinstance(match, SetMatch):
+        flags = ",".join(match.flags)
+        yield f"-m set {_not(match.negated)}--match-set {match.name} {flags}"
+    elif isinstance(match, IpvsMatch):
+        yield f"-m ipvs {_not(match.negated)}--ipvs"
+    elif isinstance(match, OtherMatch):
+        yield f"-m {match.name}"
+        yield from _options(match.options)
+
+
+def _tcp_flags(flags: TcpFlags) -> str:
+    def names(bits: int) -> str:
+        if bits == 0x3F and flags.mask != 0x17:
+            return "FIN,SYN,RST,PSH,ACK,URG"
+        return ",".join(name for name, bit in TCP_FLAGS.items() if bits & bit) or "NONE"
+
+    return f"{_not(flags.negated)}--tcp-flags {names(flags.mask)} {names(flags.compare)}"
+
+
+def _mark(value: int, mask: int) -> str:
+    return f"{value:#x}" if mask == 0xFFFFFFFF else f"{value:#x}/{mask:#x}"
+
+
+def _conntrack(match: ConntrackMatch, family: Family) -> Iterator[str]:
+    yield "-m conntrack"
+    if match.states is not None:
+        states = ",".join(s for s in CONNTRACK_STATES if s in match.states)
+        yield f"{_not(match.states_negated)}--ctstate {states}"
+    for option, address in (
+        ("--ctorigsrc", match.original_source),
+        ("--ctorigdst", match.original_destination),
+    ):
+        if address is not None:
+            shown = _masked(address.address, address.mask, family)
+            if address.mask == (1 << family.bits) - 1:
+                shown = format_address(family, address.address)
+            yield f"{_not(address.negated)}{option} {shown}"
+    ports = match.original_destination_ports
+    if ports is not None:
+        yield f"{_not(ports.negated)}--ctorigdstport {_ports(ports)}"
+    if match.direction is not None:
+        yield f"--ctdir {match.direction}"
+
+
+def _recent(match: RecentMatch, family: Family) -> Iterator[str]:
+    yield f"-m recent {_not(match.negated)}--{match.operation}"
+    if match.seconds is not None:
+        yield f"--seconds {match.seconds}"
+    if match.reap:
+        yield "--reap"
+    if match.hitcount is not None:
+        yield f"--hitcount {match.hitcount}"
+    if match.rttl:
+        yield "--rttl"
+    full = (1 << family.bits) - 1
+    mask = format_address(family, full if match.mask is None else match.mask)
+    yield f"--name {_word(match.name)} --mask {mask}"
+    yield "--rdest" if match.by_destination else "--rsource"
+
+
+def _options(options: tuple[Option, ...]) -> Iterator[str]:
+    for option in options:
+        yield " ".join((f"{_not(option.negated)}{option.name}", *map(_word, option.values)))
+
+
+@lru_cache(maxsize=1 << 16)
+def _target(target: Target, family: Family) -> str:
+    return " ".join(_target_words(target, family))
+
+
+def _target_words(target: Target, family: Family) -> Iterator[str]:
+    if isinstance(target, Jump):
+        yield f"-j {target.chain}"
+    elif isinstance(target, Goto):
+        yield f"-g {target.chain}"
+    elif isinstance(target, Verdict):
+        yield f"-j {target.name}"
+    elif isinstance(target, Reject):
+        yield f"-j REJECT --reject-with {target.reject_with}"
+    elif isinstance(target, NatTarget):
+        yield from _nat(target, family)
+    elif isinstance(target, Masquerade):
+        yield "-j MASQUERADE"
+        if target.first_port is not None:
+            yield f"--to-ports {_port_span(target.first_port, target.last_port)}"
+        if target.random:
+            yield "--random"
+        if target.random_fully:
+            yield "--random-fully"
+    elif isinstance(target, SetMark):
+        yield f"-j MARK --set-xmark {target.value:#x}/{target.mask:#x}"
+    elif isinstance(target, Notrack):
+        yield "-j CT --notrack"
+    elif isinstance(target, MapMark):
+        yield f"-j SET --map-set {target.name} {','.join(target.flags)} --map-mark"
+    elif isinstance(target, OtherTarget):
+        yield f"-j {target.name}"
+        yield from _options(target.options)
+
+
+def _port_span(first: int, last: int | None) -> str:
+    return str(first) if last in (None, first) else f"{first}-{last}"
+
+
+def _nat(target: NatTarget, family: Family) -> Iterator[str]:
+    yield f"-j {target.name}"
+    ports = "" if target.first_port is None else _port_span(target.first_port, target.last_port)
+    if target.base_port is not None:
+        ports += f"/{target.base_port}"
+    if target.name == "REDIRECT":
+        if ports:
+            yield f"--to-ports {ports}"
+    else:
+        addresses = ""
+        if target.first_address is not None:
+            addresses = format_address(family, target.first_address)
+            last = target.last_address
+            if last not in (None, target.first_address):
+                addresses += f"-{format_address(family, last)}"
+            if ports and family is Family.IPV6:
+                addresses = f"[{addresses}]"
+        option = "--to-destination" if target.name == "DNAT" else "--to-source"
+        yield f"{option} {addresses}{f':{ports}' if ports else ''}"
+    for flag, given in (
+        ("--random", target.random),
+        ("--random-fully", target.random_fully),
+        ("--persistent", target.persistent),
+    ):
+        if given:
+            yield flag

@@ -1,0 +1,1 @@
+"""Sets and virtual servers: text to typed values and back."""

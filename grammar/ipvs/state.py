@@ -1,0 +1,28 @@
+"""What ipvs mode loads beside iptables rules: virtual servers, sets, and addresses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from svcc.grammar.address import Family
+from svcc.grammar.ipvs.ipset import Sets
+from svcc.grammar.ipvs.ipvsadm import VirtualServers
+
+DEVICE = "svcc-ipvs0"
+"""The dummy device that makes virtual IPs addresses of the node."""
+
+
+@dataclass(slots=True)
+class Ipvs:
+    """Everything of both families.
+
+    ``addresses`` are those of the dummy device, sorted. ``timeouts``: seconds for TCP, TCP
+    after FIN, UDP (``ipvsadm --set``), 0 to leave one as it is. ``strict_arp``: the node
+    answers for addresses of the interface that was asked on only.
+    """
+
+    servers: VirtualServers = field(default_factory=dict)
+    sets: Sets = field(default_factory=dict)
+    addresses: dict[Family, tuple[int, ...]] = field(default_factory=dict)
+    timeouts: tuple[int, int, int] = (0, 0, 0)
+    strict_arp: bool = False

@@ -1,0 +1,68 @@
+"""The behaviour cases in ipvs mode, and what is another there."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from svcc.compiler.load.loader import load as load_objects
+from svcc.compiler.pipeline import Compiled, compile_objects
+from svcc.compiler.settings.configuration import Overrides, load_configuration, node_settings
+from svcc.grammar.address import Address, parse_address
+from tests.support.clusters.cases import BehaviourCase
+from tests.support.kernel.probing import check, probe_of
+from tests.support.kernel.testbed import LOCAL, Testbed
+from tests.support.readings.outcomes import Drop, Refuse, Serve, Untouched
+
+
+def compiled_case(case: BehaviourCase, folder: Path, *, on_node: bool = False) -> Compiled:
+    """The case's objects in ipvs mode; they are written to ``folder`` too.
+
+    ``on_node``: with the addresses of the testbed's node, as apply finds them there.
+    """
+    objects_file, config = case.write(folder)
+    objects = load_objects([str(objects_file)])
+    settings, _ = node_settings(
+        objects,
+        load_configuration(str(config)),
+        Overrides(proxy_mode="ipvs"),
+        Overrides(),
+        hostname="none",
+    )
+    if on_node:
+        settings = replace(settings, addresses=with_own(settings.addresses))
+    return compile_objects(objects, settings)
+
+
+def with_own(addresses: tuple[Address, ...]) -> tuple[Address, ...]:
+    """The addresses, and all others of the testbed's node behind them."""
+    own = {parse_address(text) for text in LOCAL - {"127.0.0.1", "::1"}}
+    return (*addresses, *sorted(own - set(addresses)))
+
+
+def send_all(testbed: Testbed, case: BehaviourCase, compiled: Compiled) -> list[str]:
+    """Send every packet of a case; what went wrong."""
+    assert compiled.ipvs is not None
+    virtual = {a for addresses in compiled.ipvs.addresses.values() for a in addresses}
+    wrong = []
+    for packet in case.packets:
+        wanted = packet.wanted
+        if isinstance(wanted, Untouched) and _value(packet.destination) in virtual:
+            wanted = Refuse()
+        if packet.sender != "node" and packet.source and _value(packet.source) in virtual:
+            # The kernel takes no packet from outside with one of its own addresses as source.
+            wanted = Drop()
+        probe = probe_of(
+            testbed, packet.sender, packet.source, packet.destination, packet.port, packet.protocol
+        )
+        from_virtual = packet.sender == "node" and _value(probe.flow.source) in virtual
+        if from_virtual and isinstance(wanted, Serve):
+            # No backend could answer a virtual IP.
+            wanted = replace(wanted, masquerade=True)
+        if found := check(testbed, probe, wanted):
+            wrong.append(f"{packet.text}: {found}")
+    return wrong
+
+
+def _value(text: str) -> int:
+    return parse_address(text).value

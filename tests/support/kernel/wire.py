@@ -1,0 +1,92 @@
+"""A node that serves a UDP client over a wire, backends included."""
+
+from __future__ import annotations
+
+import select
+import socket
+from contextlib import ExitStack
+
+from svcc.grammar.address import Family
+from tests.support.kernel.namespace import Namespace, connect, namespace
+from tests.support.readings.wanted import Programs, wanted
+
+_ADDRESSES = {
+    Family.IPV4: ("10.96.0.10", "10.128.0.9", "10.128.0.16", "192.0.2.1", "192.0.2.2", 24),
+    Family.IPV6: ("fd00:96::a", "fd00:128::9", "fd00:128::10", "fd00:c::1", "fd00:c::2", 64),
+}
+_PATIENCE = 0.5
+"""Seconds after which a packet counts as lost."""
+
+_SOCKET_FAMILY = {Family.IPV4: socket.AF_INET, Family.IPV6: socket.AF_INET6}
+
+
+class Wire:
+    """A client, a node that two backends run on, and the wire between them."""
+
+    def __init__(self, family: Family, node: Namespace, stack: ExitStack) -> None:
+        self.family = family
+        self.vip, self.first, self.second, near, far, length = _ADDRESSES[family]
+        self.far = far
+        self.client_side = client = stack.enter_context(namespace())
+        connect(node, client, "wire")
+        bits = "nodad" if family is Family.IPV6 else ""
+        for where, address, device in (
+            (node, f"{near}/{length}", "wire"),
+            (client, f"{far}/{length}", "wire"),
+            (node, self.first, "lo"),
+            (node, self.second, "lo"),
+        ):
+            where.run(*f"ip addr add {address} dev {device} {bits}".split())
+        client.run(*f"ip -{int(family)} route add default via {near}".split())
+        # What is for no Service goes on, and is remembered by conntrack.
+        beyond = stack.enter_context(namespace())
+        connect(node, beyond, "away")
+        node.run(*f"ip -{int(family)} route add default dev away".split())
+        if family is Family.IPV4:
+            node.run(*f"ip neigh add {self.vip} lladdr 02:00:00:00:00:01 dev away".split())
+        node.run("sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1")
+        self.backends = [self._socket(stack, address, 53) for address in (self.first, self.second)]
+        with client.entered():
+            self.client = self._socket(stack, far, 4000)
+
+    def _socket(self, stack: ExitStack, address: str, port: int) -> socket.socket:
+        made = stack.enter_context(socket.socket(_SOCKET_FAMILY[self.family], socket.SOCK_DGRAM))
+        made.bind((address, port))
+        made.settimeout(_PATIENCE)
+        return made
+
+    def served_by(self) -> str | None:
+        """Send a packet to the frontend; which backend's address got it, None if none."""
+        self.client.sendto(b"hello", (self.vip, 53))
+        reached, _, _ = select.select(self.backends, [], [], _PATIENCE)
+        for backend in reached:
+            _, client = backend.recvfrom(64)
+            backend.sendto(b"answer", client)
+            assert self.client.recvfrom(64)[1][0] == self.vip
+            return str(backend.getsockname()[0])
+        return None
+
+    def fate(self, address: str) -> str:
+        """What becomes of a new client's packet: ``served``, ``refused`` or ``lost``."""
+        with ExitStack() as stack, self.client_side.entered():
+            client = self._socket(stack, self.far, 0)
+            client.connect((address, 53))
+            client.send(b"hello")
+            reached, _, _ = select.select([*self.backends, client], [], [], _PATIENCE)
+            for one in reached:
+                try:
+                    one.recv(64)
+                except ConnectionRefusedError:
+                    return "refused"
+                return "served"
+        return "lost"
+
+    def programs(self, *backends: str, refused: bool = False) -> Programs:
+        def place(host: str) -> str:
+            return f"[{host}]:53" if ":" in host else f"{host}:53"
+
+        frontend = f"{self.vip} 53"
+        serving = {frontend: [place(host) for host in backends]} if backends else {}
+        none: Programs = {f: wanted({}, family=f) for f in Family}
+        program = wanted(serving, [frontend] if refused else [], family=self.family)
+        return {**none, self.family: program}

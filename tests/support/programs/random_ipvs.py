@@ -1,0 +1,46 @@
+"""IPVS in tests: loading a compiled bundle by hand, and taking everything away again."""
+
+from __future__ import annotations
+
+import shutil
+
+from svcc.compiler.bundle import batch, sysctls
+from svcc.compiler.pipeline import Compiled
+from svcc.grammar.address import Family
+from svcc.grammar.iptables.write import write
+from svcc.grammar.ipvs import ipset, ipvsadm
+from svcc.grammar.ipvs.state import DEVICE
+from tests.support.kernel.testbed import Testbed, Variant, write_sysctl
+
+
+def missing() -> str | None:
+    """Why there is no IPVS here, None if there is."""
+    if shutil.which("ipvsadm") is None:
+        return "needs ipvsadm"
+    try:
+        with open("/proc/net/ip_vs"):
+            return None
+    except OSError:
+        return "needs a kernel with IPVS; python -m tests.kernel.uml runs these tests in one"
+
+
+def load(testbed: Testbed, variant: Variant, compiled: Compiled) -> None:
+    """Load a bundle with the tools themselves, as docs/ipvs.md says."""
+    ipvs = compiled.ipvs
+    assert ipvs is not None
+    with testbed.node.entered():
+        for name, value in sysctls(ipvs).items():
+            write_sysctl(name.replace(".", "/"), value)
+    testbed.node.run("ipset", "restore", text=ipset.write(ipvs.sets))
+    for family in Family:
+        testbed.restore(variant, int(family), write(compiled.programs[family]), "--noflush")
+    testbed.node.run("ipvsadm", "-R", text=ipvsadm.write(ipvs.servers))
+    testbed.node.run("ip", "-batch", "-", text=batch(ipvs))
+    testbed.route_localnet(compiled.route_localnet)
+
+
+def unload(testbed: Testbed) -> None:
+    """Take virtual servers, sets and the device away; the rules must be gone already."""
+    testbed.node.run("ipvsadm", "-C")
+    testbed.node.run("sh", "-c", f"ip link del {DEVICE} 2>/dev/null || true")
+    testbed.node.run("ipset", "destroy")

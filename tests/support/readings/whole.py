@@ -1,0 +1,250 @@
+"""All rules at once: the whole rule set as one formula over one packet, with no slicing.
+
+The oracle for slices, schemas and numbering: every rule of every chain is written down with all
+its conditions, literal addresses and ports; a region is a constraint on the packet. It is small
+and slow, shares only the terms of single conditions with the verifier
+(:mod:`svcc.verify.smt.terms`) and answers one question: can a packet of the region see
+something that it must not?
+"""
+
+from __future__ import annotations
+
+import z3
+
+from svcc.grammar.iptables.ruleset import RuleSet
+from svcc.verify.model.rules import IndexedRules, Record, index_rules
+from svcc.verify.slicing.regions import Region, Regions
+from svcc.verify.slicing.schema import Hook, Schema, SchemaCase, SchemaItem
+from svcc.verify.smt.encoding import Encoding
+from svcc.verify.smt.terms import conjunction, disjunction, negate
+from svcc.verify.spec.outcomes import Case, Outcome, Serve, Untouched
+from svcc.verify.spec.packet_conditions import (
+    Atom,
+    DestinationIn,
+    FromNode,
+    FromPod,
+    PortIn,
+    ProtocolIn,
+    SourceIn,
+)
+
+_WIRE = (
+    (("raw", "PREROUTING"), ("mangle", "PREROUTING"), ("nat", "PREROUTING")),
+    (("mangle", "INPUT"), ("filter", "INPUT"), ("nat", "INPUT")),
+    (("mangle", "FORWARD"), ("filter", "FORWARD"), ("mangle", "POSTROUTING"),
+     ("nat", "POSTROUTING")),
+)  # fmt: skip
+_NODE = (
+    (("raw", "OUTPUT"), ("mangle", "OUTPUT"), ("nat", "OUTPUT")),
+    (("raw", "PREROUTING"), ("mangle", "PREROUTING"), ("mangle", "INPUT"), ("filter", "INPUT")),
+    (("filter", "OUTPUT"), ("mangle", "POSTROUTING"), ("nat", "POSTROUTING")),
+)
+
+
+class Whole:
+    """One rule set, asked about regions."""
+
+    def __init__(self, rules: RuleSet, regions: Regions) -> None:
+        self._indexed = index_rules(rules)
+        self._regions = regions
+
+    def violated(self, region: Region) -> bool:
+        """Whether some packet of the region can see what no case allows.
+
+        Shares are not looked at.
+        """
+        encoding = _Literal(self._schema(region), self._regions)
+        encoding.run()
+        lines = [*encoding.lines, *self._inside(region, encoding)]
+        lines.append(f"(assert {disjunction(self._wrong(region, encoding))})")
+        solver = z3.Solver()
+        solver.from_string("\n".join(lines))
+        answer = solver.check()
+        assert answer != z3.unknown
+        return bool(answer == z3.sat)
+
+    # -- the rules ---------------------------------------------------------------------
+
+    def _schema(self, region: Region) -> Schema:
+        before, inward, onward = (
+            tuple(hook for hook in map(self._hook, names) if hook is not None)
+            for names in (_NODE if region.from_node else _WIRE)
+        )
+        regions = self._regions
+        return Schema(
+            regions.family,
+            region.from_node,
+            before,
+            inward,
+            onward,
+            tuple(SchemaCase((), ()) for _ in region.cases),
+            False,
+            False,
+            None,
+            None,
+            regions.mark,
+            regions.node_networks,
+        )
+
+    def _hook(self, place: tuple[str, str]) -> Hook | None:
+        table, chain = place
+        found = self._indexed.tables.get(table, {}).get(chain)
+        if found is None:
+            return None
+        return Hook(table, chain, self._items(table, chain), found.policy == "DROP")
+
+    def _items(self, table: str, chain: str) -> tuple[SchemaItem, ...]:
+        records = self._indexed.tables[table][chain].records
+        return tuple(self._item(table, record) for record in records)
+
+    def _item(self, table: str, record: Record) -> SchemaItem:
+        conditions = tuple(
+            ("recent", c[1], _list_number(self._indexed, c[2]), *c[3:]) if c[0] == "recent" else c
+            for c in record.conditions
+        )
+        kind = record.action[0]
+        if kind in ("jump", "goto"):
+            return SchemaItem(conditions, (kind,), self._items(table, record.action[1]))
+        return SchemaItem(conditions, record.action, ())
+
+    # -- the region --------------------------------------------------------------------
+
+    def _inside(self, region: Region, encoding: Encoding) -> list[str]:
+        width = encoding.width
+        terms = []
+        frontend = region.frontend
+        if frontend is not None:
+            terms.append(f"(= proto (_ bv{frontend.protocol} 8))")
+            terms.append(f"(= dport (_ bv{frontend.port} 16))")
+            if frontend.address is not None:
+                terms.append(f"(= dst (_ bv{frontend.address} {width}))")
+            else:
+                terms += ["local", *self._not_declared(width)]
+        else:
+            terms += self._not_declared(width)
+            for protocol, port in sorted(self._regions.node_ports):
+                at = f"(= proto (_ bv{protocol} 8)) (= dport (_ bv{port} 16))"
+                terms.append(f"(not (and local {at}))")
+        for address in self._regions.cluster_ips:
+            terms.append(f"(=> (= dst (_ bv{address} {width})) (not local))")
+        if region.box.local is not None:
+            terms.append(negate("local", not region.box.local))
+        return [f"(assert {term})" for term in terms]
+
+    def _not_declared(self, width: int) -> list[str]:
+        return [
+            f"(not (and (= dst (_ bv{address} {width})) (= proto (_ bv{protocol} 8))"
+            f" (= dport (_ bv{port} 16))))"
+            for address, protocol, port in sorted(
+                place for place in self._regions.addresses if place[0] is not None
+            )
+        ]
+
+    # -- what must be ------------------------------------------------------------------
+
+    def _wrong(self, region: Region, encoding: Encoding) -> list[str]:
+        wrong = []
+        for case in region.cases:
+            allowed = [self._meets(outcome, encoding) for outcome in case.allowed]
+            wrong.append(conjunction([_holds(case, encoding), negate(disjunction(allowed), True)]))
+        return wrong
+
+    def _meets(self, outcome: Outcome, encoding: Encoding) -> str:
+        if isinstance(outcome, Serve):
+            right = []
+            for backend in outcome.backends:
+                hairpin = f"(= src {encoding.address(backend.address)})"
+                must = "true" if outcome.masquerade else hairpin
+                must = conjunction([encoding.sent_out, must])
+                same_port = f"(= dport (_ bv{backend.port} 16))"
+                right += [
+                    conjunction(
+                        [
+                            fires,
+                            f"(= {encoding.masqueraded} {must})",
+                            same_port if port is None else "true",
+                        ]
+                    )
+                    for fires, host, port in encoding.dnat
+                    if host == backend.address and port in (None, backend.port)
+                ]
+            return conjunction([encoding.passed, disjunction(right)])
+        if isinstance(outcome, Untouched):
+            mark = encoding.schema.mark
+            return conjunction(
+                [
+                    encoding.passed,
+                    negate(encoding.sent_elsewhere, True),
+                    negate(encoding.masqueraded, True),
+                    *(
+                        f"(= {encoding.mark_bit(bit)} {encoding.first_mark_bit(bit)})"
+                        for bit in range(32)
+                        if mark >> bit & 1
+                    ),
+                ]
+            )
+        refused = type(outcome).__name__ == "Refuse"
+        return encoding.is_rejected if refused else encoding.is_dropped
+
+
+class _Literal(Encoding):
+    """An encoding whose hosts and ports are the literal addresses and ports themselves."""
+
+    def __init__(self, schema: Schema, regions: Regions) -> None:
+        super().__init__(schema)
+        self._regions = regions
+        self._flags: dict[int, str] = {}
+
+    def host(self, number: int) -> str:
+        return self.address(number)
+
+    def port(self, number: int) -> str:
+        return f"(_ bv{number} 16)"
+
+    def _local_flag(self, host: int) -> str:
+        if self._regions.always_local(host, self._regions.full_mask):
+            return "true"
+        if self._regions.never_local(host):
+            return "false"
+        if host not in self._flags:
+            self._flags[host] = f"at_home_{host}"
+            self._declare(self._flags[host], "Bool")
+        return self._flags[host]
+
+
+def _list_number(rules: IndexedRules, name: str) -> int:
+    names = sorted(
+        {
+            condition[2]
+            for chains in rules.tables.values()
+            for chain in chains.values()
+            for record in chain.records
+            for condition in record.conditions
+            if condition[0] == "recent"
+        }
+    )
+    return names.index(name)
+
+
+def _holds(case: Case, encoding: Encoding) -> str:
+    return conjunction([_atom(atom, encoding) for atom in case.condition])
+
+
+def _atom(atom: Atom, encoding: Encoding) -> str:
+    if isinstance(atom, FromNode):
+        return negate("true" if encoding.schema.from_node else "false", atom.negated)
+    if isinstance(atom, FromPod):
+        return encoding.condition((("iif", atom.interface, atom.negated),))
+    if isinstance(atom, ProtocolIn):
+        parts = [f"(= proto (_ bv{number} 8))" for number in atom.numbers]
+        return negate(disjunction(parts), atom.negated)
+    if isinstance(atom, PortIn):
+        parts = [f"(= dport (_ bv{number} 16))" for number in atom.numbers]
+        return negate(disjunction(parts), atom.negated)
+    assert isinstance(atom, SourceIn | DestinationIn)
+    variable = "src" if isinstance(atom, SourceIn) else "dst"
+    parts = [
+        f"(= (bvand {variable} {encoding.address(n.mask)}) {encoding.address(n.value)})"
+        for n in atom.networks
+    ]
+    return negate(disjunction(parts), atom.negated)

@@ -1,0 +1,38 @@
+"""Generated clusters are proved in ipvs mode, whatever their policies, ranges and addresses."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+
+from svcc.commands.rules import compiled_rules
+from svcc.compiler.pipeline import compile_objects
+from svcc.verify.engine import verify
+from tests.support.clusters.objects import Cluster, clusters
+from tests.support.effort import LONG
+
+
+@settings(
+    max_examples=1000 if LONG else 60,
+    derandomize=not LONG,
+    phases=(Phase.generate,),
+    deadline=None,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+)
+@given(cluster=clusters())
+def test_generated_clusters_are_proved(
+    tmp_path_factory: pytest.TempPathFactory, cluster: Cluster
+) -> None:
+    folder = tmp_path_factory.getbasetemp() / "ipvs-clusters"
+    Path(folder).mkdir(exist_ok=True)
+    objects, node = cluster.load(folder)
+    compiled = compile_objects(objects, replace(node, mode="ipvs"))
+    if any("cannot serve" in note for note in compiled.notes):
+        # Said at compile time; whether the proof fails depends on which frontend it is.
+        return
+    report = verify(objects, compiled.settings, compiled_rules(compiled))
+    assert report.verdict == "proved", report.to_text()

@@ -1,0 +1,162 @@
+"""Slices against the whole: both say the same of every region, for right and damaged rules."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from svcc.compiler.bundle import script
+from svcc.compiler.model.objects import Objects
+from svcc.compiler.pipeline import compile_objects
+from svcc.compiler.settings.node import NodeSettings
+from svcc.grammar.address import Family
+from svcc.grammar.errors import InputError
+from svcc.grammar.iptables.parse import parse
+from svcc.grammar.iptables.ruleset import RuleSet, load
+from svcc.verify.engine import LoadedRules, verify
+from svcc.verify.model.ownership import mark_ownership
+from svcc.verify.model.rules import index_rules
+from svcc.verify.proof.obligations import CAPTURES, ENDS, FAIR, MASQUERADES, REACHES, REFUSES
+from svcc.verify.slicing.regions import Regions
+from svcc.verify.spec.expectation import expect
+from tests.support.clusters.dumps import DUMPS, dump_objects, dump_settings
+from tests.support.clusters.objects import Cluster, clusters
+from tests.support.damage.dump_damage import DAMAGE, Change
+from tests.support.readings.whole import Whole
+
+_ONE_PACKET = frozenset({CAPTURES, MASQUERADES, REACHES, REFUSES})
+_NEVER = "with probability"
+"""In what is expected: a share, which the whole does not look at."""
+
+
+def read(text: str, family: Family) -> RuleSet:
+    return load(parse(text, family=family, source="x"))
+
+
+def by_slices(objects: Objects, node: NodeSettings, rules: RuleSet) -> tuple[dict[str, bool], bool]:
+    """Which regions have a packet that must not be; whether every walk ends."""
+    report = verify(objects, node, {rules.family: LoadedRules(rules, "x")})
+    found: dict[str, bool] = {}
+    for finding in report.findings:
+        if finding.property not in (*_ONE_PACKET, FAIR):
+            continue
+        assert finding.verdict != "undecided", finding
+        example = finding.counterexample
+        shows = finding.property != FAIR and example is not None and _NEVER not in example.expected
+        found[finding.frontend] = found.get(finding.frontend, False) or shows
+    ends = all(f.verdict == "proved" for f in report.findings if f.property == ENDS)
+    return found, ends
+
+
+def by_the_whole(objects: Objects, node: NodeSettings, rules: RuleSet) -> dict[str, bool]:
+    indexed = index_rules(rules)
+    mark_ownership(indexed)
+    regions = Regions(indexed, expect(objects, node, rules.family))
+    whole = Whole(rules, regions)
+    found: dict[str, bool] = {}
+    for region in regions:
+        found[region.name] = found.get(region.name, False) or whole.violated(region)
+    return found
+
+
+def compare(objects: Objects, node: NodeSettings, rules: RuleSet) -> bool:
+    """Check that they agree; whether anything is violated."""
+    slices, ends = by_slices(objects, node, rules)
+    if not ends:
+        return True
+    whole = by_the_whole(objects, node, rules)
+    assert slices == {name: whole[name] for name in slices}
+    assert not any(wrong for name, wrong in whole.items() if name not in slices)
+    return any(whole.values())
+
+
+@settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@given(cluster=clusters(most_services=2), family=st.sampled_from(Family))
+def test_right_rules(
+    tmp_path_factory: pytest.TempPathFactory, cluster: Cluster, family: Family
+) -> None:
+    objects, node = cluster.load(_folder(tmp_path_factory))
+    rules = read(script(compile_objects(objects, node), family), family)
+    assert not compare(objects, node, rules)
+
+
+_CHANGES = (
+    (r"(\d+) -j DNAT", r"\1 -j RETURN"),
+    (r":(\d+)$", r":1\1"),
+    (r"! -s", "-s"),
+    (r"-s (\S+)/\d+", r"-s \1/3"),
+    (r"-d (\S+)/\d+", r"-d \1/9"),
+    (r"--dport (\d+)", r"--dport 1:\1"),
+    (r"! --mark", "--mark"),
+    (r"-p tcp (.*)-m tcp", r"-p udp \1-m udp"),
+    (r"-j (REJECT.*|DROP)", "-j ACCEPT"),
+    (r"-g (\S+)", r"-j \1"),
+    (r"--set-xmark \S+", "--set-xmark 0x0/0x4000"),
+)
+
+
+@settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@given(
+    cluster=clusters(most_services=2),
+    family=st.sampled_from(Family),
+    number=st.integers(0, 10_000),
+    kind=st.sampled_from(("drop", "twice", "swap", "change", "change", "change")),
+    change=st.sampled_from(_CHANGES),
+)
+def test_damaged_rules(
+    tmp_path_factory: pytest.TempPathFactory,
+    cluster: Cluster,
+    family: Family,
+    number: int,
+    kind: str,
+    change: tuple[str, str],
+) -> None:
+    objects, node = cluster.load(_folder(tmp_path_factory))
+    lines = script(compile_objects(objects, node), family).splitlines()
+    places = [n for n, line in enumerate(lines) if line.startswith("-A")]
+    if kind == "change":
+        places = [n for n in places if re.search(change[0], lines[n])] or places
+    at = places[number % len(places)]
+    if kind == "drop":
+        del lines[at]
+    elif kind == "twice":
+        lines.insert(at, lines[at])
+    elif kind == "swap" and lines[at + 1].startswith("-A"):
+        lines[at], lines[at + 1] = lines[at + 1], lines[at]
+    else:
+        lines[at] = re.sub(change[0], change[1], lines[at])
+    try:
+        rules = read("\n".join(lines) + "\n", family)
+    except InputError:
+        return
+    compare(objects, node, rules)
+
+
+_NOT_BY_ONE_PACKET = {
+    "a backend's rule is missing",
+    "probability 0",
+    "affinity ends too early",
+    "affinity never asked",
+    "affinity of two backends in one list",
+    "marked packets not accepted",
+}
+"""Shares, returns, and packets that are not the first of a connection."""
+
+
+@pytest.mark.parametrize("change", DAMAGE[::3], ids=lambda change: change.name)
+def test_damaged_kube_proxy_rules(change: Change) -> None:
+    """Damage that the slices catch, and that the whole catches where one packet shows it."""
+    lines = (DUMPS / change.dump / "iptables-save.txt").read_text().splitlines()
+    rules = read("\n".join(change.edit(lines)) + "\n", Family.IPV4)
+    seen = compare(dump_objects(change.dump), dump_settings(change.dump), rules)
+    assert seen != (change.name in _NOT_BY_ONE_PACKET)
+
+
+def _folder(factory: pytest.TempPathFactory) -> Path:
+    folder = factory.getbasetemp() / "clusters"
+    folder.mkdir(exist_ok=True)
+    return folder

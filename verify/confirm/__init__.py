@@ -1,0 +1,1 @@
+"""From a solver's answer to a packet that shows it."""

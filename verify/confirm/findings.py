@@ -1,0 +1,43 @@
+"""What a verification found."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from svcc.grammar.address import Family
+from svcc.verify.simulator.packet import Packet, Step
+
+VerdictName = Literal["proved", "violated", "undecided"]
+
+
+@dataclass(frozen=True, slots=True)
+class Counterexample:
+    """A packet that shows a violation, confirmed by the simulator."""
+
+    packet: Packet
+    trace: tuple[Step, ...]
+    expected: str
+    got: str
+    other: tuple[Step, ...] = ()
+    """The way through the rules that these are compared with."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One property of one frontend (or of the whole rule set)."""
+
+    property: str
+    frontend: str
+    family: Family
+    verdict: VerdictName
+    counterexample: Counterexample | None = None
+    reason: str = ""
+    code: str = ""
+    """A number of :mod:`svcc.verify.spec.codes`; empty if proved."""
+    says: str = ""
+    """What is wrong, as the sentence goes on behind the frontend's name."""
+
+    def sentence(self) -> str:
+        """What was found, in words."""
+        return f"{self.frontend} {self.says}" if self.says else self.frontend

@@ -1,0 +1,282 @@
+"""The plain reading of every property, for one concrete packet.
+
+The solver's obligations (:mod:`svcc.verify.proof.obligations`) say the same for all packets at
+once. A counterexample counts only if this module agrees that it is one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+
+from svcc.grammar.address import Family
+from svcc.verify.proof.obligations import CAPTURES, FAIR, MASQUERADES, REACHES, REFUSES
+from svcc.verify.simulator.packet import Packet, Result, World, endpoint_text
+from svcc.verify.spec import codes
+from svcc.verify.spec.endpoints import Backend
+from svcc.verify.spec.outcomes import Case, Discard, Doomed, Outcome, Refuse, Serve, Untouched
+from svcc.verify.spec.packet_conditions import (
+    Atom,
+    Condition,
+    DestinationIn,
+    FromNode,
+    PortIn,
+    ProtocolIn,
+    SourceIn,
+)
+
+Distribution = Sequence[tuple[Fraction, Result]]
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """One way in which a packet does not see what it must."""
+
+    property: str
+    expected: str
+    got: str
+    result: Result
+    code: str
+    """A number of :mod:`svcc.verify.spec.codes`."""
+    says: str
+    """What is wrong, as the sentence goes on behind the frontend's name."""
+
+
+def applies(condition: Condition, packet: Packet) -> bool:
+    """Whether a packet fulfils a condition."""
+    return all(_atom(atom, packet) for atom in condition)
+
+
+def _atom(atom: Atom, packet: Packet) -> bool:
+    if isinstance(atom, SourceIn):
+        hit = any(packet.source & n.mask == n.value for n in atom.networks)
+    elif isinstance(atom, DestinationIn):
+        hit = any(packet.destination & n.mask == n.value for n in atom.networks)
+    elif isinstance(atom, ProtocolIn):
+        hit = packet.protocol in atom.numbers
+    elif isinstance(atom, PortIn):
+        hit = packet.destination_port in atom.numbers
+    elif isinstance(atom, FromNode):
+        hit = packet.from_node
+    elif packet.from_node:
+        hit = False
+    elif atom.interface.endswith("+"):
+        hit = packet.in_interface.startswith(atom.interface[:-1])
+    else:
+        hit = packet.in_interface == atom.interface
+    return hit != atom.negated
+
+
+def allowed_outcomes(cases: Sequence[Case], packet: Packet) -> tuple[Outcome, ...]:
+    """The outcomes that the packet may see: those of the one case that it fulfils."""
+    fulfilled = [case for case in cases if applies(case.condition, packet)]
+    if len(fulfilled) != 1:
+        raise RuntimeError(f"{len(fulfilled)} cases apply to {packet}")
+    return fulfilled[0].allowed
+
+
+def judge(
+    allowed: Sequence[Outcome],
+    packet: Packet,
+    world: World,
+    outcomes: Distribution,
+    *,
+    masquerade_mark: int,
+    tolerance: Fraction,
+) -> list[Failure]:
+    """What is wrong with the distribution of a packet's results; empty if nothing.
+
+    ``tolerance`` is how far a backend's share may be from 1/n. With several outcomes
+    allowed, one of them must be met in full; the failures are those of the first.
+    """
+    first: list[Failure] = []
+    for outcome in allowed:
+        found = [
+            failure
+            for _, result in outcomes
+            if (failure := _against(outcome, packet, world, result, masquerade_mark))
+        ]
+        if not found and isinstance(outcome, Serve):
+            found = _shares(outcome, world, outcomes, tolerance)
+        if not found:
+            return []
+        first = first or found
+    return first
+
+
+def _against(
+    outcome: Outcome, packet: Packet, world: World, result: Result, mark: int
+) -> Failure | None:
+    got = describe_result(packet, result)
+    expected = describe_outcome(packet, outcome)
+    if isinstance(outcome, Refuse | Discard):
+        wanted = "rejected" if isinstance(outcome, Refuse) else "dropped"
+        if result.verdict == wanted:
+            return None
+        stopped = result.verdict != "passed"
+        return Failure(
+            REFUSES,
+            expected,
+            got,
+            result,
+            codes.OTHER_REFUSAL if stopped else codes.NOT_REFUSED,
+            f"must have this packet {wanted}, but it is {got}",
+        )
+    if isinstance(outcome, Doomed):
+        doomed = result.verdict == "passed" and result.sent_out and not result.translated
+        if doomed and not packet.from_node and result.mark & outcome.mark == outcome.mark:
+            return None
+        return Failure(
+            REFUSES, expected, got, result, codes.NOT_REFUSED,
+            f"must have this packet dropped, but it is {got}",
+        )  # fmt: skip
+    if isinstance(outcome, Untouched):
+        marked = (result.mark ^ packet.mark) & mark
+        changed = result.masqueraded or marked
+        if outcome.mark_may_stay and world.is_local(result.destination):
+            changed = False
+        if result.verdict == "passed" and not (result.translated or changed):
+            return None
+        if marked and not result.masqueraded:
+            got += f", with the masquerade mark {mark:#x} left on it"
+        return Failure(
+            CAPTURES, expected, got, result, codes.CAPTURED,
+            f"must be left alone, but this packet is {got}",
+        )  # fmt: skip
+    backend = Backend(result.destination, result.destination_port)
+    if result.verdict != "passed" or backend not in outcome.backends:
+        code, says = _astray(packet, result, got)
+        return Failure(REACHES, expected, got, result, code, says)
+    hairpin = packet.source == result.destination
+    must = result.sent_out and (outcome.masquerade or hairpin)
+    if outcome.masquerade is not None and result.masqueraded != must:
+        if must:
+            what = "a hairpin's" if hairpin else "the"
+            says = f"keeps {what} source address, which must be rewritten"
+            return Failure(MASQUERADES, expected, got, result, codes.NOT_MASQUERADED, says)
+        says = "rewrites the source address, which must stay"
+        return Failure(MASQUERADES, expected, got, result, codes.MASQUERADED, says)
+    return None
+
+
+def _astray(packet: Packet, result: Result, got: str) -> tuple[str, str]:
+    """Code and sentence for a packet that should have reached a backend."""
+    if result.verdict != "passed":
+        return codes.LOST, f"does not serve this packet: it is {got}"
+    if not result.translated:
+        return codes.NOT_TRANSLATED, "does not serve this packet: no rule translates it"
+    target = endpoint_text(packet.family, result.destination, result.destination_port)
+    return codes.WRONG_BACKEND, f"sends this packet to {target}, which it must not reach"
+
+
+def _shares(
+    outcome: Serve, world: World, outcomes: Distribution, tolerance: Fraction
+) -> list[Failure]:
+    if outcome.affinity_timeout is not None and world.recent:
+        return []
+    share = dict.fromkeys(outcome.backends, Fraction(0))
+    for weight, result in outcomes:
+        share[Backend(result.destination, result.destination_port)] += weight
+    fair = Fraction(1, len(outcome.backends))
+    failures = []
+    for backend, got in share.items():
+        if abs(got - fair) <= tolerance:
+            continue
+        result = outcomes[0][1]
+        family = Family.IPV4 if backend.address < 1 << 32 else Family.IPV6
+        name = endpoint_text(family, backend.address, backend.port)
+        failures.append(
+            Failure(
+                FAIR if got else REACHES,
+                f"{name} with probability 1/{len(outcome.backends)}",
+                f"{name} with probability {float(got):.10g}" if got else f"never {name}",
+                result,
+                codes.UNFAIR if got else codes.NEVER_REACHED,
+                f"gives {name} a share of {float(got):.10g} instead of 1/{len(outcome.backends)}"
+                if got
+                else f"never reaches {name}",
+            )
+        )
+    return failures
+
+
+def judge_return(
+    outcome: Serve,
+    packet: Packet,
+    world: World,
+    run: Callable[[World], Distribution],
+) -> list[Failure]:
+    """Whether a client that was served once comes back to its backend within the timeout,
+    and is free again after it.
+    """
+    timeout = outcome.affinity_timeout
+    if timeout is None:
+        return []
+    stranger = replace(world, recent={})
+    for _, first in run(stranger):
+        if first.verdict != "passed":
+            continue
+        expected = endpoint_text(packet.family, first.destination, first.destination_port)
+        again = replace(world, recent=dict.fromkeys(first.recorded, timeout - 1))
+        for _, second in run(again):
+            # Each packet renews the memory: the third comes as late after the second.
+            renewed = replace(world, recent=dict.fromkeys(second.recorded, timeout - 1))
+            for result in (second, *(third for _, third in run(renewed))):
+                if (result.destination, result.destination_port) != (
+                    first.destination,
+                    first.destination_port,
+                ):
+                    return [
+                        Failure(
+                            FAIR,
+                            f"again {expected} within {timeout} s (ClientIP affinity)",
+                            describe_result(packet, result),
+                            result,
+                            codes.NOT_REMEMBERED,
+                            f"does not send a client back to {expected} within {timeout} s",
+                        )
+                    ]
+        late = replace(world, recent=dict.fromkeys(first.recorded, timeout))
+        late_outcomes = run(late)
+        if len(outcome.backends) > 1 and len({r.destination for _, r in late_outcomes}) < 2:
+            result = late_outcomes[0][1]
+            return [
+                Failure(
+                    FAIR,
+                    f"any backend after {timeout} s",
+                    f"bound to {expected} for longer",
+                    result,
+                    codes.NOT_REMEMBERED,
+                    f"binds a client to {expected} for longer than {timeout} s",
+                )
+            ]
+    return []
+
+
+def describe_outcome(packet: Packet, outcome: Outcome) -> str:
+    """An expected outcome in words."""
+    if isinstance(outcome, Refuse):
+        return "rejected"
+    if isinstance(outcome, Discard):
+        return "dropped"
+    if isinstance(outcome, Untouched):
+        return "left alone"
+    if isinstance(outcome, Doomed):
+        return f"marked {outcome.mark:#x} for being dropped"
+    shown = [endpoint_text(packet.family, b.address, b.port) for b in outcome.backends[:8]]
+    if len(outcome.backends) > len(shown):
+        shown.append(f"… ({len(outcome.backends)} in all)")
+    source = "masqueraded" if outcome.masquerade else "masqueraded only for a hairpin"
+    return f"sent to one of {', '.join(shown)}, {source}"
+
+
+def describe_result(packet: Packet, result: Result) -> str:
+    """What became of a packet, in words."""
+    if result.verdict != "passed":
+        return result.verdict
+    source = "masqueraded" if result.masqueraded else "not masqueraded"
+    if not result.translated:
+        return "left alone" if not result.masqueraded else f"sent on unchanged, {source}"
+    target = endpoint_text(packet.family, result.destination, result.destination_port)
+    return f"sent to {target}, {source}"

@@ -1,0 +1,1 @@
+"""Do two rule sets do the same to every packet?"""

@@ -1,0 +1,138 @@
+"""What other tools do with packets of their own: left out of the judgement.
+
+Docker, Calico, Cilium and others have networks and marks of their own on a node, and say by
+rules who may use them. A drop, refusal, acceptance or exemption from connection tracking in a
+chain of such a tool that depends on one of its interfaces, on a mark, or on something outside
+the model is its business: the packets that it stops or lets past are not judged. What such a
+chain drops by addresses, protocols and ports alone is judged as anybody's rule, and so is each
+translation. A source that it rewrites counts neither for nor against the service rules, and
+what it accepts need not be refused by them.
+
+Names and comments are taken as evidence. Host firewalls (firewalld, ufw) and the chains that
+tools keep for people (DOCKER-USER, CNI-ADMIN) are nobody's networks: they are judged.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from svcc.grammar.iptables.program import Comment, SetMatch
+from svcc.verify.model.rules import Condition, IndexedChain, IndexedRules, Record
+
+TOOLS = (
+    "DOCKER", "cali-", "CILIUM_", "OLD_CILIUM_", "FLANNEL-", "CNI-", "WEAVE", "ANTREA-",
+    "KUBE-ROUTER-", "KUBE-POD-FW-", "KUBE-NWPLCY-", "LIBVIRT_", "NETAVARK", "ts-", "AWS-",
+    "IP-MASQ", "neutron-", "nova-", "ISTIO_", "KIND-MASQ-AGENT", "LXD_", "felix-",
+    "AZURE-", "GKE-",
+)  # fmt: skip
+FOR_PEOPLE = ("DOCKER-USER", "CNI-ADMIN")
+_COMMENT = re.compile(
+    r"cali:|cilium[-:]|flanneld |AWS[ ,]|kube-router netpol|NodeLocal DNS Cache|CNI |"
+    r"(name: \"\S+\" id: \")|NETAVARK|generated for Tailscale"
+)
+_EVERYBODYS = re.compile(r"(lo|eth|en|wl|bond|team|ib|vlan)[a-z0-9@.:+-]*$|\+$")
+"""Interfaces that are no tool's alone."""
+
+SETS = ("cali40", "cali60", "kube-router-", "weave-", "weaver-", "felix-")
+
+_STOPS = frozenset({"drop", "reject", "notrack"})
+
+
+def of_a_tool(chain: str) -> bool:
+    """Whether a chain is one that a tool with networks of its own keeps for itself."""
+    return chain.startswith(TOOLS) and not chain.startswith(FOR_PEOPLE)
+
+
+def leave_to_tools(rules: IndexedRules, masquerade_mark: int) -> None:
+    """Mark what tools do with packets of their own: ``excused``, or acceptance and rewriting that
+    do not count (the last member of the action is ``theirs``).
+    """
+    own = _interfaces(rules)
+    tracks_all = True
+    for chains in rules.tables.values():
+        conditional = _conditional(chains.values(), own, masquerade_mark)
+        for name, chain in chains.items():
+            theirs = of_a_tool(name)
+            for record in chain.records:
+                if not record.service or theirs:
+                    _leave(record, theirs, name in conditional, own, masquerade_mark)
+                tracks_all &= record.action[0] != "notrack"
+    rules.tracks_all = tracks_all
+
+
+def _leave(
+    record: Record, in_chain: bool, conditional: bool, own: frozenset[str], mark: int
+) -> None:
+    kind = record.action[0]
+    signed = in_chain or _is_signed(record)
+    if not signed and not _names(record, own):
+        return
+    depending = [c[0] for c in record.conditions if _depends(c, record, own, mark)]
+    if kind == "masquerade" and "mark" in depending:
+        record.action = ("excused",)
+    elif kind in ("masquerade", "accept"):
+        record.action = (*record.action, "theirs")
+    elif kind in _STOPS and (conditional or depending or not in_chain):
+        record.action = ("excused",)
+
+
+def _is_signed(record: Record) -> bool:
+    """Whether the rule's comment or a set's name tells whose it is."""
+    for match in record.rule.matches:
+        if isinstance(match, Comment) and _COMMENT.match(match.text):
+            return True
+        if isinstance(match, SetMatch) and match.name.startswith(SETS):
+            return True
+    return False
+
+
+def _names(record: Record, own: frozenset[str]) -> bool:
+    """Whether a base chain's rule speaks of an interface that is a tool's own."""
+    interfaces = [c for c in record.conditions if c[0] in ("iif", "oif") and c[1] in own]
+    if any(not negated for *_, negated in interfaces):
+        return True
+    return bool(interfaces) and any(c[0] in ("src", "dst") and not c[3] for c in record.conditions)
+
+
+def _depends(condition: Condition, record: Record, own: frozenset[str], mark: int) -> bool:
+    """Whether a condition is about the tool's interfaces, marks, or something unknown."""
+    kind = condition[0]
+    if kind in ("iif", "oif"):
+        _, name, negated = condition
+        if not negated:
+            return True
+        return name in own and any(c[0] in ("src", "dst") and not c[3] for c in record.conditions)
+    if kind == "mark":
+        return not condition[2] & mark or condition[2] == 0xFFFFFFFF
+    return kind in ("unknown", "set")
+
+
+def _conditional(chains: Iterable[IndexedChain], own: frozenset[str], mark: int) -> frozenset[str]:
+    """The tools' chains that packets get to only by such a condition."""
+    entries: dict[str, list[tuple[str, bool]]] = {}
+    for chain in chains:
+        for record in chain.records:
+            if record.action[0] in ("jump", "goto") and of_a_tool(record.action[1]):
+                depends = any(_depends(c, record, own, mark) for c in record.conditions)
+                entries.setdefault(record.action[1], []).append((chain.name, depends))
+    found = set(entries)
+    while True:
+        kept = {n for n in found if all(d or of in found for of, d in entries[n])}
+        if kept == found:
+            return frozenset(found)
+        found = kept
+
+
+def _interfaces(rules: IndexedRules) -> frozenset[str]:
+    """The interfaces that tools' chains name, or the jumps to them."""
+    return frozenset(
+        condition[1]
+        for chains in rules.tables.values()
+        for chain in chains.values()
+        for record in chain.records
+        if of_a_tool(chain.name)
+        or (record.action[0] in ("jump", "goto") and of_a_tool(record.action[1]))
+        for condition in record.conditions
+        if condition[0] in ("iif", "oif") and not _EVERYBODYS.match(condition[1])
+    )

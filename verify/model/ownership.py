@@ -1,0 +1,81 @@
+"""Which rules count as the service proxy's own.
+
+Only one property asks: a packet for no frontend must be left alone *by the service rules*,
+while a host firewall may well drop it. Names are taken as evidence here and nowhere else.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from svcc.verify.model.rules import IndexedRules
+from svcc.verify.slicing.slicer import Item
+
+SERVICE_PREFIXES = ("KUBE-", "SVCC-")
+OTHER_TOOLS = (
+    "DOCKER", "cali-", "CILIUM", "OLD_CILIUM", "FLANNEL", "CNI-", "WEAVE", "ANTREA",
+    "KUBE-ROUTER", "KUBE-POD-FW", "KUBE-NWPLCY", "KUBE-FIREWALL-KUBELET", "ufw", "f2b-",
+    "LIBVIRT", "IN_", "FWD", "POST_", "PRE_", "OUTPUT_direct", "INPUT_", "FORWARD_",
+    "PREROUTING_", "POSTROUTING_", "ISTIO", "NETAVARK", "TAILSCALE", "ts-",
+)  # fmt: skip
+_BASE = frozenset({"PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"})
+
+
+def mark_ownership(rules: IndexedRules) -> None:
+    """Set ``service`` of every record.
+
+    In a rule set with chains of a service proxy, those and all chains that they lead to are
+    its own, and so is what rewrites or marks in a chain of unknown purpose; a drop or refusal
+    there is the host's. In a rule set without, every rule is.
+    """
+    known = any(
+        name.startswith(SERVICE_PREFIXES) and not name.startswith(OTHER_TOOLS)
+        for chains in rules.tables.values()
+        for name in chains
+    )
+    if not known:
+        return
+    for chains in rules.tables.values():
+        own: set[str] = set()
+        pending = [
+            name
+            for name in chains
+            if name.startswith(SERVICE_PREFIXES) and not name.startswith(OTHER_TOOLS)
+        ]
+        while pending:
+            name = pending.pop()
+            if name in own or name not in chains:
+                continue
+            own.add(name)
+            pending += [
+                record.action[1]
+                for record in chains[name].records
+                if record.action[0] in ("jump", "goto")
+            ]
+        for name, chain in chains.items():
+            if name in own:
+                continue
+            other_tool = name not in _BASE and name.startswith(OTHER_TOOLS)
+            for record in chain.records:
+                rewrites = record.action[0] in ("dnat", "mark")
+                record.service = rewrites and not other_tool
+
+
+def without_foreign(items: tuple[Item, ...], *, verdict: str | None = None) -> tuple[Item, ...]:
+    """The slice with every verdict of a foreign rule replaced by ``verdict``.
+
+    None: what it drops or refuses is left out of the judgement, all else is accepted.
+    """
+    result = []
+    for item in items:
+        if item.body:
+            result.append(replace(item, body=without_foreign(item.body, verdict=verdict)))
+        elif not item.record.service and item.action[0] in _FOREIGN_VERDICTS:
+            gone = ("excused",) if item.action[0] in ("drop", "reject") else ("accept", "theirs")
+            result.append(replace(item, action=(verdict,) if verdict else gone))
+        else:
+            result.append(item)
+    return tuple(result)
+
+
+_FOREIGN_VERDICTS = frozenset({"accept", "drop", "reject", "masquerade", "dnat", "unknown"})

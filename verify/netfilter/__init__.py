@@ -1,0 +1,1 @@
+"""Facts about the kernel that both models take as given: the trusted base."""

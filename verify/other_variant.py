@@ -1,0 +1,91 @@
+"""Rules of the other iptables variant, which the kernel passes packets through as well.
+
+legacy and nft each register hooks of their own, so a packet must get through both. One rule set
+is judged; of the other it is only asked whether it can touch packets to frontends at all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from svcc.compiler.model.objects import Objects
+from svcc.compiler.settings.node import NodeSettings
+from svcc.grammar.iptables.ruleset import BUILT_IN_CHAINS, RuleSet
+from svcc.verify.model.other_tools import leave_to_tools
+from svcc.verify.model.ownership import mark_ownership
+from svcc.verify.model.rules import index_rules
+from svcc.verify.prepare.connmark import with_plain_marks
+from svcc.verify.prepare.termination import check_ends
+from svcc.verify.slicing.box import Box
+from svcc.verify.slicing.regions import Regions
+from svcc.verify.slicing.slicer import Item, MissingChainError, SliceTooLargeError
+from svcc.verify.spec.expectation import Expectation, expect
+from svcc.verify.spec.outcomes import Serve
+
+_DISPATCH = ("KUBE-SERVICES", "SVCC-SERVICES")
+_OF_KUBELET = frozenset({"KUBE-FIREWALL", "KUBE-MARK-DROP", "KUBE-MARK-MASQ", "KUBE-POSTROUTING"})
+"""The kubelet writes them with the variant that it takes for the node's."""
+_HARMLESS = frozenset({"accept", "nothing", "return", "excused"})
+
+
+def has_service_chains(rules: RuleSet) -> bool:
+    """Whether a service proxy's dispatch is among the rules."""
+    return any(name in chains for chains in rules.tables.values() for name in _DISPATCH)
+
+
+def touching(objects: Objects, settings: NodeSettings, rules: RuleSet) -> str | None:
+    """A rule or policy that can touch packets to frontends, before or after translation, in the
+    words of iptables; None if there is none.
+    """
+    if check_ends(rules):
+        return "a walk that does not end"
+    with_plain_marks(rules)
+    indexed = index_rules(rules)
+    mark_ownership(indexed)
+    leave_to_tools(indexed, settings.masquerade_mark)
+    expectation = expect(objects, settings, rules.family)
+    slicer = Regions(indexed, expectation).slicer(excluded=False)
+    places = dict.fromkeys(_boxes(expectation))
+    for table, chains in rules.tables.items():
+        for hook in BUILT_IN_CHAINS[table]:
+            if hook not in chains:
+                continue
+            for box in places:
+                try:
+                    items, policy = slicer.hook(table, hook, [box], box)
+                except (SliceTooLargeError, MissingChainError):
+                    return f"{table} {hook}"
+                found = next(_harmful(items), None)
+                if found is not None:
+                    rule = found.record.rule
+                    return f"line {rule.line}: {table} {rule.chain}"
+                if policy == "DROP":
+                    return f"{table} :{hook} DROP"
+    return None
+
+
+def _boxes(expectation: Expectation) -> Iterator[Box]:
+    """Packets to frontends as they come, and as they go on to backends."""
+    full = (1 << expectation.family.bits) - 1
+    for item in expectation.frontends:
+        frontend = item.frontend
+        address, mask = (0, 0) if frontend.address is None else (frontend.address, full)
+        local = True if frontend.address is None else None
+        yield Box(address, mask, frontend.protocol, frontend.port, frontend.port, local)
+        for case in item.cases:
+            for outcome in case.allowed:
+                if isinstance(outcome, Serve):
+                    for backend in outcome.backends:
+                        yield Box(
+                            backend.address, full, frontend.protocol, backend.port, backend.port
+                        )
+
+
+def _harmful(items: tuple[Item, ...]) -> Iterator[Item]:
+    for item in items:
+        if item.record.rule.chain in _OF_KUBELET or item.action[-1] == "theirs":
+            continue
+        if item.action[0] in ("jump", "goto"):
+            yield from _harmful(item.body)
+        elif item.action[0] not in _HARMLESS:
+            yield item

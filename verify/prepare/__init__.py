@@ -1,0 +1,1 @@
+"""What is put in the place of what was read, before it is judged."""

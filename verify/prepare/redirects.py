@@ -1,0 +1,43 @@
+"""REDIRECT: where it sends packets to (net/netfilter/nf_nat_redirect.c).
+
+What the node sends goes to 127.0.0.1 or ::1, what comes in to the first address of the interface
+that it came in on. Which that is nobody says, so the node's first address stands for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from svcc.grammar.address import Address, Family
+from svcc.grammar.iptables.program import Goto, Jump, NatTarget
+from svcc.grammar.iptables.ruleset import RuleSet
+
+
+def with_redirects(rules: RuleSet, addresses: Sequence[Address]) -> None:
+    """Give each REDIRECT its address; it stays outside the model where none is known."""
+    own = next((a.value for a in addresses if a.family is rules.family), None)
+    loopback = 1 if rules.family is Family.IPV6 else (127 << 24) + 1
+    incoming = _below(rules, "PREROUTING")
+    for name, chain in rules.tables.get("nat", {}).items():
+        for rule in chain.rules:
+            target = rule.target
+            if isinstance(target, NatTarget) and target.name == "REDIRECT":
+                address = own if name in incoming else loopback
+                rule.target = replace(target, first_address=address)
+
+
+def _below(rules: RuleSet, base: str) -> set[str]:
+    """The nat chains that a base chain leads to."""
+    chains = rules.tables.get("nat", {})
+    found: set[str] = set()
+    pending = [base]
+    while pending:
+        name = pending.pop()
+        if name in found or name not in chains:
+            continue
+        found.add(name)
+        pending += [
+            rule.target.chain for rule in chains[name].rules if isinstance(rule.target, Jump | Goto)
+        ]
+    return found

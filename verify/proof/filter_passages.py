@@ -1,0 +1,187 @@
+"""What kube-proxy's filter rules do beside the services.
+
+Forwarded replies and packets with the masquerade mark are accepted whatever the FORWARD
+policy is, packets of no known connection are dropped (or their resets would tear down
+translated connections; https://github.com/kubernetes/kubernetes/issues/74839), and health
+check node ports are open. Judged only where the rule set has service chains in ``filter``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from svcc.grammar.iptables.ruleset import RuleSet
+from svcc.verify.confirm.findings import Counterexample, Finding, VerdictName
+from svcc.verify.confirm.replay import (
+    TooManyWaysError,
+    every_way,
+    interface_of,
+    packet_of_values,
+    unconfirmed,
+)
+from svcc.verify.model.ownership import SERVICE_PREFIXES, without_foreign
+from svcc.verify.proof.obligations import LETS_THROUGH
+from svcc.verify.proof.prover import Prover, Undecided, Violated
+from svcc.verify.simulator.interpreter import distribution
+from svcc.verify.simulator.matching import UndecidableError
+from svcc.verify.simulator.packet import Packet, Result, World
+from svcc.verify.slicing.box import Box
+from svcc.verify.slicing.regions import Regions
+from svcc.verify.slicing.schema import Hook, Numbering, Schema
+from svcc.verify.smt.encoding import Encoding
+from svcc.verify.smt.terms import conjunction, disjunction
+from svcc.verify.spec import codes
+from svcc.verify.spec.expectation import Expectation
+
+_TCP = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """Packets of one conntrack state at one filter hook, to be accepted or dropped."""
+
+    name: str
+    hook: str
+    state: str
+    accept: bool
+    marked: bool = False
+    port: int | None = None
+
+    def schema(self, regions: Regions) -> Schema:
+        """The passage as the solver sees it."""
+        inside = self.hook == "INPUT"
+        box = Box(local=inside)
+        if self.port is not None:
+            box = Box(0, 0, _TCP, self.port, self.port, inside)
+        slicer = regions.slicer(state=self.state)
+        items, policy = slicer.hook("filter", self.hook, [box], box)
+        # What the host's own rules decide first is not the service rules' business.
+        items = without_foreign(items, verdict="accept" if self.accept else "drop")
+        numbering = Numbering(regions.full_mask)
+        if self.port is not None:
+            numbering.port(self.port)
+        drops = policy == "DROP" and not self.accept
+        hook = (Hook("filter", self.hook, numbering.items(items), drops),)
+        return Schema(
+            regions.family,
+            False,
+            (),
+            hook if inside else (),
+            () if inside else hook,
+            (),
+            False,
+            self.port is not None,
+            _TCP if self.port is not None else None,
+            inside,
+            regions.mark,
+            regions.node_networks,
+            self.state,
+            marked=self.marked,
+        )
+
+    def violated(self, encoding: Encoding) -> str:
+        """The term that a packet is not treated so."""
+        if not self.accept:
+            return f"(not {encoding.is_dropped})"
+        # The guard of loopback comes first.
+        loopback = encoding.schema.node_networks[0]
+        return conjunction(
+            [
+                encoding.condition((("dst", *loopback, True),)),
+                disjunction([*encoding.fell_through, encoding.is_dropped, encoding.is_rejected]),
+            ]
+        )
+
+    def world(self, found: Violated) -> World:
+        """The world that the solver found, in which the packet passes the hook."""
+        inside = self.hook == "INPUT"
+        out = interface_of(found, "oif1", "eth1")
+        return World(lambda address: inside, out_interface=out, state=self.state)
+
+    def fulfilled_by(self, result: Result) -> bool:
+        """Whether a simulated packet was treated so."""
+        if not self.accept:
+            return result.verdict == "dropped"
+        return any(
+            step.table == "filter" and step.rule is not None and step.effect == "ACCEPT"
+            for step in result.trace
+        )
+
+
+def passages(regions: Regions, expectation: Expectation) -> Iterator[Passage]:
+    """What has to be judged; nothing where ``filter`` has no service chains."""
+    chains = regions.rules.tables.get("filter", {})
+    if not any(name.startswith(SERVICE_PREFIXES) for name in chains):
+        return
+    yield Passage("forwarded replies", "FORWARD", "ESTABLISHED", accept=True)
+    yield Passage("forwarded packets with the mark", "FORWARD", "NEW", accept=True, marked=True)
+    if not expectation.settings.tcp_be_liberal:
+        yield Passage("forwarded packets of no connection", "FORWARD", "INVALID", accept=False)
+    for port in expectation.health_check_ports:
+        yield Passage(f"health check node port {port}", "INPUT", "NEW", accept=True, port=port)
+
+
+def _wrong(passage: Passage, rules: RuleSet, packet: Packet, world: World) -> list[Result]:
+    """What becomes of the packet against what must, whatever is outside the model.
+
+    Raises:
+        UndecidableError: a rule outside the model decides.
+    """
+
+    def once(world: World) -> list[Result]:
+        outcomes = distribution(rules, packet, world)
+        return [result for _, result in outcomes if not passage.fulfilled_by(result)]
+
+    try:
+        return once(world)
+    except UndecidableError as undecidable:
+        try:
+            ways = [once(way) for way in every_way(world)]
+        except TooManyWaysError:
+            raise undecidable from None
+        if not all(ways):
+            raise
+        return ways[0]
+
+
+def judge_passage(passage: Passage, rules: RuleSet, regions: Regions, prover: Prover) -> Finding:
+    """Prove or refute one passage."""
+    encoding = Encoding(passage.schema(regions))
+    encoding.run()
+    answer = prover.term(encoding, LETS_THROUGH, passage.violated(encoding))
+    family = regions.family
+
+    def finding(verdict: VerdictName, reason: str = "", code: str = "") -> Finding:
+        return Finding(LETS_THROUGH, passage.name, family, verdict, None, reason, code)
+
+    if answer is None:
+        return finding("proved")
+    if isinstance(answer, Undecided) and answer.candidate is not None:
+        answer = answer.candidate
+    if isinstance(answer, Undecided):
+        gave_up = answer.reason == "solver"
+        return finding(
+            "undecided",
+            "the solver gave up" if gave_up else "a rule outside the model decides",
+            codes.GAVE_UP if gave_up else codes.OUTSIDE_THE_MODEL,
+        )
+    packet = packet_of_values(answer, family, False, passage.port)
+    try:
+        wrong = _wrong(passage, rules, packet, passage.world(answer))
+    except UndecidableError as undecidable:
+        return finding("undecided", str(undecidable), codes.OUTSIDE_THE_MODEL)
+    if not wrong:
+        return finding("undecided", unconfirmed(packet), codes.UNCONFIRMED)
+    expected = "accepted" if passage.accept else "dropped"
+    got = "left to the policy" if wrong[0].verdict == "passed" else wrong[0].verdict
+    return Finding(
+        LETS_THROUGH,
+        passage.name,
+        family,
+        "violated",
+        Counterexample(packet, wrong[0].trace, expected, got),
+        "",
+        codes.NOT_LET_THROUGH,
+        f"must be {expected}, but they are {got}",
+    )

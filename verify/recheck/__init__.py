@@ -1,0 +1,1 @@
+"""The solver looks again at what ordinary code established."""

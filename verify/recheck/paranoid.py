@@ -1,0 +1,312 @@
+"""``--paranoid``: the solver looks again at what ordinary code established.
+
+Every region is cut on its own, nothing shared, and proved with its own numbers put back. What
+the cutting rests on is asked here, of a packet of which nothing is known: a rule that was left
+out matches no packet that came to its chain; a condition that was left out holds for all that
+came to its rule; what goes on to another chain was looked at there; every packet is in a region.
+Chains and their visits are many, so they are asked about in chunks. Chunks whose addresses lie
+apart need no more than their bounds, which are asked about first.
+
+The contents of sets, and which virtual servers a packet can meet, are not looked at again.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+import z3
+
+from svcc.verify.model.rules import IndexedChain, Record
+from svcc.verify.recheck.box_terms import BoxTerms, Flags
+from svcc.verify.slicing.regions import Exclusion, Regions
+from svcc.verify.slicing.visits import Visit, Visits
+from svcc.verify.smt.terms import conjunction, disjunction, negate
+
+CHUNK = 400
+TIMEOUT_MS = 60_000
+
+Thing = TypeVar("Thing")
+Bounds = tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class _Chunk(Generic[Thing]):
+    """Things asked about at once; ``bounds``: of their addresses, if each has only one."""
+
+    things: list[Thing]
+    terms: list[str]
+    bounds: Bounds | None
+
+
+class Recheck:
+    """Asks about one family's visits. ``asked`` counts the questions."""
+
+    def __init__(self, regions: Regions, visits: Visits) -> None:
+        self._regions = regions
+        self._visits = visits
+        self._terms = BoxTerms(regions)
+        self._full_mask = regions.full_mask
+        self.asked = 0
+
+    def doubts(self) -> Iterator[str]:
+        """What the solver does not confirm, in words."""
+        yield from self._coverage()
+        yield from self._entries()
+        for (table, name), visits in self._visits.of_chain.items():
+            chain = self._regions.rules.tables[table][name]
+            kinds: dict[tuple[str, Flags | None], list[Visit]] = defaultdict(list)
+            for visit in visits:
+                kinds[visit.state, _flags(visit)].append(visit)
+            for (state, flags), alike in kinds.items():
+                yield from self._left_out(chain, alike, state, flags)
+                yield from self._kept(chain, alike, state, flags)
+
+    def _left_out(
+        self, chain: IndexedChain, visits: Sequence[Visit], state: str, flags: Flags | None
+    ) -> Iterator[str]:
+        """Whether a rule that was left out matches a packet that comes so far."""
+        records = chain.records
+        positions = [p for p, record in enumerate(records) if _is_looked_at(record)]
+        comers = self._chunks(visits, self._address_of_visit, self._visit_term)
+        rules = self._chunks(
+            positions,
+            lambda position: self._address_of_rule(records[position]),
+            lambda position: self._rule_term(records, position, state),
+        )
+        for left in comers:
+            for right in rules:
+                if left.bounds and right.bounds and self._apart(left.bounds, right.bounds):
+                    continue
+                lines = [
+                    *self._facts(left.things, records, right.things, flags),
+                    *_numbered("visit", left.terms),
+                    *_numbered("rule", right.terms),
+                    *_but_kept(left.things, right.things),
+                ]
+                found = self._example(lines)
+                if found is not None:
+                    line = records[right.things[found["rule"]]].rule.line
+                    boxes = left.things[found["visit"]].boxes
+                    yield f"line {line}, chain {chain.name}: left out of {boxes[0]}"
+
+    def _kept(
+        self, chain: IndexedChain, visits: Sequence[Visit], state: str, flags: Flags | None
+    ) -> Iterator[str]:
+        """Whether a rule that stays lost a condition that counts, or sends on what nobody saw."""
+        questions: list[tuple[Visit, int, str]] = []
+        for visit in visits:
+            comes = conjunction(
+                [self._terms.boxes(visit.boxes), self._terms.came_as(visit.original)]
+            )
+            for position, kept in visit.kept.items():
+                conditions = [
+                    (condition, self._terms.condition(condition, state))
+                    for condition in chain.records[position].conditions
+                ]
+                known = [term for _, term in conditions if term is not None]
+                gone = [
+                    term or "false"
+                    for condition, term in conditions
+                    if condition not in kept.conditions and condition[0] != "set"
+                ]
+                stays = [t for c, t in conditions if c in kept.conditions and t is not None]
+                wrong = [conjunction([*stays, negate(conjunction(gone), True)])]
+                if kept.narrowed is not None:
+                    seen = self._terms.boxes(kept.narrowed)
+                    wrong.append(conjunction([*known, negate(seen, True)]))
+                question = conjunction([comes, disjunction(wrong)])
+                if question != "false":
+                    questions.append((visit, position, question))
+        for some in _batches(questions):
+            asked_of = [visit for visit, _, _ in some]
+            lines = [
+                *self._facts(asked_of, chain.records, [position for _, position, _ in some], flags),
+                *_numbered("visit", [question for _, _, question in some]),
+            ]
+            found = self._example(lines)
+            if found is not None:
+                visit, position, _ = some[found["visit"]]
+                line = chain.records[position].rule.line
+                yield f"line {line}, chain {chain.name}: not the same for {visit.boxes[0]}"
+
+    def _entries(self) -> Iterator[str]:
+        """Whether packets come to a base chain that were looked at nowhere."""
+        changed = [entry for entry in self._visits.entries if entry[0] != entry[1]]
+        for some in _batches(changed):
+            addresses = {box.address for given, _ in some for box in given}
+            wrong = [
+                conjunction([self._terms.boxes(given), negate(self._terms.boxes(boxes), True)])
+                for given, boxes in some
+            ]
+            facts = [f"(assert {fact})" for fact in self._terms.locality(addresses)]
+            if self._example([*facts, f"(assert {disjunction(wrong)})"]) is not None:
+                yield f"packets of {some[0][0][0]} are looked at nowhere"
+
+    def _coverage(self) -> Iterator[str]:
+        """Whether a packet that the last region leaves to others is in none of them."""
+        by_address: dict[int, list[str]] = defaultdict(list)
+        of_ports = []
+        for region in self._regions:
+            if region.frontend is None and region.virtual_ip is None:
+                continue
+            term = self._terms.box(region.box)
+            if region.box.mask:
+                by_address[region.box.address].append(term)
+            else:
+                of_ports.append(term)
+        every_port = {port for _, port in self._regions.node_ports}
+        elsewhere = self._terms.judged_elsewhere
+        questions = [(elsewhere((), every_port, (True, False)), of_ports, list[int]())]
+        named = sorted({a for a, _, _ in self._regions.addresses} | self._regions.virtual_ips)
+        for some in _batches(named):
+            own = [term for address in some for term in by_address[address]]
+            questions.append((elsewhere(some, (), (False, True)), own, some))
+        for left, own, addresses in questions:
+            lines = [f"(assert {fact})" for fact in self._terms.locality(addresses)]
+            lines += [f"(assert {disjunction(left)})", f"(assert {negate(disjunction(own), True)})"]
+            if self._example(lines) is not None:
+                yield "packets that are left to other regions are in none"
+
+    # -- questions ---------------------------------------------------------------------
+
+    def _example(self, lines: Sequence[str]) -> dict[str, int] | None:
+        """The visit and rule of a packet that there should not be; None if there is none."""
+        self.asked += 1
+        solver = z3.Solver()
+        solver.set("timeout", TIMEOUT_MS)
+        index = [f"(declare-const {name} (_ BitVec 32))" for name in ("visit", "rule", "position")]
+        solver.from_string("\n".join([*self._terms.header(), *index, *lines]))
+        answer = solver.check()
+        if answer == z3.unsat:
+            return None
+        found = {"visit": 0, "rule": 0}
+        if answer == z3.sat:
+            model = solver.model()
+            for declaration in model.decls():
+                if declaration.name() in found:
+                    found[declaration.name()] = model[declaration].as_long()
+        return found
+
+    def _facts(
+        self,
+        visits: Sequence[Visit],
+        records: Sequence[Record],
+        positions: Sequence[int],
+        flags: Flags | None,
+    ) -> list[str]:
+        """What is assumed or judged elsewhere, as far as these rules and packets name it."""
+        addresses = {box.address for visit in visits for box in visit.boxes}
+        named: set[int] = set()
+        ports: set[int] = set()
+        for position in positions:
+            for condition in records[position].conditions:
+                if condition[0] in ("dst", "odst") and condition[2] == self._full_mask:
+                    named.add(condition[1])
+                elif condition[0] == "dport" and condition[1] == condition[2]:
+                    ports.add(condition[1])
+        facts = self._terms.locality(addresses | named)
+        if flags is not None:
+            others = self._terms.judged_elsewhere(named, ports, flags)
+            facts += [negate(term, True) for term in others]
+        return [f"(assert {fact})" for fact in facts]
+
+    def _apart(self, one: Bounds, other: Bounds) -> bool:
+        if one[0] <= other[1] and other[0] <= one[1]:
+            return False
+        return self._example([self._within(one), self._within(other)]) is None
+
+    def _within(self, bounds: Bounds, *, negated: bool = False) -> str:
+        inside = [self._terms.at_least(bounds[0]), self._terms.at_most(bounds[1])]
+        return f"(assert {negate(conjunction(inside), negated)})"
+
+    # -- chunks ------------------------------------------------------------------------
+
+    def _chunks(
+        self,
+        things: Sequence[Thing],
+        address_of: Callable[[Thing], int | None],
+        term_of: Callable[[Thing], str],
+    ) -> list[_Chunk[Thing]]:
+        """The things in chunks of neighbours, those without one address last."""
+        placed: list[tuple[int, Thing]] = []
+        others: list[Thing] = []
+        for thing in things:
+            address = address_of(thing)
+            if address is None:
+                others.append(thing)
+            else:
+                placed.append((address, thing))
+        placed.sort(key=lambda pair: pair[0])
+        chunks = []
+        for pairs in _batches(placed):
+            terms = [term_of(thing) for _, thing in pairs]
+            bounds = (pairs[0][0], pairs[-1][0])
+            wrong = [f"(assert {disjunction(terms)})", self._within(bounds, negated=True)]
+            confirmed = len(placed) <= CHUNK or self._example(wrong) is None
+            chunks.append(
+                _Chunk([thing for _, thing in pairs], terms, bounds if confirmed else None)
+            )
+        for some in _batches(others):
+            chunks.append(_Chunk(some, [term_of(thing) for thing in some], None))
+        return chunks
+
+    def _address_of_visit(self, visit: Visit) -> int | None:
+        (box, *others) = visit.boxes
+        return box.address if not others and box.mask == self._full_mask else None
+
+    def _address_of_rule(self, record: Record) -> int | None:
+        for condition in record.conditions:
+            if condition[0] == "dst" and condition[2] == self._full_mask and not condition[3]:
+                return int(condition[1])
+        return None
+
+    def _visit_term(self, visit: Visit) -> str:
+        comes = [self._terms.boxes(visit.boxes), self._terms.came_as(visit.original)]
+        if visit.stop is not None:
+            comes.append(f"(bvule position (_ bv{visit.stop} 32))")
+        return conjunction(comes)
+
+    def _rule_term(self, records: Sequence[Record], position: int, state: str) -> str:
+        matches = [self._terms.condition(c, state) for c in records[position].conditions]
+        return conjunction(
+            [f"(= position (_ bv{position} 32))", *(term for term in matches if term is not None)]
+        )
+
+
+def _flags(visit: Visit) -> Flags | None:
+    if not isinstance(visit.excluded, Exclusion):
+        return None
+    return visit.excluded.node_ports, visit.excluded.virtual_ips
+
+
+def _is_looked_at(record: Record) -> bool:
+    """Not what does nothing, and not what the contents of a set decide."""
+    kinds = {condition[0] for condition in record.conditions}
+    if "set" in kinds or record.action[0] == "map-mark":
+        return False
+    return record.action[0] != "nothing" or "recent" in kinds
+
+
+def _numbered(index: str, terms: Sequence[str]) -> list[str]:
+    either = [
+        conjunction([f"(= {index} (_ bv{number} 32))", term]) for number, term in enumerate(terms)
+    ]
+    return [f"(assert {disjunction(either)})"]
+
+
+def _but_kept(visits: Sequence[Visit], positions: Sequence[int]) -> list[str]:
+    """The rules that each visit kept are not meant."""
+    return [
+        f"(assert (=> (= visit (_ bv{number} 32)) (not (= position (_ bv{position} 32)))))"
+        for number, visit in enumerate(visits)
+        for position in visit.kept
+        if positions
+    ]
+
+
+def _batches(things: Sequence[Thing]) -> Iterator[list[Thing]]:
+    for start in range(0, len(things), CHUNK):
+        yield list(things[start : start + CHUNK])

@@ -1,0 +1,242 @@
+"""Rule text to judge: from files, from bundles, from the kernel."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from svcc.grammar.address import Family, parse_address
+from svcc.grammar.errors import InputError, Position, Problem
+from svcc.grammar.iptables.parse import parse
+from svcc.grammar.iptables.ruleset import load
+from svcc.grammar.ipvs import ipset, ipvsadm
+from svcc.grammar.ipvs.state import DEVICE, Ipvs
+from svcc.verify.engine import LoadedRules
+
+BUNDLE_FILES = ("iptables.rules", "ip6tables.rules")
+IPVS_FILES = ("ipvsadm.rules", "ipset.rules", "addresses.batch")
+DUMMY_DEVICES = (DEVICE, "kube-ipvs0")
+SAVE_TIMEOUT = 120
+_SYSTEM_PATH = "/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin"
+
+
+def from_text(text: str, family: Family, source: str) -> LoadedRules:
+    """The rules of a text.
+
+    Raises:
+        InputError: iptables-restore would not take it.
+    """
+    return LoadedRules(load(parse(text, family=family, source=source)), source)
+
+
+def from_files(paths: Sequence[str], family: Family | None) -> dict[Family, LoadedRules]:
+    """The rules of files and bundle folders, by family.
+
+    ``family`` says what a file is that does not tell by its content or name.
+
+    Raises:
+        InputError: a file cannot be read, or two are of one family.
+    """
+    found: dict[Family, LoadedRules] = {}
+    problems: list[Problem] = []
+    beside: dict[str, tuple[str, str]] = {}
+    for path in _expand(paths, problems):
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or "not UTF-8 text"
+            problems.append(Problem(Position(str(path)), f"cannot read: {reason}"))
+            continue
+        kind = kind_of(text, path.name)
+        if kind != "iptables":
+            if kind in beside:
+                message = f"{beside[kind][1]} is {kind} text too; give one"
+                problems.append(Problem(Position(str(path)), message))
+            beside[kind] = (text, str(path))
+            continue
+        of = family_of(text, path.name) or family or Family.IPV4
+        if of in found:
+            message = f"{found[of].source} holds {of.label} rules too; give one file per family"
+            problems.append(Problem(Position(str(path)), message))
+            continue
+        try:
+            found[of] = from_text(text, of, str(path))
+        except InputError as error:
+            problems.extend(error.problems)
+    try:
+        ipvs = ipvs_of(beside)
+    except InputError as error:
+        problems.extend(error.problems)
+    if problems:
+        raise InputError(problems)
+    return _with(found, ipvs)
+
+
+def kind_of(text: str, name: str) -> str:
+    """What a file holds: ``iptables``, ``ipvsadm``, ``ipset`` or ``addresses``."""
+    first = next((line for line in text.splitlines() if line.strip() and line[0] != "#"), "")
+    if re.match(r"(create|add) ", first):
+        return "ipset"
+    if re.match(r"(link|address|addr) ", first):
+        return "addresses"
+    if re.match(r"(-[AaEe]|--(add|edit)-(service|server)) -", first):
+        return "ipvsadm"
+    if not first:
+        by_name = {"ipvsadm": "ipvsadm", "ipset": "ipset", "addresses": "addresses"}
+        return by_name.get(name.split(".")[0], "iptables")
+    return "iptables"
+
+
+def ipvs_of(beside: Mapping[str, tuple[str, str]]) -> Ipvs | None:
+    """Virtual servers, sets and addresses from their texts and file names; None without any.
+
+    Without a text of addresses, those of all virtual servers are taken for the node's own.
+
+    Raises:
+        InputError: ipvsadm, ipset or ip would not take a text.
+    """
+    if not beside:
+        return None
+    nothing = ("", "")
+    ipvs = Ipvs(
+        ipvsadm.parse(beside.get("ipvsadm", nothing)[0], source=beside.get("ipvsadm", nothing)[1]),
+        ipset.parse(beside.get("ipset", nothing)[0], source=beside.get("ipset", nothing)[1]),
+    )
+    if "addresses" in beside:
+        ipvs.addresses = _addresses(*beside["addresses"])
+    return ipvs
+
+
+def _addresses(text: str, source: str) -> dict[Family, tuple[int, ...]]:
+    """The addresses of an ``ip -batch`` file.
+
+    Raises:
+        InputError: a line is not one that svcc writes.
+    """
+    found: dict[Family, set[int]] = {family: set() for family in Family}
+    problems = []
+    for number, line in enumerate(text.splitlines(), 1):
+        words = line.split()
+        if not words or words[0].startswith("#") or words[0] == "link":
+            continue
+        try:
+            if words[0] not in ("address", "addr") or words[1] != "add":
+                raise ValueError(f"{words[0]!r} is not understood here")
+            address = parse_address(words[2].partition("/")[0])
+        except (ValueError, IndexError) as error:
+            problems.append(Problem(Position(source, number, 1), str(error)))
+            continue
+        found[address.family].add(address.value)
+    if problems:
+        raise InputError(problems)
+    return {family: tuple(sorted(values)) for family, values in found.items()}
+
+
+def _with(found: dict[Family, LoadedRules], ipvs: Ipvs | None) -> dict[Family, LoadedRules]:
+    for item in found.values():
+        item.rules.ipvs = ipvs
+    return found
+
+
+def _expand(paths: Sequence[str], problems: list[Problem]) -> list[Path]:
+    files = []
+    for text in paths:
+        path = Path(text)
+        if not path.is_dir():
+            files.append(path)
+            continue
+        inside = [path / name for name in BUNDLE_FILES if (path / name).is_file()]
+        if not inside:
+            message = f"no bundle: neither {' nor '.join(BUNDLE_FILES)} is in this folder"
+            problems.append(Problem(Position(text), message))
+        files += inside
+        files += [path / name for name in IPVS_FILES if (path / name).is_file()]
+    return files
+
+
+_ADDRESS6 = re.compile(r" -[sd] [0-9a-fA-F]*:[0-9a-fA-F:]*[/ ]|icmp6-|ipv6-icmp|-j DNAT .*\[")
+_ADDRESS4 = re.compile(r" -[sd] \d+\.\d+\.\d+\.\d+[/ ]|icmp-port|--to-destination \d+\.\d+")
+
+
+def family_of(text: str, name: str) -> Family | None:
+    """The family of rule text, from its content or else from its file name."""
+    header = None
+    # Plain search first: in a long text without it the pattern takes ten times as long.
+    if "# Generated by ip" in text:
+        header = re.search(r"^# Generated by (ip6?tables)", text, re.MULTILINE)
+    if header:
+        return Family.IPV6 if header[1] == "ip6tables" else Family.IPV4
+    # The beginning nearly always tells; a search for what is not there takes as long as parsing.
+    for part in (text[:1_000_000], text):
+        if _ADDRESS6.search(part):
+            return Family.IPV6
+        if _ADDRESS4.search(part):
+            return Family.IPV4
+    if "6" in name.split(".")[0]:
+        return Family.IPV6
+    return Family.IPV4 if name.startswith("iptables") else None
+
+
+def from_kernel(variant: str | None, family: Family | None) -> dict[Family, LoadedRules]:
+    """The rules that are loaded in this network namespace.
+
+    Raises:
+        InputError: iptables-save is missing or fails.
+    """
+    found = {}
+    for of in Family if family is None else (family,):
+        tool = "iptables" if of is Family.IPV4 else "ip6tables"
+        command = f"{tool}-{variant}-save" if variant else f"{tool}-save"
+        found[of] = from_text(_save(command), of, command)
+    return _with(found, live_ipvs())
+
+
+def live_ipvs() -> Ipvs | None:
+    """What IPVS and ipset hold in this network namespace; None if that is nothing.
+
+    Raises:
+        InputError: a tool is missing or fails.
+    """
+    beside = {}
+    if Path("/proc/net/ip_vs").exists():
+        beside["ipvsadm"] = (_save("ipvsadm", "-Sn"), "ipvsadm -Sn")
+    if Path("/sys/module/ip_set").exists() and shutil.which("ipset", path=_SYSTEM_PATH):
+        beside["ipset"] = (_save("ipset", "save"), "ipset save")
+    ipvs = ipvs_of(beside)
+    if ipvs is None or not (ipvs.servers or ipvs.sets):
+        return None
+    addresses: dict[Family, set[int]] = {family: set() for family in Family}
+    for device in json.loads(_save("ip", "-json", "address", "show") or "[]"):
+        if device.get("ifname") in DUMMY_DEVICES:
+            for item in device.get("addr_info", []):
+                address = parse_address(item["local"])
+                if item.get("scope") != "link":
+                    addresses[address.family].add(address.value)
+    ipvs.addresses = {family: tuple(sorted(found)) for family, found in addresses.items()}
+    return ipvs
+
+
+def _save(command: str, *arguments: str) -> str:
+    path = shutil.which(command) or shutil.which(command, path=_SYSTEM_PATH)
+    if path is None:
+        package = "iproute2" if command == "ip" else re.sub("^ip6?tables.*", "iptables", command)
+        message = f"not found; install the package {package}"
+        raise InputError([Problem(Position(command), message)])
+    try:
+        done = subprocess.run(
+            [path, *arguments], capture_output=True, text=True, timeout=SAVE_TIMEOUT, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise InputError([Problem(Position(command), f"cannot run: {error}")]) from None
+    if done.returncode:
+        reason = " ".join(done.stderr.split()) or f"exit status {done.returncode}"
+        raise InputError([Problem(Position(command), f"{reason}; are you root?")])
+    hidden = re.search(r"^# Table `(\w+)' is incompatible", done.stdout, re.MULTILINE)
+    if hidden:
+        message = f"table {hidden[1]} holds rules of nft(8) that iptables cannot show"
+        raise InputError([Problem(Position(command), message)])
+    return done.stdout

@@ -1,0 +1,1 @@
+"""One packet, plainly: the second opinion."""

@@ -1,0 +1,402 @@
+"""A plain interpreter of netfilter rules for one concrete packet.
+
+It follows the kernel step by step (net/ipv4/netfilter/ip_tables.c ipt_do_table, the hook
+order of include/uapi/linux/netfilter_ipv4.h, nf_nat_core.c for what NAT does to a new
+connection) and shares no code with the symbolic model: it confirms the counterexamples
+that the solver finds, and stands for the kernel in tests.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable, Iterator
+from fractions import Fraction
+
+from svcc.grammar.address import Family
+from svcc.grammar.iptables.program import (
+    PROBABILITY_ONE,
+    Goto,
+    Jump,
+    MapMark,
+    Masquerade,
+    NatTarget,
+    Notrack,
+    OtherTarget,
+    RandomMatch,
+    RecentMatch,
+    Reject,
+    Rule,
+    SetMark,
+    Verdict,
+)
+from svcc.grammar.iptables.ruleset import Chain, RuleSet
+from svcc.grammar.ipvs.ipvsadm import RealKey, VirtualKey, VirtualServer, endpoint
+from svcc.verify.model.virtual_servers import thresholds, translated_port, usable
+from svcc.verify.netfilter.extensions import is_inert
+from svcc.verify.simulator.matching import Decide, Passage, UndecidableError, entry_of, matches
+from svcc.verify.simulator.packet import Packet, Result, Step, World
+
+MAX_STEPS = 200_000
+LONG_CHAIN = 100
+
+
+class _FinalError(Exception):
+    """The packet was dropped or rejected."""
+
+    def __init__(self, verdict: str) -> None:
+        super().__init__(verdict)
+        self.verdict = verdict
+
+
+def distribution(rules: RuleSet, packet: Packet, world: World) -> list[tuple[Fraction, Result]]:
+    """Every way that random choices can go, with its exact probability.
+
+    Raises:
+        UndecidableError: on some way the packet meets a rule outside the model.
+    """
+    outcomes: list[tuple[Fraction, Result]] = []
+    pending: list[list[bool]] = [[]]
+    while pending:
+        choices = _Choices(pending.pop())
+        result = simulate(rules, packet, world, choices.decide)
+        outcomes.append((choices.weight, result))
+        pending.extend(choices.not_taken)
+    return outcomes
+
+
+class _Choices:
+    """One way through the random matches: some choices given, then always true."""
+
+    def __init__(self, given: list[bool]) -> None:
+        self._given = given
+        self._taken: list[bool] = []
+        self.weight = Fraction(1)
+        self.not_taken: list[list[bool]] = []
+
+    def decide(self, match: RandomMatch) -> bool:
+        probability = Fraction(match.threshold, PROBABILITY_ONE)
+        if match.negated:
+            probability = 1 - probability
+        if probability in (0, 1):
+            return probability == 1
+        choice = True
+        if len(self._taken) < len(self._given):
+            choice = self._given[len(self._taken)]
+        else:
+            self.not_taken.append([*self._taken, False])
+        self._taken.append(choice)
+        self.weight *= probability if choice else 1 - probability
+        return choice
+
+
+def simulate(rules: RuleSet, packet: Packet, world: World, decide: Decide) -> Result:
+    """Send one packet through every hook that it passes.
+
+    Raises:
+        UndecidableError: it meets a rule outside the model.
+    """
+    state = Passage(
+        packet,
+        world,
+        decide,
+        packet.destination,
+        packet.destination_port,
+        packet.mark,
+        packet.in_interface,
+        packet.source,
+        packet.source_port,
+        sets=None if rules.ipvs is None else rules.ipvs.sets,
+    )
+    verdict = "passed"
+    try:
+        for table, hook in _path(rules, state):
+            if table == "ipvs":
+                _balance(rules, state, hook)
+            else:
+                _run_hook(rules, state, table, hook)
+    except _FinalError as final:
+        verdict = final.verdict
+    return Result(
+        "passed" if verdict == "passed" else "dropped" if verdict == "dropped" else "rejected",
+        state.destination,
+        state.destination_port,
+        state.translated or state.balanced,
+        state.masqueraded,
+        state.sent_out,
+        state.mark,
+        frozenset(state.recorded),
+        tuple(state.trace),
+        state.source,
+        state.source_port,
+    )
+
+
+def _path(rules: RuleSet, state: Passage) -> Iterator[tuple[str, str]]:
+    if state.packet.from_node:
+        yield from _path_from_node(rules, state)
+        return
+    yield "raw", "PREROUTING"
+    yield "mangle", "PREROUTING"
+    yield "nat", "PREROUTING"
+    if state.world.is_local(state.destination):
+        yield from _input(rules, state)
+        return
+    _route_out(state)
+    yield "mangle", "FORWARD"
+    yield "filter", "FORWARD"
+    yield "security", "FORWARD"
+    yield from _postrouting(state)
+
+
+def _path_from_node(rules: RuleSet, state: Passage) -> Iterator[tuple[str, str]]:
+    _route_out(state)
+    yield "raw", "OUTPUT"
+    yield "mangle", "OUTPUT"
+    yield "nat", "OUTPUT"
+    if rules.ipvs is not None:
+        yield "ipvs", "OUTPUT"
+        if state.balanced:
+            # ip_vs_xmit.c enters LOCAL_OUT anew, with the real server's route.
+            _route_out(state)
+            yield "mangle", "OUTPUT"
+    # Translated or not: the hooks of one traversal share one nf_hook_state (nf_hook_slow),
+    # and with it the interface that was chosen before the first of them.
+    yield "filter", "OUTPUT"
+    yield "security", "OUTPUT"
+    _route_out(state)
+    local = state.world.is_local(state.destination)
+    yield from _postrouting(state)
+    if local:
+        state.in_interface, state.out_interface, state.looped = "lo", "", True
+        yield "raw", "PREROUTING"
+        yield "mangle", "PREROUTING"
+        yield "mangle", "INPUT"
+        yield "filter", "INPUT"
+        yield "security", "INPUT"
+        # nf_nat_core.c, nf_nat_inet_fn: POSTROUTING has settled the source, nat INPUT is left out.
+
+
+def _route_out(state: Passage) -> None:
+    state.out_interface = state.world.way_out(state.destination)
+
+
+def _input(rules: RuleSet, state: Passage) -> Iterator[tuple[str, str]]:
+    yield "mangle", "INPUT"
+    yield "filter", "INPUT"
+    yield "security", "INPUT"
+    if rules.ipvs is not None:
+        yield "ipvs", "INPUT"
+        if state.balanced and not state.world.is_local(state.destination):
+            # ip_vs_xmit.c sends it to LOCAL_OUT; nat INPUT, one step behind, is not reached.
+            state.in_interface = ""
+            _route_out(state)
+            yield "mangle", "OUTPUT"
+            yield "filter", "OUTPUT"
+            yield "security", "OUTPUT"
+            yield from _postrouting(state)
+            return
+    yield "nat", "INPUT"
+
+
+def _postrouting(state: Passage) -> Iterator[tuple[str, str]]:
+    yield "mangle", "POSTROUTING"
+    yield "nat", "POSTROUTING"
+    state.sent_out = True
+
+
+def _balance(rules: RuleSet, state: Passage, hook: str) -> None:
+    """What IPVS does with a new connection (net/netfilter/ipvs/ip_vs_core.c)."""
+    assert rules.ipvs is not None
+    family, servers = state.packet.family, rules.ipvs.servers
+    keys = [VirtualKey(family, 0, state.mark, 0)] if state.mark else []
+    for port in (state.destination_port, 0):
+        keys.append(VirtualKey(family, state.packet.protocol, state.destination, port))
+    key = next((key for key in keys if key in servers), None)
+    if key is None:
+        return
+    server = servers[key]
+    rule = Rule(hook, line=server.line)
+    if not usable(server):
+        state.trace.append(Step("ipvs", hook, rule, f"{key} has no real server: refused", key))
+        raise _FinalError("rejected")
+    real = _choose(state, key, server)
+    if _is_loopback(family, state.packet.source) and not state.world.is_local(real.address):
+        # ip_vs_xmit.c, crosses_local_route_boundary
+        state.trace.append(Step("ipvs", hook, rule, "from loopback: dropped", key))
+        raise _FinalError("dropped")
+    port_there = translated_port(key, server.scheduling, real)
+    state.destination = real.address
+    if port_there is not None:
+        state.destination_port = port_there
+    state.balanced = True
+    sent_to = endpoint(family, real.address, port_there or state.destination_port)
+    state.trace.append(Step("ipvs", hook, rule, f"{server.scheduling.scheduler} to {sent_to}", key))
+
+
+def _is_loopback(family: Family, address: int) -> bool:
+    return address >> 24 == 127 if family is Family.IPV4 else address == 1
+
+
+def _choose(state: Passage, key: VirtualKey, server: VirtualServer) -> RealKey:
+    """The real server: the one that a persistent virtual server remembers, or any."""
+    candidates = usable(server)
+    timeout = server.scheduling.persistence
+    chances = [*thresholds([weight for _, weight in candidates]), PROBABILITY_ONE]
+    names = {real: f"ipvs {key} {real}" for real, _ in candidates}
+    chosen = candidates[-1][0]
+    for real, name in names.items():
+        age = state.world.recent.get(name)
+        if timeout is not None and age is not None and age < timeout:
+            return real
+    for (real, _), chance in zip(candidates, chances, strict=True):
+        if chance == PROBABILITY_ONE or state.decide(RandomMatch(chance)):
+            chosen = real
+            break
+    if timeout is not None:
+        state.recorded.add(names[chosen])
+    return chosen
+
+
+def _run_hook(rules: RuleSet, state: Passage, table: str, hook: str) -> None:
+    chains = rules.tables.get(table)
+    if chains is None or hook not in chains:
+        return
+    if table == "nat" and (state.untracked or state.world.state != "NEW"):
+        return
+    if _run_chain(rules, state, table, hook) == "end":
+        policy = chains[hook].policy or "ACCEPT"
+        if policy == "DROP":
+            state.trace.append(Step(table, hook, None, "policy DROP"))
+            raise _FinalError("dropped")
+
+
+def _run_chain(rules: RuleSet, state: Passage, table: str, chain: str) -> str:
+    """``end`` when the packet runs off the chain, ``done`` when the hook is decided."""
+    for rule in _may_match(rules.tables[table][chain], state):
+        state.steps += 1
+        if state.steps > MAX_STEPS:
+            raise RuntimeError(f"packet did not end after {MAX_STEPS} rules: {state.packet}")
+        target = rule.target
+        if _has_no_effect(rule) or not matches(state, table, rule):
+            continue
+        if isinstance(target, Jump | Goto):
+            state.trace.append(Step(table, chain, rule, f"to {target.chain}"))
+            ended = _run_chain(rules, state, table, target.chain)
+            if ended == "done":
+                return "done"
+            if isinstance(target, Goto):
+                return "end"
+            continue
+        if isinstance(target, Verdict) and target.name == "RETURN":
+            state.trace.append(Step(table, chain, rule, "RETURN"))
+            return "end"
+        if _act(state, table, chain, rule):
+            return "done"
+    return "end"
+
+
+def _may_match(chain: Chain, state: Passage) -> Iterable[Rule]:
+    """All rules, in long chains less those for another single destination.
+
+    A chain of 10,000 Services would take as long as everything else about a packet.
+    """
+    rules = chain.rules
+    if len(rules) < LONG_CHAIN:
+        return rules
+    index = chain.by_destination
+    if index is None:
+        index = chain.by_destination = {}
+        one_address = (1 << state.packet.family.bits) - 1
+        for position, rule in enumerate(rules):
+            match = rule.destination
+            exact = match is not None and not match.negated and match.mask == one_address
+            index.setdefault(match.address if match and exact else None, []).append(position)
+    positions = heapq.merge(index.get(None, ()), index.get(state.destination, ()))
+    return (rules[position] for position in positions)
+
+
+def _has_no_effect(rule: Rule) -> bool:
+    """Whether nothing depends on the rule's conditions, which may be outside the model."""
+    target = rule.target
+    if not (target is None or (isinstance(target, OtherTarget) and is_inert(target))):
+        return False
+    return not any(isinstance(match, RecentMatch) for match in rule.matches)
+
+
+def _act(state: Passage, table: str, chain: str, rule: Rule) -> bool:
+    """Carry out a rule's target; True if it decides the hook."""
+    target = rule.target
+
+    def note(effect: str) -> None:
+        state.trace.append(Step(table, chain, rule, effect))
+
+    if target is None:
+        return False
+    if isinstance(target, Verdict):
+        note(target.name)
+        if target.name == "DROP":
+            raise _FinalError("dropped")
+        return True
+    if isinstance(target, Reject):
+        note("REJECT")
+        raise _FinalError("rejected")
+    if isinstance(target, SetMark):
+        state.mark = (state.mark & ~target.mask & 0xFFFFFFFF) ^ target.value
+        note(f"mark {state.mark:#x}")
+        return False
+    if isinstance(target, MapMark):
+        entry = entry_of(state, table, rule, target.name, target.flags)
+        if entry is not None and entry.mark is not None:
+            value, mask = entry.mark
+            state.mark = (state.mark & ~mask & 0xFFFFFFFF) ^ value
+            note(f"mark {state.mark:#x}")
+        return False
+    if isinstance(target, Notrack):
+        # xt_CT.c, xt_ct_target: a packet that has a connection keeps it.
+        if not state.looped:
+            state.untracked = True
+            note("not tracked")
+        return False
+    if isinstance(target, Masquerade):
+        _rewrite_source(state, target)
+        note("masqueraded")
+        return True
+    if isinstance(target, NatTarget):
+        if target.name == "SNAT":
+            _rewrite_source(state, target)
+            note("source rewritten")
+            return True
+        # In a guessed world a range stands for its first place: some packets go there.
+        if target.first_address is None or (
+            state.world.guess is None
+            and (
+                target.first_address != (target.last_address or target.first_address)
+                or target.first_port != (target.last_port or target.first_port)
+            )
+        ):
+            raise UndecidableError(table, rule, f"{target.name} without one fixed destination")
+        before = (state.destination, state.destination_port)
+        state.destination = target.first_address
+        if target.first_port is not None:
+            state.destination_port = target.first_port
+        state.translated = (state.destination, state.destination_port) != before
+        note("DNAT")
+        return True
+    if isinstance(target, OtherTarget) and is_inert(target):
+        return False
+    name = target.name if isinstance(target, OtherTarget) else type(target).__name__
+    raise UndecidableError(table, rule, f"target {name}")
+
+
+def _rewrite_source(state: Passage, target: Masquerade | NatTarget) -> None:
+    state.masqueraded = True
+    if isinstance(target, NatTarget):
+        one = target.last_address in (None, target.first_address)
+        if target.first_address is not None:
+            state.source = target.first_address if one else None
+    elif state.world.own_address is not None:
+        state.source = state.world.own_address(state.out_interface, state.destination)
+    if target.first_port is not None and target.last_port in (None, target.first_port):
+        state.source_port = target.first_port
+    elif target.first_port is not None or target.random or target.random_fully:
+        state.source_port = None

@@ -1,0 +1,110 @@
+"""Concrete packets, and what becomes of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from svcc.grammar.address import Address, Family
+from svcc.grammar.iptables.program import Rule
+from svcc.grammar.ipvs.ipvsadm import VirtualKey
+
+PROTOCOL_NAME = {6: "tcp", 17: "udp", 132: "sctp", 1: "icmp", 58: "ipv6-icmp"}
+
+
+@dataclass(frozen=True, slots=True)
+class Packet:
+    """The first packet of a connection. Addresses are integers, the mark is as it arrives.
+
+    ``in_interface`` is empty for a packet that a process of the node sends.
+    """
+
+    family: Family
+    from_node: bool
+    source: int
+    source_port: int
+    destination: int
+    destination_port: int
+    protocol: int
+    in_interface: str = ""
+    mark: int = 0
+
+    def __str__(self) -> str:
+        origin = "the node itself" if self.from_node else self.in_interface or "outside"
+        protocol = PROTOCOL_NAME.get(self.protocol, f"protocol {self.protocol}")
+        source = endpoint_text(self.family, self.source, self.source_port)
+        destination = endpoint_text(self.family, self.destination, self.destination_port)
+        mark = f" mark {self.mark:#x}" if self.mark else ""
+        return f"{protocol} {source} -> {destination} from {origin}{mark}"
+
+
+def endpoint_text(family: Family, address: int, port: int) -> str:
+    """``ADDRESS:PORT``, IPv6 in brackets."""
+    text = str(Address(family, address))
+    return f"[{text}]:{port}" if family is Family.IPV6 else f"{text}:{port}"
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """What the rules ask about besides the packet.
+
+    ``is_local`` tells whether an address is the node's. ``recent`` has the lists in which
+    the client's address stands, and how many seconds ago it was last seen there.
+    """
+
+    is_local: Callable[[int], bool]
+    recent: Mapping[str, int] = field(default_factory=dict)
+    out_interface: str = "eth0"
+    ways: Callable[[int], str] | None = None
+    """The interface towards an address that is not the node's; None: ``out_interface``."""
+    own_address: Callable[[str, int], int] | None = None
+    """What MASQUERADE writes on an interface towards an address; None: nobody looks at it, and
+    the packet keeps its source."""
+    state: str = "NEW"
+    """The packet's conntrack state; nat looks only at NEW ones."""
+    guess: Callable[[Rule], bool] | None = None
+    """Whether a match outside the model is true; None: that is not decided."""
+
+    def way_out(self, address: int) -> str:
+        """The interface on which a packet to ``address`` is sent."""
+        if self.is_local(address):
+            return "lo"
+        return self.out_interface if self.ways is None else self.ways(address)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One rule that matched, and what it did."""
+
+    table: str
+    chain: str
+    rule: Rule | None
+    """None: the chain's policy."""
+    effect: str
+    virtual: VirtualKey | None = None
+    """The virtual server that did it, in place of a rule."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What became of a packet.
+
+    ``destination`` and ``destination_port`` are after DNAT. ``recorded`` names the recent
+    lists that the client was put in. ``sent_out``: the packet passed POSTROUTING, the only
+    place where its source can be rewritten; one from a wire to the node itself does not.
+    """
+
+    verdict: Literal["passed", "rejected", "dropped"]
+    destination: int
+    destination_port: int
+    translated: bool
+    masqueraded: bool
+    sent_out: bool
+    mark: int
+    recorded: frozenset[str]
+    trace: tuple[Step, ...]
+    source: int | None = None
+    """After SNAT or MASQUERADE; None: not known."""
+    source_port: int | None = None
+    """As ``source``."""

@@ -1,0 +1,433 @@
+"""Cutting a region out of the rules: its slices, and the schema that they make."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from svcc.grammar.iptables.program import Rule
+from svcc.grammar.ipvs.ipvsadm import VirtualKey, VirtualServer
+from svcc.verify.model.ownership import without_foreign
+from svcc.verify.model.rules import Record
+from svcc.verify.model.virtual_servers import FULL_MARK, arriving_marks, translated_port, usable
+from svcc.verify.slicing.box import Box
+from svcc.verify.slicing.distinctions import Distinctions
+from svcc.verify.slicing.regions import Region, Regions
+from svcc.verify.slicing.schema import Hook, Numbering, Schema, SchemaCase, SharedItems
+from svcc.verify.slicing.slicer import Item, Slicer
+from svcc.verify.spec.kube_proxy_before_1_26 import refused_marks
+from svcc.verify.spec.outcomes import Case
+
+Place = tuple[str, str]
+Translation = tuple[int, int | None]
+
+_BEFORE_WIRE = (("raw", "PREROUTING"), ("mangle", "PREROUTING"), ("nat", "PREROUTING"))
+_BEFORE_NODE = (("raw", "OUTPUT"), ("mangle", "OUTPUT"), ("nat", "OUTPUT"))
+_INWARD = (("mangle", "INPUT"), ("filter", "INPUT"), ("security", "INPUT"), ("nat", "INPUT"))
+_LOOPED = (
+    *(("raw", "PREROUTING"), ("mangle", "PREROUTING")),
+    # nf_nat_core.c, nf_nat_inet_fn: POSTROUTING has settled the source before nat INPUT.
+    *(("mangle", "INPUT"), ("filter", "INPUT"), ("security", "INPUT")),
+)
+_RESENT_WIRE = (("mangle", "OUTPUT"), ("filter", "OUTPUT"), ("security", "OUTPUT"))
+_RESENT_NODE = (("mangle", "OUTPUT"),)
+_POSTROUTING = (("mangle", "POSTROUTING"), ("nat", "POSTROUTING"))
+_FORWARD = (("mangle", "FORWARD"), ("filter", "FORWARD"), ("security", "FORWARD"))
+_ONWARD_NODE = (("filter", "OUTPUT"), ("security", "OUTPUT"), *_POSTROUTING)
+_ALL = (*_BEFORE_WIRE, *_BEFORE_NODE, *_INWARD, *_RESENT_WIRE, *_FORWARD, *_POSTROUTING)
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """A region's schema, the numbers that were taken out of it, and the rules in its slices."""
+
+    schema: Schema
+    numbering: Numbering
+    slices: tuple[tuple[Item, ...], ...]
+    boxes: tuple[Box, ...]
+    """Where its packets may be addressed to behind nat and IPVS."""
+
+    def outside_the_model(self) -> list[str]:
+        """What the model does not know among the rules, with their lines."""
+        found: dict[str, None] = {}
+        pending = [item for items in self.slices for item in items]
+        while pending:
+            item = pending.pop()
+            pending.extend(item.body)
+            if item.action[0] == "unknown" or any(c[0] == "unknown" for c in item.conditions):
+                what = next((c[1] for c in item.conditions if c[0] == "unknown"), item.action[-1])
+                rule = item.record.rule
+                found[f"line {rule.line}, chain {rule.chain}: {what}"] = None
+        return sorted(found)
+
+
+@dataclass(slots=True)
+class _Slice:
+    """What one base chain does to some boxes; ``shared`` if its items are numbered already."""
+
+    table: str
+    chain: str
+    items: tuple[Item, ...]
+    drops: bool
+    shared: SharedItems | None = None
+
+    def hook(self, numbering: Numbering) -> Hook:
+        """The slice with its numbers taken out."""
+        items = numbering.items(self.items) if self.shared is None else self.shared
+        return Hook(self.table, self.chain, items, self.drops)
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """What the covered base chains see of some boxes: ``number`` is the same for the same.
+
+    ``places`` are the numbers of address and port of each box.
+    """
+
+    number: int
+    places: list[tuple[int, int]]
+    numbering: Numbering
+
+
+@dataclass(slots=True)
+class _Ways:
+    """Where packets of a region are sent: the same for both directions of most frontends."""
+
+    box: Box
+    wanted: tuple[Case, ...]
+    translations: list[Translation]
+    numbering: Numbering
+    boxes: list[Box]
+    kind: _Kind | None
+    own: _Kind | None
+    cases: tuple[SchemaCase, ...] | None = None
+
+
+class Cutter:
+    """Cuts regions out of one rule set, for packets of connections in a ``state``."""
+
+    def __init__(self, regions: Regions, state: str = "NEW") -> None:
+        self._regions = regions
+        self._state = state
+        self._full_mask = regions.full_mask
+        self._virtual = regions.rules.virtual
+        self._shares = regions.visits is None
+        self._foreign_marks = arriving_marks(self._virtual) if self._virtual else ()
+        self._foreign_marks += refused_marks(regions.rules)
+        self._of_virtual_ip = regions.slicer(node_ports=False, virtual_ips=False, state=state)
+        self._of_address = regions.slicer(excluded=False, state=state)
+        self._of_node_port = regions.slicer(node_ports=False, state=state)
+        self._of_rest = regions.slicer(state=state)
+        self._distinctions = Distinctions(regions.rules.tables, dict.fromkeys(_ALL))
+        self._classes: dict[object, int] = {}
+        self._known: dict[tuple[tuple[Place, ...], int], list[_Slice | None]] = {}
+        self._last: _Ways | None = None
+        self._places: dict[tuple[Place, ...], tuple[Place, ...]] = {}
+
+    def cut(self, region: Region) -> Cut:
+        """The region as the solver sees it.
+
+        Raises:
+            SliceTooLargeError: the rules touch the region in too many ways.
+        """
+        frontend, box = region.frontend, region.box
+        slicer = self._slicer_of(region)
+
+        def slices(
+            names: tuple[Place, ...], boxes: Callable[[], list[Box]], kind: _Kind | None
+        ) -> list[_Slice]:
+            return self._slices(region, slicer, names, boxes, kind)
+
+        names = _BEFORE_NODE if region.from_node else _BEFORE_WIRE
+        own = self._own_kind(region)
+        rewriting = slices(names, lambda: [box], own)
+        translations = [pair for found in rewriting for pair in _translations(found.items)]
+        ways = self._ways(region, translations, own)
+        boxes, numbering, kind = ways.boxes, ways.numbering, ways.kind
+        balanced = self._balanced(region, boxes, rewriting, slicer)
+        sent_on = self._placed(_sent_to(box, list(_translations(balanced)), self._full_mask))
+        if balanced:
+            kind = None
+            for target in sent_on:
+                numbering.host(target.address)
+        if ways.cases is None:
+            # Behind the real servers: their order in the rules counts, too.
+            ways.cases = numbering.cases(region.cases)
+        if region.from_node:
+            onward = slices(_ONWARD_NODE, lambda: [*boxes, *sent_on], kind)
+            inward = slices(_LOOPED, lambda: _inside([*boxes, *sent_on]), kind)
+            resent = slices(_RESENT_NODE, lambda: sent_on, None)
+        else:
+            onward = slices(_FORWARD, lambda: _outside(boxes), kind)
+            onward += slices(_POSTROUTING, lambda: _outside([*boxes, *sent_on]), kind)
+            inward = slices(_INWARD, lambda: _inside(boxes), kind)
+            resent = slices(_RESENT_WIRE, lambda: sent_on, None)
+        schema = Schema(
+            self._regions.family,
+            region.from_node,
+            _hooks(rewriting, numbering),
+            _hooks(inward, numbering),
+            _hooks(onward, numbering),
+            ways.cases,
+            region.virtual_ip is not None or _is_fixed(region),
+            frontend is not None,
+            box.protocol,
+            box.local,
+            self._regions.mark,
+            self._regions.node_networks,
+            facts=numbering.facts(),
+            balanced=numbering.items(balanced),
+            resent=_hooks(resent, numbering),
+            local_hosts=tuple(
+                number
+                for address, number in numbering.hosts.items()
+                if self._regions.always_local(address, self._full_mask)
+            )
+            if balanced
+            else (),
+            foreign_marks=self._foreign_marks,
+            state=self._state,
+        )
+        touched = (*rewriting, *inward, *onward, *resent)
+        return Cut(
+            schema,
+            numbering,
+            (*(found.items for found in touched), balanced),
+            (*boxes, *sent_on),
+        )
+
+    def _slicer_of(self, region: Region) -> Slicer:
+        if region.virtual_ip is not None:
+            return self._of_virtual_ip
+        if region.frontend is None:
+            return self._of_rest
+        return self._of_node_port if region.frontend.address is None else self._of_address
+
+    def _ways(self, region: Region, translations: list[Translation], own: _Kind | None) -> _Ways:
+        """Where packets are sent, and the numbers: the region's own, then those of backends.
+
+        Backends are numbered in the order of the rules: that of the objects varies freely.
+        """
+        last, box, frontend = self._last, region.box, region.frontend
+        if (
+            last is not None
+            and last.box is box
+            and last.wanted is region.cases
+            and last.translations == translations
+        ):
+            return last
+        numbering = Numbering(self._full_mask)
+        if frontend is not None:
+            numbering.default_port = frontend.port
+            numbering.port(frontend.port)
+            if frontend.address is not None:
+                numbering.host(frontend.address)
+        if region.virtual_ip is not None:
+            numbering.host(region.virtual_ip.value)
+        for address, _ in translations:
+            numbering.host(address)
+        boxes = self._placed([box, *_sent_to(box, translations, self._full_mask)])
+        kind = None
+        if self._shares and _is_fixed(region):
+            places = [(numbering.host(b.address), numbering.port(b.first_port)) for b in boxes]
+            kind = self._kind(box, boxes, places, numbering)
+        self._last = _Ways(box, region.cases, translations, numbering, boxes, kind, own)
+        return self._last
+
+    def _own_kind(self, region: Region) -> _Kind | None:
+        """The kind of the region's packets as they come."""
+        box = region.box
+        if not self._shares or not _is_fixed(region):
+            return None
+        if self._last is not None and self._last.box is box:
+            return self._last.own
+        numbering = Numbering(self._full_mask, {box.address: 0}, {box.first_port: 0})
+        return self._kind(box, [box], [(0, 0)], numbering)
+
+    def _kind(
+        self, box: Box, boxes: list[Box], places: list[tuple[int, int]], numbering: Numbering
+    ) -> _Kind:
+        normal = self._of_address.normal
+        of = self._distinctions.of
+        seen = [(of(b), normal(b).local) for b in boxes]
+        key = (tuple(places), tuple(seen), of(box))
+        return _Kind(self._classes.setdefault(key, len(self._classes)), places, numbering)
+
+    def _slices(
+        self,
+        region: Region,
+        slicer: Slicer,
+        names: tuple[Place, ...],
+        boxes: Callable[[], list[Box]],
+        kind: _Kind | None,
+    ) -> list[_Slice]:
+        """What base chains do to packets of some boxes, where they do anything.
+
+        With a ``kind``, what another region of that kind left behind is taken.
+        """
+        names = self._present(names)
+        covered = self._distinctions.covered if kind is not None else frozenset[Place]()
+        known: list[_Slice | None] = []
+        if kind is not None:
+            if (names, kind.number) in self._known:
+                known = self._known[names, kind.number]
+            else:
+                known = [
+                    self._slice(region, slicer, place, boxes(), kind) if place in covered else None
+                    for place in names
+                ]
+                self._known[names, kind.number] = known
+        found = []
+        for index, place in enumerate(names):
+            if place in covered:
+                one = known[index]
+            else:
+                one = self._slice(region, slicer, place, boxes(), None)
+            if one is not None:
+                found.append(one)
+        return found
+
+    def _present(self, names: tuple[Place, ...]) -> tuple[Place, ...]:
+        """The base chains that there are, and that packets in this state pass."""
+        if names not in self._places:
+            tables = self._regions.rules.tables
+            self._places[names] = tuple(
+                (table, chain)
+                for table, chain in names
+                # nat looks at the first packet of a connection alone.
+                if chain in tables.get(table, ()) and (self._state == "NEW" or table != "nat")
+            )
+        return self._places[names]
+
+    def _slice(
+        self, region: Region, slicer: Slicer, place: Place, boxes: list[Box], kind: _Kind | None
+    ) -> _Slice | None:
+        items, policy = slicer.hook(*place, boxes, region.box)
+        drops = policy == "DROP"
+        if region.frontend is None and not self._regions.everybodys:
+            items, drops = without_foreign(items), False
+        if not items and not drops:
+            return None
+        shared = None if kind is None else kind.numbering.shared_items(items, kind.places)
+        return _Slice(*place, items, drops, shared)
+
+    def _placed(self, boxes: list[Box]) -> list[Box]:
+        """The boxes without repetition; what is known to be local is marked so."""
+        always_local = self._regions.always_local
+        return [
+            b._replace(local=True) if b.mask and always_local(b.address, b.mask) else b
+            for b in dict.fromkeys(boxes)
+        ]
+
+    def _balanced(
+        self, region: Region, boxes: list[Box], rewriting: list[_Slice], slicer: Slicer
+    ) -> tuple[Item, ...]:
+        """The virtual servers that packets of the boxes may meet.
+
+        Those by a mark: only values that rules give the packet as a whole count, and no
+        packet arrives with one (a stated assumption).
+        """
+        if self._virtual is None or self._state != "NEW":
+            return ()
+        reach = [box for box in boxes if region.from_node or box.local is not False]
+        if not reach:
+            return ()
+        index = self._virtual
+        family = self._regions.family
+        found = [
+            virtual_item(VirtualKey(family, 0, mark, 0), index.by_mark[mark], None)
+            for mark in sorted(_marks(rewriting))
+            if mark in index.by_mark
+        ]
+        met: set[VirtualKey] = set()
+        for box in reach:
+            port = box.first_port if box.first_port == box.last_port else None
+            for key, server in index.meeting(
+                box.address, box.mask, self._full_mask, box.protocol, port
+            ):
+                place = Box(
+                    key.address, self._full_mask, key.protocol, key.port, key.port or 65535, True
+                )
+                other = box.mask != self._full_mask or port is None
+                if key not in met and not (other and slicer.leaves_out(place)):
+                    met.add(key)
+                    found.append(virtual_item(key, server, None if len(reach) > 1 else box))
+        return tuple(found)
+
+
+def _is_fixed(region: Region) -> bool:
+    """Whether the region is one address and port."""
+    return region.frontend is not None and region.frontend.address is not None
+
+
+def _sent_to(box: Box, translations: Sequence[Translation], full_mask: int) -> list[Box]:
+    """Where packets of a box are sent."""
+    return [
+        Box(address, full_mask, box.protocol, box.first_port, box.last_port)
+        if port is None
+        else Box(address, full_mask, box.protocol, port, port)
+        for address, port in translations
+    ]
+
+
+def _inside(boxes: list[Box]) -> list[Box]:
+    return [b._replace(local=True) for b in boxes if b.local is not False]
+
+
+def _outside(boxes: list[Box]) -> list[Box]:
+    return [b._replace(local=False) for b in boxes if b.local is not True]
+
+
+def _hooks(slices: Sequence[_Slice], numbering: Numbering) -> tuple[Hook, ...]:
+    return tuple([found.hook(numbering) for found in slices])
+
+
+def _marks(slices: Sequence[_Slice]) -> set[int]:
+    """The values that some rule gives the mark as a whole."""
+    found: set[int] = set()
+    pending = [item for each in slices for item in each.items]
+    while pending:
+        item = pending.pop()
+        pending.extend(item.body)
+        if item.action[0] == "mark" and item.action[2] == FULL_MARK:
+            found.add(item.action[1])
+    return found
+
+
+def virtual_item(key: VirtualKey, server: VirtualServer, box: Box | None) -> Item:
+    """A virtual server as a rule: a choice among its real servers, or a refusal.
+
+    ``box``: all packets that get here; conditions that they all fulfil are left out.
+    """
+    record = Record(Rule("IPVS", line=server.line), "ipvs", (), ("virtual", key, server))
+    conditions: list[tuple[object, ...]] = []
+    if not key.protocol:
+        conditions.append(("mark", key.address, FULL_MARK, False))
+    else:
+        full = (1 << key.family.bits) - 1
+        if box is None or box.mask != full:
+            conditions.append(("dst", key.address, full, False))
+        if box is None or box.protocol is None:
+            conditions.append(("proto", key.protocol, False))
+        if key.port and (box is None or box.first_port != box.last_port):
+            conditions.append(("dport", key.port, key.port, False))
+    real = usable(server)
+    if not real:
+        return Item(tuple(conditions), ("reject",), (), record)
+    timeout = server.scheduling.persistence
+    choices = tuple(
+        (k.address, translated_port(key, server.scheduling, k), weight) for k, weight in real
+    )
+    return Item(tuple(conditions), ("balance", choices, timeout), (), record)
+
+
+def _translations(items: tuple[Item, ...]) -> Iterator[Translation]:
+    for item in items:
+        action = item.action
+        if action[0] == "dnat":
+            yield action[1], action[2]
+        elif action[0] == "balance":
+            for address, port, _ in action[1]:
+                yield address, port
+        elif item.body:
+            yield from _translations(item.body)

@@ -1,0 +1,100 @@
+"""What base chains can tell packets to one address apart by.
+
+Thousands of regions look the same to the rules of filter and POSTROUTING. Two boxes that these
+chains cannot tell apart have the same slice there, so one is cut for all of them.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping
+
+from svcc.verify.model.rules import IndexedChain, Record
+from svcc.verify.slicing.box import Box
+
+Chains = Mapping[str, Mapping[str, IndexedChain]]
+Projection = tuple[tuple[tuple[int, int], ...], int, int]
+
+_TRANSLATING = frozenset({"dnat", "map-mark"})
+_BY_CONTENT = frozenset({"set", "recent"})
+
+
+class Distinctions:
+    """The networks, protocols and ports that some base chains, with all below them, name.
+
+    ``covered`` are the base chains that can be asked about: those without translations, sets
+    and recent lists below them.
+    """
+
+    def __init__(self, tables: Chains, base_chains: Iterable[tuple[str, str]]) -> None:
+        self._tables = tables
+        self._networks: dict[int, set[int]] = {}
+        self._protocols: set[int] = set()
+        self._bounds: set[int] = set()
+        self._sorted_bounds: list[int] = []
+        self.covered = frozenset(place for place in base_chains if self._include(*place))
+
+    @classmethod
+    def of_records(cls, records: Iterable[Record]) -> Distinctions:
+        """What some rules alone can tell apart."""
+        found = cls({}, ())
+        found._add(records)
+        return found
+
+    def of(self, box: Box) -> Projection:
+        """What the chains see of a box with one address and one port, its locality aside."""
+        address = box.address
+        return (
+            tuple(
+                (mask, address & mask)
+                for mask, known in self._networks.items()
+                if address & mask in known
+            ),
+            box.protocol if box.protocol in self._protocols else 0,
+            bisect_right(self._sorted_bounds, box.first_port),
+        )
+
+    def _include(self, table: str, name: str) -> bool:
+        below = self._below(table, name)
+        if below is None:
+            return False
+        for chain in below:
+            self._add(chain.records)
+        return True
+
+    def _add(self, records: Iterable[Record]) -> None:
+        pending = [condition for record in records for condition in record.conditions]
+        while pending:
+            condition = pending.pop()
+            kind = condition[0]
+            if kind in ("dst", "odst"):
+                self._networks.setdefault(condition[2], set()).add(condition[1])
+            elif kind == "proto":
+                self._protocols.add(condition[1])
+            elif kind in ("dport", "odport"):
+                self._bounds |= {condition[1], condition[2] + 1}
+            elif kind == "any":
+                pending += condition[1]
+            elif kind == "connection":
+                pending += condition[3]
+        self._sorted_bounds = sorted(self._bounds)
+
+    def _below(self, table: str, name: str) -> list[IndexedChain] | None:
+        """The chains that a walk can visit; None if one of them translates or looks at sets."""
+        chains = self._tables.get(table, {})
+        found: dict[str, IndexedChain] = {}
+        pending = [name]
+        while pending:
+            name = pending.pop()
+            chain = chains.get(name)
+            if chain is None or name in found:
+                continue
+            found[name] = chain
+            for record in chain.records:
+                if record.action[0] in _TRANSLATING:
+                    return None
+                if any(condition[0] in _BY_CONTENT for condition in record.conditions):
+                    return None
+                if record.action[0] in ("jump", "goto"):
+                    pending.append(record.action[1])
+        return list(found.values())

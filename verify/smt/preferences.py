@@ -1,0 +1,80 @@
+"""Counterexamples that a person can read: plain values wherever the violation leaves a choice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from svcc.grammar.address import Family
+from svcc.verify.slicing.schema import Schema, SchemaItem
+from svcc.verify.smt.encoding import Encoding
+from svcc.verify.smt.terms import negate
+
+DOCUMENTATION_SOURCE = {Family.IPV4: 0xC6336401, Family.IPV6: 0x20010DB8 << 96 | 1}
+"""198.51.100.1 and 2001:db8::1 (RFC 5737, RFC 3849)."""
+EPHEMERAL_PORT, HTTP_ALTERNATE, TCP = 40000, 8080, 6
+_OTHER_INTERFACE = 65535
+MAX_CANDIDATES = 24
+
+
+def preferences(encoding: Encoding) -> Iterator[list[str]]:
+    """Groups of terms: of each, the first that is possible is to be had."""
+    schema = encoding.schema
+    mark = schema.mark if schema.marked else 0
+    yield [f"(= mark0 (_ bv{mark} 32))"]
+    yield [negate("local", True)]
+    for name in sorted(encoding.declared):
+        if name.startswith(("backend_local", "recent")):
+            yield [negate(name, True)]
+    width = encoding.width
+    if "own_source" in encoding.declared:
+        yield [f"(= own_source (_ bv{value} {width}))" for value in _own_addresses(schema)]
+    yield [f"(= src (_ bv{value} {width}))" for value in _sources(schema)]
+    if not schema.fixed_destination:
+        wanted = [*_own_addresses(schema), DOCUMENTATION_SOURCE[schema.family] + 1]
+        wanted += [value for kind, value in _mentioned(schema) if kind == "dst"]
+        yield [f"(= dst (_ bv{value} {width}))" for value in wanted[:MAX_CANDIDATES]]
+    if schema.protocol is None:
+        yield [f"(= proto (_ bv{TCP} 8))"]
+    if not schema.fixed_port:
+        yield [f"(= dport (_ bv{HTTP_ALTERNATE} 16))"]
+    yield [f"(= sport (_ bv{EPHEMERAL_PORT} 16))"]
+    for name in ("iif", "oif0", "oif1"):
+        yield [f"(= {name} (_ bv{_OTHER_INTERFACE} 16))"]
+
+
+def _sources(schema: Schema) -> list[int]:
+    values = _own_addresses(schema) if schema.from_node else []
+    values.append(DOCUMENTATION_SOURCE[schema.family])
+    values += [value for kind, value in _mentioned(schema) if kind == "src"]
+    return list(dict.fromkeys(values))[:MAX_CANDIDATES]
+
+
+def _own_addresses(schema: Schema) -> list[int]:
+    full = (1 << schema.family.bits) - 1
+    return [value for value, mask in schema.node_networks if mask == full and value > 1]
+
+
+def _mentioned(schema: Schema) -> Iterator[tuple[str, int]]:
+    """An address inside each network that the rules or the expectation name."""
+    full = (1 << schema.family.bits) - 1
+
+    def of(condition: tuple[Any, ...]) -> Iterator[tuple[str, int]]:
+        if condition[0] == "any":
+            for part in condition[1]:
+                yield from of(part)
+        elif condition[0] in ("src", "dst"):
+            _, value, mask, _ = condition
+            yield condition[0], value if mask == full else value + 1
+
+    def walk(items: tuple[SchemaItem, ...]) -> Iterator[tuple[str, int]]:
+        for item in items:
+            for condition in item.conditions:
+                yield from of(condition)
+            yield from walk(item.body)
+
+    for case in schema.cases:
+        for condition in case.condition:
+            yield from of(condition)
+    for hook in (*schema.rewriting, *schema.inward, *schema.onward):
+        yield from walk(hook.items)

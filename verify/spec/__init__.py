@@ -1,0 +1,1 @@
+"""What must happen to each packet, derived from the objects."""

@@ -1,0 +1,150 @@
+"""What kube-proxies before 1.26 do otherwise, and the marks that a kubelet of that age drops by.
+
+They are told by their chains: KUBE-SVC-* or KUBE-SERVICES without KUBE-PROXY-FIREWALL, which
+every kube-proxy since 1.26 has. What is accepted of them, and why, is in docs/semantics.md,
+"Older kube-proxies". Source: kubernetes pkg/proxy/iptables/proxier.go 1.20 to 1.25,
+pkg/kubelet/kubelet_network_linux.go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from svcc.grammar.address import Family, Network
+from svcc.grammar.iptables.program import (
+    AddressMatch,
+    ConntrackMatch,
+    Jump,
+    MarkMatch,
+    Match,
+    Rule,
+    SetMark,
+    Verdict,
+)
+from svcc.grammar.iptables.ruleset import Chain, RuleSet
+from svcc.verify.model.rules import IndexedRules
+from svcc.verify.spec.expectation import Expectation, FrontendExpectation, pod_atom
+from svcc.verify.spec.outcomes import Case, Discard, Doomed, Outcome, Serve
+from svcc.verify.spec.packet_conditions import DestinationIn, negation
+
+DROP_MARK = 0x8000
+"""What KUBE-MARK-DROP sets: the kubelet's --iptables-drop-bit 15."""
+
+
+def is_older(rules: RuleSet) -> bool:
+    """Whether a kube-proxy before 1.26 wrote the service chains, if there are any of its."""
+    nat, filter_ = rules.tables.get("nat", {}), rules.tables.get("filter", {})
+    return (
+        "KUBE-SERVICES" in nat
+        and "KUBE-MARK-DROP" in nat
+        and "KUBE-FORWARD" in filter_
+        and "KUBE-PROXY-FIREWALL" not in filter_
+    )
+
+
+def with_kubelet(rules: RuleSet) -> bool:
+    """Put in the kubelet's chains where an older kube-proxy's are alone, which rely on them.
+
+    Returns whether it did.
+    """
+    if not is_older(rules) or "KUBE-FIREWALL" in rules.tables["filter"]:
+        return False
+    drop = rules.tables["nat"]["KUBE-MARK-DROP"]
+    if drop.rules:
+        return False
+    drop.rules.append(Rule(drop.name, target=SetMark(DROP_MARK, DROP_MARK)))
+    firewall = Chain("KUBE-FIREWALL", None)
+    marked: tuple[Match, ...] = (MarkMatch(DROP_MARK, DROP_MARK),)
+    firewall.rules.append(Rule(firewall.name, matches=marked, target=Verdict("DROP")))
+    if rules.family is Family.IPV4:
+        source = AddressMatch(127 << 24, 0xFF << 24, True)
+        destination = AddressMatch(127 << 24, 0xFF << 24, False)
+        states = ConntrackMatch(frozenset({"RELATED", "ESTABLISHED", "DNAT"}), True)
+        firewall.rules.append(
+            Rule(firewall.name, source, destination, matches=(states,), target=Verdict("DROP"))
+        )
+    chains = rules.tables["filter"]
+    chains[firewall.name] = firewall
+    for name in ("INPUT", "OUTPUT"):
+        chains[name].rules.append(Rule(name, target=Jump(firewall.name)))
+    return True
+
+
+def refused_marks(rules: IndexedRules) -> tuple[tuple[int, int], ...]:
+    """Marks (value, mask) that service chains drop or refuse by, whatever else the packet is.
+
+    No packet arrives with one: an assumption, as of the masquerade mark.
+    """
+    found = set()
+    for name, chain in rules.tables.get("filter", {}).items():
+        if not name.startswith("KUBE-"):
+            continue
+        for record in chain.records:
+            if record.action[0] in ("drop", "reject") and len(record.conditions) == 1:
+                kind, *rest = record.conditions[0]
+                if kind == "mark" and rest[0] and not rest[2]:
+                    found.add((rest[0], rest[1]))
+    return tuple(sorted(found))
+
+
+def loosened(expectation: Expectation, rules: RuleSet) -> Expectation:
+    """The expectation with what an older kube-proxy does accepted too."""
+    if not is_older(rules):
+        return expectation
+    keeps_source = not any(name.startswith("KUBE-EXT-") for name in rules.tables["nat"])
+    frontends = tuple(
+        FrontendExpectation(
+            item.frontend,
+            tuple(_loosened(item, expectation, keeps_source)),
+            item.may_be_local,
+        )
+        for item in expectation.frontends
+    )
+    return replace(expectation, frontends=frontends)
+
+
+def _loosened(
+    item: FrontendExpectation, expectation: Expectation, keeps_source: bool
+) -> Iterable[Case]:
+    kind, settings = item.frontend.kind, expectation.settings
+    pod = pod_atom(settings, expectation.family)
+    loopback = DestinationIn((Network(Family.IPV6, 1, 128),))
+    for case in item.cases:
+        allowed = case.allowed
+        if kind != "cluster IP" and any(isinstance(outcome, Discard) for outcome in allowed):
+            allowed = (*allowed, Doomed(DROP_MARK))
+        if kind == "external IP" and keeps_source and pod is not None:
+            either = tuple(_either(outcome) for outcome in allowed)
+            if either != allowed:
+                yield Case((*case.condition, pod), either)
+                yield Case((*case.condition, negation(pod)), allowed)
+                continue
+        if kind == "node port" and expectation.family is Family.IPV6 and loopback in case.condition:
+            served = next((o for o in _all_outcomes(item) if isinstance(o, Serve)), None)
+            if served is not None:
+                yield from _on_loopback6(item, case)
+                continue
+        yield Case(case.condition, allowed)
+
+
+def _all_outcomes(item: FrontendExpectation) -> Iterable[Outcome]:
+    for case in item.cases:
+        yield from case.allowed
+
+
+def _on_loopback6(item: FrontendExpectation, case: Case) -> Iterable[Case]:
+    """::1 is a local address like any other to them."""
+    others = tuple(
+        dict.fromkeys(
+            replace(outcome, masquerade=None) if isinstance(outcome, Serve) else outcome
+            for outcome in _all_outcomes(item)
+        )
+    )
+    yield Case(case.condition, tuple(dict.fromkeys((*case.allowed, *others, Doomed(DROP_MARK)))))
+
+
+def _either(outcome: Outcome) -> Outcome:
+    if isinstance(outcome, Serve) and outcome.masquerade:
+        return replace(outcome, masquerade=None)
+    return outcome

@@ -1,0 +1,130 @@
+"""What a kube-proxy in ipvs mode does otherwise.
+
+It is told by its chains and sets. Node ports are served on the addresses that it found on the
+node, never on 127.0.0.1; packets to them are marked on all local addresses, served or not; only
+endpoints of this node are in the set of hairpins; source ranges hold for INPUT and FORWARD, not
+for what the node sends. Source: kubernetes pkg/proxy/ipvs/proxier.go (syncProxyRules,
+writeIptablesRules).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from svcc.compiler.model.objects import Objects
+from svcc.compiler.settings.node import NodeSettings
+from svcc.grammar.address import Family, Network
+from svcc.grammar.iptables.ruleset import RuleSet
+from svcc.verify.spec.expectation import Expectation, FrontendExpectation
+from svcc.verify.spec.outcomes import Case, Discard, Serve, Untouched
+from svcc.verify.spec.packet_conditions import FromNode, SourceIn, negation
+
+
+def is_ipvs_proxy(rules: RuleSet) -> bool:
+    """Whether a kube-proxy in ipvs mode wrote the service chains."""
+    return "KUBE-SERVICES" in rules.tables.get("nat", {}) and (
+        "KUBE-IPVS-FILTER" in rules.tables.get("filter", {})
+        or (rules.ipvs is not None and "KUBE-LOOP-BACK" in rules.ipvs.sets)
+    )
+
+
+def settings_for(settings: NodeSettings, rules: RuleSet) -> NodeSettings:
+    """The settings as this kube-proxy takes them."""
+    if not is_ipvs_proxy(rules):
+        return settings
+    networks = settings.node_port_networks
+    if networks is None:
+        networks = tuple(Network(a.family, a.value, a.family.bits) for a in settings.addresses)
+    return replace(settings, node_port_networks=networks, localhost_node_ports=False)
+
+
+def accepting(expectation: Expectation, rules: RuleSet, objects: Objects) -> Expectation:
+    """The expectation with what this kube-proxy does accepted too."""
+    if not is_ipvs_proxy(rules):
+        return expectation
+    elsewhere = _elsewhere(objects, expectation.settings, expectation.family)
+    return replace(
+        expectation,
+        frontends=tuple(_accepting(item, elsewhere) for item in expectation.frontends),
+        untouched=Untouched(mark_may_stay=True),
+    )
+
+
+def _elsewhere(objects: Objects, settings: NodeSettings, family: Family) -> frozenset[int]:
+    """The addresses of endpoints that do not run on this node."""
+    return frozenset(
+        endpoint.address.value
+        for item in objects.slices
+        for endpoint in item.endpoints
+        if endpoint.address.family is family
+        and not (settings.known_node and endpoint.node_name == settings.node_name)
+    )
+
+
+def _accepting(item: FrontendExpectation, elsewhere: frozenset[int]) -> FrontendExpectation:
+    cases = [part for case in item.cases for part in _of_hairpins(item, case, elsewhere)]
+    if item.frontend.kind == "loadbalancer IP":
+        cases = [part for case in cases for part in _unfiltered(item, case)]
+    if item.frontend.kind == "node port":
+        served = [o for case in cases for o in case.allowed if isinstance(o, Serve)]
+        cases = [
+            Case(
+                case.condition,
+                tuple(
+                    dict.fromkeys(
+                        [
+                            *(
+                                Untouched(mark_may_stay=True) if isinstance(o, Untouched) else o
+                                for o in case.allowed
+                            ),
+                            *served,
+                        ]
+                    )
+                ),
+            )
+            if any(isinstance(o, Untouched) for o in case.allowed)
+            else case
+            for case in cases
+        ]
+    return FrontendExpectation(item.frontend, tuple(cases), item.may_be_local)
+
+
+def _of_hairpins(
+    item: FrontendExpectation, case: Case, elsewhere: frozenset[int]
+) -> Iterator[Case]:
+    """Who runs elsewhere and reaches itself keeps its source."""
+    family = item.frontend.family
+    hosts = {
+        backend.address
+        for outcome in case.allowed
+        if isinstance(outcome, Serve) and outcome.masquerade is False
+        for backend in outcome.backends
+    } & elsewhere
+    if not hosts:
+        yield case
+        return
+    themselves = SourceIn(tuple(Network(family, host, family.bits) for host in sorted(hosts)))
+    free = tuple(
+        replace(o, masquerade=None) if isinstance(o, Serve) and o.masquerade is False else o
+        for o in case.allowed
+    )
+    yield Case((*case.condition, themselves), free)
+    yield Case((*case.condition, negation(themselves)), case.allowed)
+
+
+def _unfiltered(item: FrontendExpectation, case: Case) -> Iterator[Case]:
+    """Source ranges do not stop what the node itself sends: OUTPUT does not ask for them."""
+    served = tuple(
+        replace(o, masquerade=None)
+        for other in item.cases
+        for o in other.allowed
+        if isinstance(o, Serve)
+    )
+    if not served or not any(isinstance(o, Discard) for o in case.allowed):
+        yield case
+        return
+    if not any(isinstance(atom, FromNode) and not atom.negated for atom in case.condition):
+        yield Case((*case.condition, FromNode(negated=True)), case.allowed)
+    own = (*case.condition, FromNode())
+    yield Case(own, tuple(dict.fromkeys((*case.allowed, *served))))

@@ -1,0 +1,202 @@
+"""The property that every step of an apply is safe.
+
+IPVS has no atomic load, so apply changes it command by command. At every moment between, each
+packet must see what it saw before or what it will see afterwards; one that was served and will
+be is served. One that is only coming or going may be refused in between, or go where the
+frontend sends anybody before or afterwards.
+
+Old and new are what the rules do, not what objects say: the state that apply finds has no
+objects. For one frontend, what becomes of a packet depends on its sender only through the
+networks, addresses and interfaces that rules and sets name. They cut the source addresses into
+intervals, and one packet of each interval stands for all of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+from svcc.grammar.address import Address, Family, Network
+from svcc.grammar.iptables.program import SetMatch
+from svcc.grammar.iptables.ruleset import RuleSet
+from svcc.verify.simulator.interpreter import distribution
+from svcc.verify.simulator.packet import Packet, Result, World
+
+SOURCE_PORT = 40000
+WIRE = "eth0"
+
+What = tuple[Literal["served", "rejected", "dropped", "left alone"], int, int]
+"""What becomes of a packet, and where it goes if it is served."""
+
+
+_NOT_SERVED: frozenset[What] = frozenset(
+    {("rejected", 0, 0), ("dropped", 0, 0), ("left alone", 0, 0)}
+)
+
+
+class Target(NamedTuple):
+    """A destination: address, protocol (IANA number), port."""
+
+    address: int
+    protocol: int
+    port: int
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """One family's part of one moment: ``local`` are the node's addresses besides virtual IPs."""
+
+    rules: RuleSet
+    local: frozenset[int]
+
+    def is_local(self, address: int) -> bool:
+        """Whether the node takes packets for the address."""
+        family = self.rules.family
+        if address in self.local:
+            return True
+        if self.rules.ipvs is not None and address in self.rules.ipvs.addresses.get(family, ()):
+            return True
+        return address >> 24 == 127 if family is Family.IPV4 else address == 1
+
+
+@dataclass(frozen=True, slots=True)
+class Unsafe:
+    """A packet that sees what it must not in a state between."""
+
+    packet: Packet
+    now: frozenset[What]
+    before: frozenset[What]
+    after: frozenset[What]
+
+    def __str__(self) -> str:
+        family = self.packet.family
+        return (
+            f"{self.packet}: {_text(self.now, family)}; before: {_text(self.before, family)}; "
+            f"afterwards: {_text(self.after, family)}"
+        )
+
+
+def unsafe(old: State, now: State, new: State, targets: Iterable[Target]) -> Iterator[Unsafe]:
+    """Packets to the targets that see neither old nor new, or are not served in between.
+
+    Raises:
+        UndecidableError: a packet meets a rule outside the model.
+    """
+    for target in targets:
+        packets = list(senders((old, now, new), target))
+        before = [seen(old, packet) for packet in packets]
+        after = [seen(new, packet) for packet in packets]
+        anybody = {what for outcomes in (*before, *after) for what in outcomes}
+        # A node port that is not served yet, or no more, ends at another address of the node.
+        elsewhere: set[What] = {("served", address, target.port) for address in now.local}
+        for packet, was, will_be in zip(packets, before, after, strict=True):
+            present = seen(now, packet)
+            allowed = was | will_be
+            if not (_served(was) and _served(will_be)):
+                allowed |= _NOT_SERVED | anybody | elsewhere
+            elif not _served(present):
+                allowed = frozenset()
+            if not present <= allowed:
+                yield Unsafe(packet, present, was, will_be)
+
+
+def seen(state: State, packet: Packet) -> frozenset[What]:
+    """Everything that can become of a packet."""
+    world = World(state.is_local)
+    return frozenset(_what(result) for _, result in distribution(state.rules, packet, world))
+
+
+def _what(result: Result) -> What:
+    if result.verdict != "passed":
+        return result.verdict, 0, 0
+    if not result.translated:
+        return "left alone", 0, 0
+    return "served", result.destination, result.destination_port
+
+
+def _served(outcomes: frozenset[What]) -> bool:
+    return all(what == "served" for what, _, _ in outcomes)
+
+
+def _text(outcomes: frozenset[What], family: Family) -> str:
+    return " or ".join(
+        f"sent to {Address(family, address)} port {port}" if what == "served" else what
+        for what, address, port in sorted(outcomes)
+    )
+
+
+def senders(states: Iterable[State], target: Target) -> Iterator[Packet]:
+    """A packet of every kind of sender that the states tell apart."""
+    states = tuple(states)
+    family = states[0].rules.family
+    sources = sorted(_interval_starts(states, family))
+    interfaces = sorted({WIRE, *(name for state in states for name in _interfaces(state.rules))})
+    local = frozenset().union(*(state.local for state in states))
+    for source in sources:
+        packet = Packet(
+            family, True, source, SOURCE_PORT, target.address, target.port, target.protocol
+        )
+        yield packet
+        if source in local or any(state.is_local(source) for state in states):
+            continue
+        for interface in interfaces:
+            yield Packet(
+                family,
+                False,
+                source,
+                SOURCE_PORT,
+                target.address,
+                target.port,
+                target.protocol,
+                interface,
+            )
+
+
+def _interval_starts(states: Iterable[State], family: Family) -> set[int]:
+    top = (1 << family.bits) - 1
+    found = {1 << (family.bits - 3)}
+    for state in states:
+        for network in _source_networks(state):
+            found.add(network.value)
+            after = network.value + (1 << (family.bits - network.prefix_length))
+            if after <= top:
+                found.add(after)
+    return found
+
+
+def _source_networks(state: State) -> Iterator[Network]:
+    """Everything that something compares source addresses with."""
+    family, rules = state.rules.family, state.rules
+    for address in state.local:
+        yield Network(family, address, family.bits)
+    asked: set[str] = set()
+    for chains in rules.tables.values():
+        for chain in chains.values():
+            for rule in chain.rules:
+                if rule.source is not None:
+                    length = rule.source.mask.bit_count()
+                    yield Network(family, rule.source.address & rule.source.mask, length)
+                asked |= {
+                    match.name
+                    for match in rule.matches
+                    if isinstance(match, SetMatch) and "src" in match.flags
+                }
+    if rules.ipvs is None:
+        return
+    for server in rules.ipvs.servers.values():
+        for real in server.servers:
+            # Hairpins: a real server may be the sender.
+            yield Network(family, real.address, family.bits)
+    for name in asked & rules.ipvs.sets.keys():
+        for entry in rules.ipvs.sets[name].entries.values():
+            yield from (part for part in entry.parts if isinstance(part, Network))
+
+
+def _interfaces(rules: RuleSet) -> Iterator[str]:
+    for chains in rules.tables.values():
+        for chain in chains.values():
+            for rule in chain.rules:
+                if rule.in_interface is not None and rule.in_interface.name != "lo":
+                    name = rule.in_interface.name
+                    yield f"{name[:-1]}0" if name.endswith("+") else name
