@@ -4,28 +4,30 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from svcc.compiler.model.objects import Objects
 from svcc.compiler.settings.node import NodeSettings
 from svcc.grammar.address import Address, Family
 from svcc.grammar.iptables.ruleset import RuleSet
 from svcc.grammar.policy import Placed
+from svcc.verify.confirm.answers import Undecided, Violated
 from svcc.verify.confirm.findings import Counterexample, Finding
 from svcc.verify.confirm.judge import Failure
 from svcc.verify.confirm.replay import failures, packet_of, unconfirmed, world_of
 from svcc.verify.model.other_tools import leave_to_tools
 from svcc.verify.model.ownership import mark_ownership
 from svcc.verify.model.rules import index_rules
-from svcc.verify.model.virtual_servers import without_others
 from svcc.verify.policy.claims import Claims
 from svcc.verify.policy.judge import PolicyJudge
 from svcc.verify.prepare.connmark import with_plain_marks
+from svcc.verify.prepare.excluded_servers import without_others
+from svcc.verify.prepare.kubelet import with_kubelet
+from svcc.verify.prepare.loaded import LoadedRules
 from svcc.verify.prepare.redirects import with_redirects
 from svcc.verify.prepare.termination import check_ends
 from svcc.verify.proof.filter_passages import judge_passage, passages
-from svcc.verify.proof.obligations import CAPTURES, ENDS, LEFT_OUT
-from svcc.verify.proof.prover import Prover, Undecided, Violated
+from svcc.verify.proof.prover import Prover
 from svcc.verify.proof.refinement import MAX_EXCLUSIONS, outside
 from svcc.verify.proof.shared_lists import SharedLists
 from svcc.verify.report.report import Report
@@ -38,16 +40,9 @@ from svcc.verify.slicing.slicer import SliceTooLargeError
 from svcc.verify.slicing.visits import Visits
 from svcc.verify.spec import codes
 from svcc.verify.spec.expectation import Expectation, expect
-from svcc.verify.spec.kube_proxy_before_1_26 import loosened, with_kubelet
+from svcc.verify.spec.kube_proxy_before_1_26 import loosened
 from svcc.verify.spec.kube_proxy_ipvs import accepting, settings_for
-
-
-@dataclass(frozen=True, slots=True)
-class LoadedRules:
-    """One family's rules, and the name of the text that they were read from."""
-
-    rules: RuleSet
-    source: str
+from svcc.verify.spec.properties import CAPTURES, ENDS, LEFT_OUT
 
 
 def verify(

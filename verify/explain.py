@@ -11,16 +11,16 @@ from svcc.compiler.settings.node import NodeSettings
 from svcc.grammar.address import Address, Family, parse_address
 from svcc.verify.confirm.judge import Failure, allowed_outcomes, describe_outcome, describe_result
 from svcc.verify.confirm.replay import failures
-from svcc.verify.engine import LoadedRules
 from svcc.verify.model.rules import index_rules
-from svcc.verify.model.virtual_servers import without_others
 from svcc.verify.prepare.connmark import with_plain_marks
+from svcc.verify.prepare.excluded_servers import without_others
+from svcc.verify.prepare.kubelet import with_kubelet
+from svcc.verify.prepare.loaded import LoadedRules
 from svcc.verify.prepare.redirects import with_redirects
-from svcc.verify.simulator.packet import Packet, Result, World
+from svcc.verify.simulator.packet import DOCUMENTATION_SOURCE, EPHEMERAL_PORT, Packet, Result, World
 from svcc.verify.slicing.regions import Region, Regions
-from svcc.verify.smt.preferences import DOCUMENTATION_SOURCE, EPHEMERAL_PORT
 from svcc.verify.spec.expectation import PROTOCOL_NUMBER, Frontend, expect
-from svcc.verify.spec.kube_proxy_before_1_26 import loosened, with_kubelet
+from svcc.verify.spec.kube_proxy_before_1_26 import loosened
 from svcc.verify.spec.kube_proxy_ipvs import accepting, settings_for
 
 

@@ -15,7 +15,7 @@ from svcc.grammar.iptables.parse import parse
 from svcc.grammar.iptables.ruleset import load
 from svcc.grammar.ipvs import ipset, ipvsadm
 from svcc.grammar.ipvs.state import DEVICE, Ipvs
-from svcc.verify.engine import LoadedRules
+from svcc.verify.prepare.loaded import LoadedRules
 
 BUNDLE_FILES = ("iptables.rules", "ip6tables.rules")
 IPVS_FILES = ("ipvsadm.rules", "ipset.rules", "addresses.batch")

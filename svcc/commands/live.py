@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from svcc.compiler.settings.node import NodeSettings
     from svcc.grammar.address import Family
     from svcc.verify.confirm.findings import Finding
-    from svcc.verify.engine import LoadedRules
+    from svcc.verify.prepare.loaded import LoadedRules
 
     Loaded = dict[Family, LoadedRules]
 
@@ -60,8 +60,8 @@ class Live:
         """
         from svcc.verify.confirm.findings import Finding
         from svcc.verify.other_variant import has_service_chains, touching
-        from svcc.verify.proof.obligations import REACHES
         from svcc.verify.spec import codes
+        from svcc.verify.spec.properties import REACHES
 
         found = []
         for family, item in self.beside.items():

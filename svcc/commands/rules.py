@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from svcc.compiler.pipeline import Compiled
     from svcc.grammar.address import Family
-    from svcc.verify.engine import LoadedRules
+    from svcc.verify.prepare.loaded import LoadedRules
 
 
 def compiled_rules(compiled: Compiled) -> dict[Family, LoadedRules]:

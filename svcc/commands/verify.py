@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from svcc.compiler.settings.node import NodeSettings
     from svcc.grammar.address import Family
     from svcc.grammar.policy import Placed
-    from svcc.verify.engine import LoadedRules
+    from svcc.verify.prepare.loaded import LoadedRules
     from svcc.verify.proof.prover import Prover
     from svcc.verify.report.report import Report
 

@@ -14,7 +14,8 @@ from svcc.grammar.address import Family
 from svcc.grammar.iptables.parse import parse
 from svcc.grammar.iptables.ruleset import load
 from svcc.verify.confirm.findings import Finding
-from svcc.verify.engine import LoadedRules, verify
+from svcc.verify.engine import verify
+from svcc.verify.prepare.loaded import LoadedRules
 from svcc.verify.report.report import Report
 from tests.support.clusters.dumps import DUMPS, dump_objects, dump_settings
 from tests.support.damage import dump_damage, ipvs_damage, own_damage

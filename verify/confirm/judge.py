@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from svcc.grammar.address import Family
-from svcc.verify.proof.obligations import CAPTURES, FAIR, MASQUERADES, REACHES, REFUSES
 from svcc.verify.simulator.packet import Packet, Result, World, endpoint_text
 from svcc.verify.spec import codes
 from svcc.verify.spec.endpoints import Backend
@@ -25,6 +24,7 @@ from svcc.verify.spec.packet_conditions import (
     ProtocolIn,
     SourceIn,
 )
+from svcc.verify.spec.properties import CAPTURES, FAIR, MASQUERADES, REACHES, REFUSES
 
 Distribution = Sequence[tuple[Fraction, Result]]
 

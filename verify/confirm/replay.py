@@ -9,16 +9,22 @@ from fractions import Fraction
 from svcc.grammar.address import Family
 from svcc.grammar.iptables.program import Rule
 from svcc.grammar.iptables.ruleset import RuleSet
+from svcc.verify.confirm.answers import Violated
 from svcc.verify.confirm.judge import Failure, allowed_outcomes, judge, judge_return
 from svcc.verify.netfilter.extensions import can_be_false
-from svcc.verify.proof.prover import Violated
+from svcc.verify.netfilter.rounding import FIVE_DIGITS, KERNEL_ROUNDING
 from svcc.verify.simulator.interpreter import distribution
 from svcc.verify.simulator.matching import UndecidableError
-from svcc.verify.simulator.packet import Packet, Result, World
+from svcc.verify.simulator.packet import (
+    DOCUMENTATION_SOURCE,
+    EPHEMERAL_PORT,
+    TCP,
+    Packet,
+    Result,
+    World,
+)
 from svcc.verify.slicing.regions import Region, Regions
 from svcc.verify.slicing.schema import Numbering
-from svcc.verify.smt.preferences import DOCUMENTATION_SOURCE, EPHEMERAL_PORT, TCP
-from svcc.verify.smt.shares import FIVE_DIGITS, KERNEL_ROUNDING
 from svcc.verify.spec.outcomes import Outcome, Serve
 
 MAX_GUESSES = 256

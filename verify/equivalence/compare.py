@@ -19,19 +19,19 @@ from svcc.compiler.model.objects import Objects
 from svcc.compiler.settings.node import NodeSettings
 from svcc.grammar.address import Family
 from svcc.grammar.iptables.ruleset import RuleSet
+from svcc.verify.confirm.answers import Values
 from svcc.verify.confirm.findings import Counterexample, Finding
 from svcc.verify.confirm.judge import describe_result
 from svcc.verify.confirm.replay import packet_of, world_of
-from svcc.verify.engine import LoadedRules
 from svcc.verify.equivalence.product import OTHER, Joint
 from svcc.verify.equivalence.query import apart, ask, side_of
 from svcc.verify.equivalence.rule_frontends import with_named
 from svcc.verify.model.rules import index_rules
+from svcc.verify.netfilter.rounding import FIVE_DIGITS
 from svcc.verify.prepare.connmark import with_plain_marks
+from svcc.verify.prepare.loaded import LoadedRules
 from svcc.verify.prepare.redirects import with_redirects
 from svcc.verify.prepare.termination import check_ends
-from svcc.verify.proof.obligations import SAME
-from svcc.verify.proof.prover import Values
 from svcc.verify.proof.refinement import MAX_EXCLUSIONS, outside
 from svcc.verify.report.report import Report
 from svcc.verify.simulator.interpreter import distribution
@@ -40,9 +40,10 @@ from svcc.verify.simulator.packet import Packet, Result
 from svcc.verify.slicing.cutter import Cut, Cutter
 from svcc.verify.slicing.regions import Region, Regions
 from svcc.verify.slicing.slicer import SliceTooLargeError
-from svcc.verify.smt.shares import FIVE_DIGITS, SharesUndecidedError
+from svcc.verify.smt.shares import SharesUndecidedError
 from svcc.verify.spec import codes
 from svcc.verify.spec.expectation import expect
+from svcc.verify.spec.properties import SAME
 
 _STATES = {
     "NEW": "",

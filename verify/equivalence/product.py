@@ -10,9 +10,10 @@ from __future__ import annotations
 import re
 from fractions import Fraction
 
+from svcc.verify.netfilter.rounding import FIVE_DIGITS
 from svcc.verify.slicing.cutter import Cut
 from svcc.verify.smt.encoding import Encoding
-from svcc.verify.smt.shares import FIVE_DIGITS, SharesEncoding
+from svcc.verify.smt.shares import SharesEncoding
 from svcc.verify.smt.terms import conjunction, disjunction, negate
 
 OTHER = "b_"

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 import z3
 
+from svcc.verify.confirm.answers import Values, Violated
 from svcc.verify.equivalence.product import DECLARATION, NAME, OTHER, Joint
-from svcc.verify.proof.prover import SOLVER_TIMEOUT_MS, Values, Violated
+from svcc.verify.proof.prover import SOLVER_TIMEOUT_MS
 from svcc.verify.slicing.cutter import Cut
 from svcc.verify.smt.preferences import preferences
 

@@ -11,46 +11,13 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from svcc.grammar.address import Family, Network
-from svcc.grammar.iptables.program import PROBABILITY_ONE
+from svcc.grammar.address import Family
 from svcc.grammar.iptables.ruleset import RuleSet
-from svcc.grammar.ipvs.ipvsadm import RealKey, Scheduling, VirtualKey, VirtualServer
+from svcc.grammar.ipvs.ipvsadm import VirtualKey, VirtualServer
 from svcc.grammar.ipvs.state import Ipvs
+from svcc.verify.netfilter.ip_vs import FULL_MARK
 
-FULL_MARK = 0xFFFFFFFF
 _UPPER_BITS = 0xFF000000
-WEIGHTED = frozenset({"wrr", "wlc", "sed", "nq", "mh", "sh", "lblc", "lblcr"})
-"""Schedulers that send more to a real server of more weight; all send nothing to weight 0."""
-
-
-def usable(server: VirtualServer) -> list[tuple[RealKey, int]]:
-    """The real servers that get new connections, and their weights."""
-    weighted = server.scheduling.scheduler in WEIGHTED
-    return [
-        (key, real.weight if weighted else 1)
-        for key, real in server.servers.items()
-        if real.weight > 0
-    ]
-
-
-def thresholds(weights: list[int]) -> list[int]:
-    """Chances of successive choices, in units of 2**-31; the last is certain."""
-    left = sum(weights)
-    found = []
-    for weight in weights[:-1]:
-        found.append(round(PROBABILITY_ONE * weight / left))
-        left -= weight
-    return found
-
-
-def translated_port(key: VirtualKey, scheduling: Scheduling, real: RealKey) -> int | None:
-    """The port that the real server gets, None: the one that the client asked for.
-
-    A persistent firewall-mark virtual server translates no port (ip_vs_sched_persist).
-    """
-    if not key.protocol and scheduling.persistence is not None:
-        return None
-    return real.port or None
 
 
 @dataclass(slots=True)
@@ -137,15 +104,3 @@ def virtual_addresses(ipvs: Ipvs, family: Family) -> frozenset[int]:
     if known is not None:
         return frozenset(known)
     return frozenset(k.address for k in ipvs.servers if k.family is family and k.protocol)
-
-
-def without_others(ipvs: Ipvs, excluded: Iterable[Network]) -> Ipvs:
-    """Leave out virtual servers whose addresses are other people's (``excludeCIDRs``)."""
-    networks = tuple(excluded)
-    servers = {
-        key: server
-        for key, server in ipvs.servers.items()
-        if not key.protocol
-        or not any(n.family is key.family and key.address & n.mask == n.value for n in networks)
-    }
-    return Ipvs(servers, ipvs.sets, ipvs.addresses, ipvs.timeouts, ipvs.strict_arp)

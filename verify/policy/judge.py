@@ -7,12 +7,12 @@ from dataclasses import dataclass, field, replace
 
 from svcc.grammar.iptables.ruleset import RuleSet
 from svcc.grammar.policy import SourceWord, Statement
+from svcc.verify.confirm.answers import Answer, Undecided, Violated
 from svcc.verify.confirm.findings import Counterexample, Finding, VerdictName
 from svcc.verify.confirm.judge import Distribution, applies, describe_result
 from svcc.verify.confirm.replay import packet_of, unconfirmed, world_of
 from svcc.verify.policy.claims import Alternatives, Claim, Claims
-from svcc.verify.proof.obligations import POLICY
-from svcc.verify.proof.prover import Answer, Prover, Undecided, Violated
+from svcc.verify.proof.prover import Prover
 from svcc.verify.proof.refinement import MAX_EXCLUSIONS, outside
 from svcc.verify.simulator.interpreter import distribution
 from svcc.verify.simulator.matching import UndecidableError
@@ -25,6 +25,7 @@ from svcc.verify.smt.shares import SharesEncoding, SharesUndecidedError
 from svcc.verify.smt.terms import conjunction, disjunction, negate
 from svcc.verify.spec import codes
 from svcc.verify.spec.outcomes import Case
+from svcc.verify.spec.properties import POLICY
 
 MOST_FRONTENDS = 5
 """Where a statement is violated, no further frontends are looked for than that."""

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from svcc.grammar.iptables.ruleset import RuleSet
+from svcc.verify.confirm.answers import Undecided, Violated
 from svcc.verify.confirm.findings import Counterexample, Finding, VerdictName
 from svcc.verify.confirm.replay import (
     TooManyWaysError,
@@ -20,19 +21,20 @@ from svcc.verify.confirm.replay import (
     packet_of_values,
     unconfirmed,
 )
-from svcc.verify.model.ownership import SERVICE_PREFIXES, without_foreign
-from svcc.verify.proof.obligations import LETS_THROUGH
-from svcc.verify.proof.prover import Prover, Undecided, Violated
+from svcc.verify.model.ownership import SERVICE_PREFIXES
+from svcc.verify.proof.prover import Prover
 from svcc.verify.simulator.interpreter import distribution
 from svcc.verify.simulator.matching import UndecidableError
 from svcc.verify.simulator.packet import Packet, Result, World
 from svcc.verify.slicing.box import Box
+from svcc.verify.slicing.foreign import without_foreign
 from svcc.verify.slicing.regions import Regions
 from svcc.verify.slicing.schema import Hook, Numbering, Schema
 from svcc.verify.smt.encoding import Encoding
 from svcc.verify.smt.terms import conjunction, disjunction
 from svcc.verify.spec import codes
 from svcc.verify.spec.expectation import Expectation
+from svcc.verify.spec.properties import LETS_THROUGH
 
 _TCP = 6
 

@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass
 
 import z3
 
+from svcc.verify.confirm.answers import Answer, Undecided, Values, Violated
 from svcc.verify.proof.obligations import (
-    CAPTURES,
-    FAIR,
-    LEFT_OUT,
-    MASQUERADES,
-    REACHES,
-    REFUSES,
     captures_nothing_else,
     fair,
     masquerades_exactly,
@@ -31,34 +25,10 @@ from svcc.verify.smt.encoding import Encoding
 from svcc.verify.smt.preferences import preferences
 from svcc.verify.smt.shares import SharesEncoding, SharesUndecidedError, tolerance
 from svcc.verify.smt.terms import conjunction, disjunction, negate
+from svcc.verify.spec.properties import CAPTURES, FAIR, LEFT_OUT, MASQUERADES, REACHES, REFUSES
 
 SOLVER_TIMEOUT_MS = 60_000
 QUICK_TIMEOUT_MS = 10_000
-
-Values = dict[str, int | bool]
-
-
-@dataclass(frozen=True, slots=True)
-class Violated:
-    """A property fails: ``values`` are the solver's packet and world, by SMT name."""
-
-    values: Values
-    interfaces: dict[str, int] = field(default_factory=dict)
-    patterns: dict[str, tuple[str, str]] = field(default_factory=dict)
-    """Flag → the interface variable and the pattern that it is true of."""
-
-
-@dataclass(frozen=True, slots=True)
-class Undecided:
-    """The solver gave up, or a rule outside the model decides."""
-
-    reason: Literal["solver", "unknown rule"]
-    candidate: Violated | None = None
-    """A packet that violates the property if the rules outside the model do as the solver likes."""
-
-
-Answer = Violated | Undecided | None
-"""None: proved."""
 
 
 @dataclass(slots=True)

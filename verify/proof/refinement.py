@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from svcc.verify.confirm.answers import Answer, Violated
 from svcc.verify.confirm.replay import packet_of
-from svcc.verify.proof.prover import Answer, Violated
 from svcc.verify.slicing.regions import Region, Regions
 from svcc.verify.slicing.schema import Schema
 

@@ -13,16 +13,21 @@ from dataclasses import dataclass, field, replace
 from svcc.grammar.iptables.ruleset import RuleSet
 from svcc.verify.confirm.findings import Counterexample, Finding
 from svcc.verify.confirm.judge import allowed_outcomes, describe_outcome, describe_result
-from svcc.verify.proof.obligations import FAIR
 from svcc.verify.simulator.interpreter import distribution
 from svcc.verify.simulator.matching import UndecidableError
-from svcc.verify.simulator.packet import Packet, World, endpoint_text
+from svcc.verify.simulator.packet import (
+    DOCUMENTATION_SOURCE,
+    EPHEMERAL_PORT,
+    Packet,
+    World,
+    endpoint_text,
+)
 from svcc.verify.slicing.cutter import Cut
 from svcc.verify.slicing.regions import Region, Regions
-from svcc.verify.smt.preferences import DOCUMENTATION_SOURCE, EPHEMERAL_PORT
 from svcc.verify.spec import codes
 from svcc.verify.spec.outcomes import Serve
 from svcc.verify.spec.packet_conditions import SourceIn
+from svcc.verify.spec.properties import FAIR
 
 _MAX_SOURCES = 8
 

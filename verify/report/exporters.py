@@ -12,11 +12,11 @@ from urllib.parse import quote
 from xml.etree import ElementTree
 
 from svcc.verify.confirm.findings import Finding
-from svcc.verify.proof.obligations import SENTENCES
 from svcc.verify.report.grouping import Group, grouped
 from svcc.verify.report.report import Report, step_text
 from svcc.verify.simulator.packet import Step
 from svcc.verify.spec.codes import CODES
+from svcc.verify.spec.properties import SENTENCES
 
 Place = tuple[str, int]
 """File and line (1-based)."""

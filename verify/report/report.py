@@ -10,9 +10,9 @@ from svcc.grammar.address import Address, Family
 from svcc.grammar.iptables.write import write_rule
 from svcc.grammar.ipvs.ipvsadm import key_words
 from svcc.verify.confirm.findings import Finding, VerdictName
-from svcc.verify.proof.obligations import SAME, SENTENCES
 from svcc.verify.report.grouping import Group, grouped
 from svcc.verify.simulator.packet import PROTOCOL_NAME, Packet, Step
+from svcc.verify.spec.properties import SAME, SENTENCES
 
 MAX_SHOWN = 20
 MAX_NAMED = 5

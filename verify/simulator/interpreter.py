@@ -31,8 +31,8 @@ from svcc.grammar.iptables.program import (
 )
 from svcc.grammar.iptables.ruleset import Chain, RuleSet
 from svcc.grammar.ipvs.ipvsadm import RealKey, VirtualKey, VirtualServer, endpoint
-from svcc.verify.model.virtual_servers import thresholds, translated_port, usable
 from svcc.verify.netfilter.extensions import is_inert
+from svcc.verify.netfilter.ip_vs import thresholds, translated_port, usable
 from svcc.verify.simulator.matching import Decide, Passage, UndecidableError, entry_of, matches
 from svcc.verify.simulator.packet import Packet, Result, Step, World
 

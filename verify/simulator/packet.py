@@ -11,6 +11,9 @@ from svcc.grammar.iptables.program import Rule
 from svcc.grammar.ipvs.ipvsadm import VirtualKey
 
 PROTOCOL_NAME = {6: "tcp", 17: "udp", 132: "sctp", 1: "icmp", 58: "ipv6-icmp"}
+DOCUMENTATION_SOURCE = {Family.IPV4: 0xC6336401, Family.IPV6: 0x20010DB8 << 96 | 1}
+"""198.51.100.1 and 2001:db8::1 (RFC 5737, RFC 3849)."""
+EPHEMERAL_PORT, HTTP_ALTERNATE, TCP = 40000, 8080, 6
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,15 +7,16 @@ from dataclasses import dataclass
 
 from svcc.grammar.iptables.program import Rule
 from svcc.grammar.ipvs.ipvsadm import VirtualKey, VirtualServer
-from svcc.verify.model.ownership import without_foreign
+from svcc.verify.model.drop_marks import refused_marks
 from svcc.verify.model.rules import Record
-from svcc.verify.model.virtual_servers import FULL_MARK, arriving_marks, translated_port, usable
+from svcc.verify.model.virtual_servers import arriving_marks
+from svcc.verify.netfilter.ip_vs import FULL_MARK, translated_port, usable
 from svcc.verify.slicing.box import Box
 from svcc.verify.slicing.distinctions import Distinctions
+from svcc.verify.slicing.foreign import without_foreign
 from svcc.verify.slicing.regions import Region, Regions
 from svcc.verify.slicing.schema import Hook, Numbering, Schema, SchemaCase, SharedItems
 from svcc.verify.slicing.slicer import Item, Slicer
-from svcc.verify.spec.kube_proxy_before_1_26 import refused_marks
 from svcc.verify.spec.outcomes import Case
 
 Place = tuple[str, str]

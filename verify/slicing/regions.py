@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 from svcc.grammar.address import Address, Family, Network
 from svcc.verify.model.rules import IndexedRules
-from svcc.verify.proof.obligations import CAPTURES, FAIR, MASQUERADES, REACHES, REFUSES
 from svcc.verify.slicing.box import Box
 from svcc.verify.slicing.slicer import Slicer
 from svcc.verify.slicing.visits import Visits
@@ -26,6 +25,7 @@ from svcc.verify.spec.packet_conditions import (
     SourceIn,
     negation,
 )
+from svcc.verify.spec.properties import CAPTURES, FAIR, MASQUERADES, REACHES, REFUSES
 
 _UNDECLARED = (
     Case((ProtocolIn((6, 17, 132)),), (Refuse(),)),

@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from svcc.grammar.address import Family
+from svcc.verify.simulator.packet import DOCUMENTATION_SOURCE, EPHEMERAL_PORT, HTTP_ALTERNATE, TCP
 from svcc.verify.slicing.schema import Schema, SchemaItem
 from svcc.verify.smt.encoding import Encoding
 from svcc.verify.smt.terms import negate
 
-DOCUMENTATION_SOURCE = {Family.IPV4: 0xC6336401, Family.IPV6: 0x20010DB8 << 96 | 1}
-"""198.51.100.1 and 2001:db8::1 (RFC 5737, RFC 3849)."""
-EPHEMERAL_PORT, HTTP_ALTERNATE, TCP = 40000, 8080, 6
 _OTHER_INTERFACE = 65535
 MAX_CANDIDATES = 24
 

@@ -12,6 +12,7 @@ from fractions import Fraction
 
 from svcc.grammar.iptables.program import PROBABILITY_ONE
 from svcc.verify.model.rules import Condition
+from svcc.verify.netfilter.rounding import FIVE_DIGITS, KERNEL_ROUNDING
 from svcc.verify.slicing.schema import Hook, Schema, SchemaItem
 from svcc.verify.smt.encoding import Encoding
 from svcc.verify.smt.terms import conjunction
@@ -205,10 +206,6 @@ def tolerance(schema: Schema) -> Fraction:
     if thresholds and all(_five_digits(threshold) for threshold in thresholds):
         return FIVE_DIGITS
     return KERNEL_ROUNDING
-
-
-KERNEL_ROUNDING = Fraction(4, PROBABILITY_ONE)
-FIVE_DIGITS = Fraction(15, 1_000_000)
 
 
 def _thresholds(hooks: Iterable[Hook]) -> Iterator[int]:

@@ -12,18 +12,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from svcc.grammar.address import Family, Network
-from svcc.grammar.iptables.program import (
-    AddressMatch,
-    ConntrackMatch,
-    Jump,
-    MarkMatch,
-    Match,
-    Rule,
-    SetMark,
-    Verdict,
-)
-from svcc.grammar.iptables.ruleset import Chain, RuleSet
-from svcc.verify.model.rules import IndexedRules
+from svcc.grammar.iptables.ruleset import RuleSet
 from svcc.verify.spec.expectation import Expectation, FrontendExpectation, pod_atom
 from svcc.verify.spec.outcomes import Case, Discard, Doomed, Outcome, Serve
 from svcc.verify.spec.packet_conditions import DestinationIn, negation
@@ -41,51 +30,6 @@ def is_older(rules: RuleSet) -> bool:
         and "KUBE-FORWARD" in filter_
         and "KUBE-PROXY-FIREWALL" not in filter_
     )
-
-
-def with_kubelet(rules: RuleSet) -> bool:
-    """Put in the kubelet's chains where an older kube-proxy's are alone, which rely on them.
-
-    Returns whether it did.
-    """
-    if not is_older(rules) or "KUBE-FIREWALL" in rules.tables["filter"]:
-        return False
-    drop = rules.tables["nat"]["KUBE-MARK-DROP"]
-    if drop.rules:
-        return False
-    drop.rules.append(Rule(drop.name, target=SetMark(DROP_MARK, DROP_MARK)))
-    firewall = Chain("KUBE-FIREWALL", None)
-    marked: tuple[Match, ...] = (MarkMatch(DROP_MARK, DROP_MARK),)
-    firewall.rules.append(Rule(firewall.name, matches=marked, target=Verdict("DROP")))
-    if rules.family is Family.IPV4:
-        source = AddressMatch(127 << 24, 0xFF << 24, True)
-        destination = AddressMatch(127 << 24, 0xFF << 24, False)
-        states = ConntrackMatch(frozenset({"RELATED", "ESTABLISHED", "DNAT"}), True)
-        firewall.rules.append(
-            Rule(firewall.name, source, destination, matches=(states,), target=Verdict("DROP"))
-        )
-    chains = rules.tables["filter"]
-    chains[firewall.name] = firewall
-    for name in ("INPUT", "OUTPUT"):
-        chains[name].rules.append(Rule(name, target=Jump(firewall.name)))
-    return True
-
-
-def refused_marks(rules: IndexedRules) -> tuple[tuple[int, int], ...]:
-    """Marks (value, mask) that service chains drop or refuse by, whatever else the packet is.
-
-    No packet arrives with one: an assumption, as of the masquerade mark.
-    """
-    found = set()
-    for name, chain in rules.tables.get("filter", {}).items():
-        if not name.startswith("KUBE-"):
-            continue
-        for record in chain.records:
-            if record.action[0] in ("drop", "reject") and len(record.conditions) == 1:
-                kind, *rest = record.conditions[0]
-                if kind == "mark" and rest[0] and not rest[2]:
-                    found.add((rest[0], rest[1]))
-    return tuple(sorted(found))
 
 
 def loosened(expectation: Expectation, rules: RuleSet) -> Expectation:

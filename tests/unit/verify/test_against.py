@@ -18,8 +18,8 @@ from svcc.compiler.settings.node import NodeSettings
 from svcc.grammar.address import Family, parse_address
 from svcc.grammar.iptables.parse import parse
 from svcc.grammar.iptables.ruleset import load
-from svcc.verify.engine import LoadedRules
 from svcc.verify.equivalence.compare import compare
+from svcc.verify.prepare.loaded import LoadedRules
 from svcc.verify.report.report import Report
 from svcc.verify.simulator.interpreter import distribution
 from svcc.verify.simulator.matching import UndecidableError

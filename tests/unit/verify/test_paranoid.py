@@ -14,14 +14,15 @@ from svcc.compiler.pipeline import compile_objects
 from svcc.grammar.address import Family
 from svcc.grammar.iptables.parse import parse
 from svcc.grammar.iptables.ruleset import load as load_rules
-from svcc.verify.engine import LoadedRules, verify
+from svcc.verify.engine import verify
 from svcc.verify.model.rules import Condition, IndexedChain, Record
-from svcc.verify.proof.obligations import LEFT_OUT
+from svcc.verify.prepare.loaded import LoadedRules
 from svcc.verify.report.report import Report
 from svcc.verify.rule_files import from_files
 from svcc.verify.slicing.box import Box
 from svcc.verify.slicing.box_evaluation import Truth
 from svcc.verify.slicing.slicer import Item, Slicer
+from svcc.verify.spec.properties import LEFT_OUT
 from tests.support.clusters.dumps import DUMPS, dump_objects, dump_settings
 from tests.support.clusters.objects import Cluster, clusters
 

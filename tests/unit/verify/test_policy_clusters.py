@@ -30,11 +30,12 @@ from svcc.grammar.policy import (
     Statement,
     Target,
 )
-from svcc.verify.engine import LoadedRules, verify
+from svcc.verify.engine import verify
 from svcc.verify.policy.claims import check
-from svcc.verify.proof.obligations import ENDS, POLICY
+from svcc.verify.prepare.loaded import LoadedRules
 from svcc.verify.simulator.interpreter import distribution
 from svcc.verify.simulator.packet import Packet, World
+from svcc.verify.spec.properties import ENDS, POLICY
 from tests.support.clusters.objects import Cluster, clusters
 from tests.support.kernel.probes import frontends
 from tests.support.readings.policy_reading import holds, meant, of_family, sends

@@ -8,8 +8,9 @@ import pytest
 
 from svcc.compiler.settings.node import NodeSettings
 from svcc.grammar.address import Family, parse_address
+from svcc.verify.confirm.answers import Undecided, Violated
 from svcc.verify.model.rules import index_rules
-from svcc.verify.proof.prover import Prover, Undecided, Violated
+from svcc.verify.proof.prover import Prover
 from svcc.verify.slicing import plain_runs as runs
 from svcc.verify.slicing.cutter import Cutter
 from svcc.verify.slicing.regions import Regions

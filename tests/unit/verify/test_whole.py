@@ -17,12 +17,13 @@ from svcc.grammar.address import Family
 from svcc.grammar.errors import InputError
 from svcc.grammar.iptables.parse import parse
 from svcc.grammar.iptables.ruleset import RuleSet, load
-from svcc.verify.engine import LoadedRules, verify
+from svcc.verify.engine import verify
 from svcc.verify.model.ownership import mark_ownership
 from svcc.verify.model.rules import index_rules
-from svcc.verify.proof.obligations import CAPTURES, ENDS, FAIR, MASQUERADES, REACHES, REFUSES
+from svcc.verify.prepare.loaded import LoadedRules
 from svcc.verify.slicing.regions import Regions
 from svcc.verify.spec.expectation import expect
+from svcc.verify.spec.properties import CAPTURES, ENDS, FAIR, MASQUERADES, REACHES, REFUSES
 from tests.support.clusters.dumps import DUMPS, dump_objects, dump_settings
 from tests.support.clusters.objects import Cluster, clusters
 from tests.support.damage.dump_damage import DAMAGE, Change

@@ -9,10 +9,11 @@ import pytest
 from svcc.grammar.address import Family, parse_address
 from svcc.grammar.iptables.parse import parse
 from svcc.grammar.iptables.ruleset import RuleSet, load
-from svcc.verify.engine import LoadedRules, verify
+from svcc.verify.confirm.answers import Violated
+from svcc.verify.engine import verify
 from svcc.verify.model.rules import index_rules
-from svcc.verify.proof.obligations import REACHES
-from svcc.verify.proof.prover import Prover, Violated
+from svcc.verify.prepare.loaded import LoadedRules
+from svcc.verify.proof.prover import Prover
 from svcc.verify.report.report import Report
 from svcc.verify.slicing.box import Box
 from svcc.verify.slicing.cutter import Cutter
@@ -20,6 +21,7 @@ from svcc.verify.slicing.regions import Region, Regions
 from svcc.verify.spec.endpoints import Backend
 from svcc.verify.spec.expectation import Expectation, Frontend
 from svcc.verify.spec.outcomes import Case, Serve
+from svcc.verify.spec.properties import REACHES
 from tests.support.clusters.dumps import DUMPS, dump_objects, dump_settings
 from tests.support.damage.dump_damage import DAMAGE, HARMLESS, Change
 

@@ -12,7 +12,8 @@ from svcc.compiler.pipeline import compile_objects
 from svcc.grammar.address import Family
 from svcc.grammar.iptables.parse import parse
 from svcc.grammar.iptables.ruleset import load
-from svcc.verify.engine import LoadedRules, verify
+from svcc.verify.engine import verify
+from svcc.verify.prepare.loaded import LoadedRules
 from svcc.verify.proof.prover import Prover
 from svcc.verify.report.report import Report
 from tests.support.clusters.beside import TOOLS, merged, tool
