@@ -12,7 +12,7 @@ from svcc.grammar.address import Address, Family
 from svcc.grammar.iptables.ruleset import RuleSet
 from svcc.grammar.policy import Placed
 from svcc.verify.confirm.answers import Undecided, Violated
-from svcc.verify.confirm.findings import Counterexample, Finding
+from svcc.verify.confirm.findings import Counterexample, Finding, is_worse
 from svcc.verify.confirm.judge import Failure
 from svcc.verify.confirm.replay import failures, packet_of, unconfirmed, world_of
 from svcc.verify.model.other_tools import leave_to_tools
@@ -139,7 +139,7 @@ def _verify_family(
         for finding in findings:
             key = (finding.property, finding.frontend)
             known = verdicts.get(key)
-            if known is None or _RANK[finding.verdict] > _RANK[known.verdict]:
+            if known is None or is_worse(finding.verdict, known.verdict):
                 verdicts[key] = finding
 
     for number, region in enumerate(regions):
@@ -182,9 +182,6 @@ def _surplus_addresses(regions: Regions) -> Iterator[Finding]:
             "it is an address of the node, but no Service has it",
             codes.SURPLUS_ADDRESS,
         )
-
-
-_RANK = {"proved": 0, "undecided": 1, "violated": 2}
 
 
 class _RegionJudge:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -9,6 +10,18 @@ from svcc.grammar.address import Family
 from svcc.verify.simulator.packet import Packet, Step
 
 VerdictName = Literal["proved", "violated", "undecided"]
+
+_RANK: dict[VerdictName, int] = {"proved": 0, "undecided": 1, "violated": 2}
+
+
+def worst(verdicts: Iterable[VerdictName]) -> VerdictName:
+    """``violated`` before ``undecided`` before ``proved``; the latter if there are none."""
+    return max(verdicts, key=_RANK.__getitem__, default="proved")
+
+
+def is_worse(verdict: VerdictName, than: VerdictName) -> bool:
+    """Whether the one says more against the rules than the other."""
+    return _RANK[verdict] > _RANK[than]
 
 
 @dataclass(frozen=True, slots=True)

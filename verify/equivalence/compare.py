@@ -20,7 +20,7 @@ from svcc.compiler.settings.node import NodeSettings
 from svcc.grammar.address import Family
 from svcc.grammar.iptables.ruleset import RuleSet
 from svcc.verify.confirm.answers import Values
-from svcc.verify.confirm.findings import Counterexample, Finding
+from svcc.verify.confirm.findings import Counterexample, Finding, is_worse
 from svcc.verify.confirm.judge import describe_result
 from svcc.verify.confirm.replay import packet_of, world_of
 from svcc.verify.equivalence.product import OTHER, Joint
@@ -140,7 +140,7 @@ class _Comparison:
                 self._report.regions += 1
                 finding = self._region(region, other)
                 known = worst.get(finding.frontend)
-                if known is None or _RANK[finding.verdict] > _RANK[known.verdict]:
+                if known is None or is_worse(finding.verdict, known.verdict):
                     worst[finding.frontend] = finding
         for finding in worst.values():
             self._add(finding)
@@ -358,6 +358,3 @@ def _relation(one: Cut, two: Cut) -> tuple[object, ...]:
 def _moved(values: Values) -> Values:
     """A packet that differed in another such region, for this region's addresses."""
     return {name: value for name, value in values.items() if name not in ("dst", "dport")}
-
-
-_RANK = {"proved": 0, "undecided": 1, "violated": 2}

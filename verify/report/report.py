@@ -9,7 +9,7 @@ from typing import Any
 from svcc.grammar.address import Address, Family
 from svcc.grammar.iptables.write import write_rule
 from svcc.grammar.ipvs.ipvsadm import key_words
-from svcc.verify.confirm.findings import Finding, VerdictName
+from svcc.verify.confirm.findings import Finding, VerdictName, worst
 from svcc.verify.report.grouping import Group, grouped
 from svcc.verify.simulator.packet import PROTOCOL_NAME, Packet, Step
 from svcc.verify.spec.properties import SAME, SENTENCES
@@ -37,10 +37,7 @@ class Report:
     @property
     def verdict(self) -> VerdictName:
         """``violated`` before ``undecided`` before ``proved``."""
-        verdicts = {finding.verdict for finding in self.findings}
-        if "violated" in verdicts:
-            return "violated"
-        return "undecided" if "undecided" in verdicts else "proved"
+        return worst(finding.verdict for finding in self.findings)
 
     def for_node(self, name: str) -> Report:
         """The same for a node of which the same was proved: no regions, schemas and seconds."""
@@ -220,11 +217,9 @@ def combined_json(reports: list[Report]) -> dict[str, Any]:
     """One report as it is; several as one, with a part for each node."""
     if len(reports) == 1:
         return reports[0].to_json()
-    verdicts = {report.verdict for report in reports}
-    worst = next((v for v in ("violated", "undecided") if v in verdicts), "proved")
     parts = [report.to_json() for report in reports]
     return {
-        "verdict": worst,
+        "verdict": worst(report.verdict for report in reports),
         "properties": [
             {"node": part["node"], **found} for part in parts for found in part["properties"]
         ],
