@@ -9,10 +9,9 @@ import sys
 from collections.abc import Callable, Sequence
 
 from svcc import __version__
-from svcc.commands import apply, compile, explain, options, verify  # noqa: A004
-
-INTERNAL_ERROR = 70
-"""EX_SOFTWARE of sysexits.h; verify gives 3, since it must never seem to have proved."""
+from svcc.commands import apply, cleanup, compile, diff, explain, verify  # noqa: A004
+from svcc.commands.exit_codes import BAD_INPUT, FAILED, INTERNAL_ERROR, INTERRUPTED, UNDECIDED
+from svcc.commands.terminal import say
 
 Command = tuple[
     str, str, Callable[[argparse.ArgumentParser], None], Callable[[argparse.Namespace], int]
@@ -22,9 +21,9 @@ COMMANDS: tuple[Command, ...] = (
     ("compile", "compile Services to iptables-restore scripts", compile.add, compile.run),
     ("verify", "prove that rules do what the Services ask", verify.add, verify.run),
     ("explain", "show a packet's way through the rules", explain.add, explain.run),
-    ("apply", "prove the rules and load them on this node", apply.add_apply, apply.run_apply),
-    ("diff", "show what apply would change on this node", apply.add_diff, apply.run_diff),
-    ("cleanup", "remove all of svcc's rules from this node", apply.add_cleanup, apply.run_cleanup),
+    ("apply", "prove the rules and load them on this node", apply.add, apply.run),
+    ("diff", "show what apply would change on this node", diff.add, diff.run),
+    ("cleanup", "remove all of svcc's rules from this node", cleanup.add, cleanup.run),
 )
 
 EPILOG = """\
@@ -68,10 +67,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         # The reader went away; nothing is left to be said.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return options.FAILED
+        return FAILED
     except KeyboardInterrupt:
-        options.say("interrupted")
-        return 130
+        say("interrupted")
+        return INTERRUPTED
     except Exception as error:
         return _failed(given.command, error)
 
@@ -81,12 +80,12 @@ def _failed(command: str, error: Exception) -> int:
 
     if isinstance(error, InputError):
         for problem in error.problems:
-            options.say(str(problem))
-        return options.BAD_INPUT
+            say(str(problem))
+        return BAD_INPUT
     if os.environ.get("SVCC_DEBUG"):
         raise error
-    options.say(
+    say(
         f"internal error: {type(error).__name__}: {error}; please report it "
         "(SVCC_DEBUG=1 shows where it happened)"
     )
-    return options.UNDECIDED if command in ("verify", "explain") else INTERNAL_ERROR
+    return UNDECIDED if command in ("verify", "explain") else INTERNAL_ERROR

@@ -9,6 +9,7 @@ from fractions import Fraction
 from svcc.compiler.model.objects import Objects
 from svcc.compiler.settings.node import NodeSettings
 from svcc.grammar.address import Address, Family, parse_address
+from svcc.verify.confirm.findings import VerdictName
 from svcc.verify.confirm.judge import Failure, allowed_outcomes, describe_outcome, describe_result
 from svcc.verify.confirm.replay import failures
 from svcc.verify.model.rules import index_rules
@@ -47,6 +48,17 @@ class Explanation:
     wrong: tuple[Failure, ...]
     source: str
     """The name of the text that the rules were read from."""
+    sender: str = ""
+    """``outside``, ``pod`` or ``node`` where a Service was asked for."""
+
+    @property
+    def verdict(self) -> VerdictName:
+        """``proved`` or ``violated``, for this packet."""
+        return "violated" if self.wrong else "proved"
+
+    def outcomes(self) -> list[tuple[Fraction, str]]:
+        """All that can become of the packet: exact share, and what in words."""
+        return [(way.share, describe_result(self.packet, way.result)) for way in self.ways]
 
 
 class Explainer:
@@ -92,9 +104,9 @@ class Explainer:
         ways = tuple(Way(share, result) for share, result in outcomes)
         return Explanation(packet, region.frontend, expected, ways, tuple(wrong), self._source)
 
-    def service(self, name: str) -> Iterator[tuple[str, Explanation]]:
+    def service(self, name: str) -> Iterator[Explanation]:
         """Every frontend of a Service (``NAMESPACE/NAME`` or ``NAMESPACE/NAME:PORT``), for each
-        kind of sender, with the sender's name."""
+        kind of sender."""
         for region in self._every:
             frontend = region.frontend
             if frontend is None or region.from_node:
@@ -102,7 +114,7 @@ class Explainer:
             if name not in (frontend.service, frontend.service.partition(":")[0]):
                 continue
             for sender, packet in self._senders(frontend, region):
-                yield sender, self.packet(packet)
+                yield replace(self.packet(packet), sender=sender)
 
     def _senders(self, frontend: Frontend, region: Region) -> Iterator[tuple[str, Packet]]:
         primary = self._settings.primary_address(self._family)

@@ -1,11 +1,8 @@
-"""Rule text to judge: from files, from bundles, from the kernel."""
+"""Rule text to judge: from files and bundles, or as it was read elsewhere."""
 
 from __future__ import annotations
 
-import json
 import re
-import shutil
-import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -14,14 +11,11 @@ from svcc.grammar.errors import InputError, Position, Problem
 from svcc.grammar.iptables.parse import parse
 from svcc.grammar.iptables.ruleset import load
 from svcc.grammar.ipvs import ipset, ipvsadm
-from svcc.grammar.ipvs.state import DEVICE, Ipvs
+from svcc.grammar.ipvs.state import Ipvs
 from svcc.verify.prepare.loaded import LoadedRules
 
 BUNDLE_FILES = ("iptables.rules", "ip6tables.rules")
 IPVS_FILES = ("ipvsadm.rules", "ipset.rules", "addresses.batch")
-DUMMY_DEVICES = (DEVICE, "kube-ipvs0")
-SAVE_TIMEOUT = 120
-_SYSTEM_PATH = "/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin"
 
 
 def from_text(text: str, family: Family, source: str) -> LoadedRules:
@@ -41,9 +35,8 @@ def from_files(paths: Sequence[str], family: Family | None) -> dict[Family, Load
     Raises:
         InputError: a file cannot be read, or two are of one family.
     """
-    found: dict[Family, LoadedRules] = {}
     problems: list[Problem] = []
-    beside: dict[str, tuple[str, str]] = {}
+    texts: dict[str, str] = {}
     for path in _expand(paths, problems):
         try:
             text = path.read_text(encoding="utf-8")
@@ -51,20 +44,44 @@ def from_files(paths: Sequence[str], family: Family | None) -> dict[Family, Load
             reason = getattr(error, "strerror", None) or "not UTF-8 text"
             problems.append(Problem(Position(str(path)), f"cannot read: {reason}"))
             continue
-        kind = kind_of(text, path.name)
+        if str(path) in texts:
+            message = "this file is given twice; leave one out"
+            problems.append(Problem(Position(str(path)), message))
+        texts[str(path)] = text
+    return from_texts(texts, family, problems)
+
+
+def from_texts(
+    texts: Mapping[str, str], family: Family | None, problems: Sequence[Problem] = ()
+) -> dict[Family, LoadedRules]:
+    """The rules of texts by their names, which tell what they are where the content does not.
+
+    Args:
+        texts: what iptables-save, ipvsadm, ipset and a bundle's files hold.
+        family: as in :func:`from_files`.
+        problems: what is wrong already.
+
+    Raises:
+        InputError: a text cannot be read, or two are of one family.
+    """
+    found: dict[Family, LoadedRules] = {}
+    problems = list(problems)
+    beside: dict[str, tuple[str, str]] = {}
+    for name, text in texts.items():
+        kind = kind_of(text, Path(name).name)
         if kind != "iptables":
             if kind in beside:
                 message = f"{beside[kind][1]} is {kind} text too; give one"
-                problems.append(Problem(Position(str(path)), message))
-            beside[kind] = (text, str(path))
+                problems.append(Problem(Position(name), message))
+            beside[kind] = (text, name)
             continue
-        of = family_of(text, path.name) or family or Family.IPV4
+        of = family_of(text, Path(name).name) or family or Family.IPV4
         if of in found:
             message = f"{found[of].source} holds {of.label} rules too; give one file per family"
-            problems.append(Problem(Position(str(path)), message))
+            problems.append(Problem(Position(name), message))
             continue
         try:
-            found[of] = from_text(text, of, str(path))
+            found[of] = from_text(text, of, name)
         except InputError as error:
             problems.extend(error.problems)
     try:
@@ -179,64 +196,3 @@ def family_of(text: str, name: str) -> Family | None:
     if "6" in name.split(".")[0]:
         return Family.IPV6
     return Family.IPV4 if name.startswith("iptables") else None
-
-
-def from_kernel(variant: str | None, family: Family | None) -> dict[Family, LoadedRules]:
-    """The rules that are loaded in this network namespace.
-
-    Raises:
-        InputError: iptables-save is missing or fails.
-    """
-    found = {}
-    for of in Family if family is None else (family,):
-        tool = "iptables" if of is Family.IPV4 else "ip6tables"
-        command = f"{tool}-{variant}-save" if variant else f"{tool}-save"
-        found[of] = from_text(_save(command), of, command)
-    return _with(found, live_ipvs())
-
-
-def live_ipvs() -> Ipvs | None:
-    """What IPVS and ipset hold in this network namespace; None if that is nothing.
-
-    Raises:
-        InputError: a tool is missing or fails.
-    """
-    beside = {}
-    if Path("/proc/net/ip_vs").exists():
-        beside["ipvsadm"] = (_save("ipvsadm", "-Sn"), "ipvsadm -Sn")
-    if Path("/sys/module/ip_set").exists() and shutil.which("ipset", path=_SYSTEM_PATH):
-        beside["ipset"] = (_save("ipset", "save"), "ipset save")
-    ipvs = ipvs_of(beside)
-    if ipvs is None or not (ipvs.servers or ipvs.sets):
-        return None
-    addresses: dict[Family, set[int]] = {family: set() for family in Family}
-    for device in json.loads(_save("ip", "-json", "address", "show") or "[]"):
-        if device.get("ifname") in DUMMY_DEVICES:
-            for item in device.get("addr_info", []):
-                address = parse_address(item["local"])
-                if item.get("scope") != "link":
-                    addresses[address.family].add(address.value)
-    ipvs.addresses = {family: tuple(sorted(found)) for family, found in addresses.items()}
-    return ipvs
-
-
-def _save(command: str, *arguments: str) -> str:
-    path = shutil.which(command) or shutil.which(command, path=_SYSTEM_PATH)
-    if path is None:
-        package = "iproute2" if command == "ip" else re.sub("^ip6?tables.*", "iptables", command)
-        message = f"not found; install the package {package}"
-        raise InputError([Problem(Position(command), message)])
-    try:
-        done = subprocess.run(
-            [path, *arguments], capture_output=True, text=True, timeout=SAVE_TIMEOUT, check=False
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise InputError([Problem(Position(command), f"cannot run: {error}")]) from None
-    if done.returncode:
-        reason = " ".join(done.stderr.split()) or f"exit status {done.returncode}"
-        raise InputError([Problem(Position(command), f"{reason}; are you root?")])
-    hidden = re.search(r"^# Table `(\w+)' is incompatible", done.stdout, re.MULTILINE)
-    if hidden:
-        message = f"table {hidden[1]} holds rules of nft(8) that iptables cannot show"
-        raise InputError([Problem(Position(command), message)])
-    return done.stdout

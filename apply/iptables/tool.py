@@ -116,20 +116,33 @@ class Iptables:
         """
         if self.kind == "nft":
             # iptables-nft-save fetches the rules of all tables however many it prints.
-            output = self._call(family, "save", [], None).output
-            for table in _INCOMPATIBLE.findall(output):
-                if table in tables:
-                    raise UnreadableTableError(
-                        f"{self.name(family, 'save')} cannot print table {table}, which has rules "
-                        f"made with nft(8) (nft list table {_NFT_FAMILY[family]} {table} shows "
-                        "them); move those to a table of another name"
-                    )
-            sections = _sections(output)
+            sections = _sections(self._printed(family, tables))
             return {table: sections.get(table, "") for table in tables}
         # Reading a legacy table creates it, and mangle is used in ipvs mode only.
         there = [t for t in tables if t != "mangle" or t in self._legacy_tables(family)]
         texts = {t: self._call(family, "save", ["-t", t], None).output for t in there}
         return {table: texts.get(table, "") for table in tables}
+
+    def save_all(self, family: Family) -> str:
+        """Every table that there is, as iptables-save prints it; none is made by asking.
+
+        Raises:
+            ToolError: the tool is missing or failed.
+            UnreadableTableError: one of the tables has rules that nft(8) made.
+        """
+        return self._printed(family, None)
+
+    def _printed(self, family: Family, tables: Sequence[str] | None) -> str:
+        """What iptables-save prints; of ``tables`` (None: of all) nothing may be hidden."""
+        output = self._call(family, "save", [], None).output
+        for table in _INCOMPATIBLE.findall(output):
+            if tables is None or table in tables:
+                raise UnreadableTableError(
+                    f"{self.name(family, 'save')} cannot print table {table}, which has rules "
+                    f"made with nft(8) (nft list table {_NFT_FAMILY[family]} {table} shows "
+                    "them); move those to a table of another name"
+                )
+        return output
 
     def restore(self, family: Family, script: str, wait: float | None) -> None:
         """Feed a script to iptables-restore: all of it is loaded, or nothing.

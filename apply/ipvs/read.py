@@ -91,6 +91,22 @@ def may_hold_state(tools: Iptables) -> bool:
     return any(name.startswith(PREFIX) for name in result.output.split())
 
 
+def printed(tools: Iptables) -> dict[str, str]:
+    """What ``ipvsadm -Sn`` and ``ipset save`` print, by command, of what is in use here.
+
+    Nothing is asked of a part of the kernel that is not in use: asking would load it.
+
+    Raises:
+        ToolError: ipvsadm is not installed though there are virtual servers, or a tool failed.
+    """
+    found = {}
+    if _IPVS.exists():
+        found["ipvsadm -Sn"] = output_of(tools, "ipvsadm", ["-Sn"])
+    if _SET_MODULE.exists() and find_tool("ipset") is not None:
+        found["ipset save"] = output_of(tools, "ipset", ["save"])
+    return found
+
+
 def _lines(path: Path) -> list[str]:
     try:
         return path.read_text().splitlines()

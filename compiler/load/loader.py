@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Sequence
 from typing import Any, BinaryIO
 
 from svcc.compiler.load import validate
@@ -31,7 +29,11 @@ _LISTS = {"List", "ServiceList", "EndpointsList", "EndpointSliceList", "NodeList
 
 
 def load(
-    paths: Sequence[str], *, recursive: bool = False, stdin: BinaryIO | None = None
+    paths: Sequence[str],
+    *,
+    recursive: bool = False,
+    stdin: BinaryIO | None = None,
+    sources: Iterable[Source] = (),
 ) -> Objects:
     """Load all objects.
 
@@ -39,27 +41,17 @@ def load(
         paths: files, folders (their *.yaml, *.yml and *.json, sorted) or ``-``.
         recursive: look into subfolders too.
         stdin: what ``-`` reads, ``sys.stdin`` by default.
+        sources: inputs besides, each of a name of its own.
 
     Raises:
         InputError: everything that is wrong with the input.
     """
     loader = _Loader()
-    with _no_collection():
-        for name, data in read_inputs(paths, recursive, stdin, loader.problems):
-            loader.source(name, data)
-        return loader.finish()
-
-
-@contextmanager
-def _no_collection() -> Iterator[None]:
-    """Without garbage collection, which would look through millions of live values in vain."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
+    for name, data in read_inputs(paths, recursive, stdin, loader.problems):
+        loader.read(name, data)
+    for source in sources:
+        loader.add(source)
+    return loader.finish()
 
 
 class _Loader:
@@ -71,12 +63,21 @@ class _Loader:
         self._sources: dict[str, Source] = {}
         self._is_empty = True
 
-    def source(self, name: str, data: bytes) -> None:
+    def read(self, name: str, data: bytes) -> None:
         """Load one input."""
         try:
             source = source_of(name, data)
         except InputError as error:
             self.problems.extend(error.problems)
+        else:
+            self.add(source)
+
+    def add(self, source: Source) -> None:
+        """Load one input whose text is known."""
+        name = source.name
+        if name in self._sources:
+            message = "this input is given twice; leave one out"
+            self.problems.append(Problem(Position(name), message))
             return
         self._sources[name] = source
         try:

@@ -15,6 +15,7 @@ from typing import Any
 from svcc.compiler.load.document import (
     Complaint,
     Place,
+    Source,
     TextError,
     positions_of,
     problems_of,
@@ -85,15 +86,26 @@ def load_configuration(path: str) -> Configuration:
     """
     try:
         source = source_of(path, Path(path).read_bytes())
-        documents = [(n, value) for n, value in enumerate(source.documents()) if value is not None]
     except (OSError, ValueError) as error:
         raise InputError([Problem(Position(path), f"cannot read: {reason(error)}")]) from None
+    return configuration_of(source)
+
+
+def configuration_of(source: Source) -> Configuration:
+    """A KubeProxyConfiguration.
+
+    Raises:
+        InputError: it is none, or a setting is wrong.
+    """
+    name = source.name
+    try:
+        documents = [(n, value) for n, value in enumerate(source.documents()) if value is not None]
     except TextError as error:
-        place = Position(path, error.line, error.column)
+        place = Position(name, error.line, error.column)
         raise InputError([Problem(place, error.message)]) from None
     if len(documents) != 1 or not isinstance(documents[0][1], dict):
         message = f"this must be one KubeProxyConfiguration ({API_VERSION})"
-        raise InputError([Problem(Position(path, 1, 1), message)])
+        raise InputError([Problem(Position(name, 1, 1), message)])
     number, value = documents[0]
     complaints: list[Complaint] = []
     top = Fields(value, (), Report(source, number, complaints))

@@ -5,7 +5,10 @@ from __future__ import annotations
 import argparse
 import sys
 
+from svcc.commands import arguments as given_by
 from svcc.commands import options
+from svcc.commands.exit_codes import OK
+from svcc.commands.terminal import say
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -22,41 +25,35 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--family", choices=("ipv4", "ipv6"), help="which script -o - prints (default: ipv4)"
     )
-    parser.add_argument("--no-comments", action="store_true", help="leave comments out")
+    options.add_no_comments(parser)
     options.add_verbose(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Compile."""
-    from svcc.compiler.bundle import IPVSADM, ipvs_scripts, main_family, script, write_bundle
-    from svcc.compiler.pipeline import compile_objects
-    from svcc.grammar.address import Family
-    from svcc.grammar.errors import InputError, Position, Problem
+    from svcc.api import Family, compile  # noqa: A004
 
-    objects = options.load_objects(arguments)
-    settings = options.settings(arguments, objects)
-    compiled = compile_objects(objects, settings, comments=not arguments.no_comments)
+    objects = given_by.objects(arguments)
+    node = given_by.node(arguments, objects)
+    compiled = compile(objects, node, comments=not arguments.no_comments)
     for note in compiled.notes:
-        options.say(f"note: {note}")
+        say(f"note: {note}")
     if arguments.output != "-":
-        try:
-            write_bundle(compiled, arguments.output)
-        except OSError as error:
-            problem = Problem(Position(arguments.output), f"cannot write: {error.strerror}")
-            raise InputError([problem]) from None
-        return options.OK
-    if compiled.ipvs is not None:
-        options.say("note: this is for ipvsadm only; -o DIR writes sets, rules and addresses too")
-        sys.stdout.write(ipvs_scripts(compiled, compiled.ipvs)[IPVSADM])
-        return options.OK
-    family = main_family(compiled)
-    if arguments.family:
-        family = Family.IPV4 if arguments.family == "ipv4" else Family.IPV6
-    other = Family.IPV6 if family is Family.IPV4 else Family.IPV4
-    if not arguments.family and compiled.forwarding.of(other):
-        options.say(
-            f"note: there are {other.label} frontends too; --family {other.label} prints theirs, "
-            "-o DIR writes both"
-        )
-    sys.stdout.write(script(compiled, family))
-    return options.OK
+        compiled.write(arguments.output)
+        return OK
+    if (servers := compiled.virtual_servers) is not None:
+        say("note: this is for ipvsadm only; -o DIR writes sets, rules and addresses too")
+        sys.stdout.write(servers)
+        return OK
+    family = given_by.family(arguments)
+    if family is None:
+        # IPv4, unless all frontends are IPv6.
+        family = Family.IPV6 if compiled.families == (Family.IPV6,) else Family.IPV4
+        for other in compiled.families:
+            if other is not family:
+                say(
+                    f"note: there are {other.label} frontends too; --family {other.label} prints "
+                    "theirs, -o DIR writes both"
+                )
+    sys.stdout.write(compiled.text(family))
+    return OK

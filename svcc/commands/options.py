@@ -3,18 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
-import socket
-import sys
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from svcc.compiler.model.objects import Objects
-    from svcc.compiler.settings.configuration import Configuration, Overrides
-    from svcc.compiler.settings.node import NodeSettings
-
-OK, VIOLATED, BAD_INPUT, UNDECIDED = 0, 1, 2, 3
-FAILED = 1
 
 
 def add_input(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
@@ -112,6 +100,33 @@ def add_node(parser: argparse.ArgumentParser, *, all_nodes: bool = False) -> Non
         )
 
 
+def add_rules(parser: argparse.ArgumentParser) -> None:
+    """The rules to look at."""
+    group = parser.add_argument_group("rules", "Without any, what svcc compiles is taken.")
+    group.add_argument(
+        "--rules",
+        action="append",
+        default=[],
+        metavar="PATH",
+        help="iptables-save or iptables-restore text, or a bundle folder; repeatable",
+    )
+    group.add_argument("--live", action="store_true", help="the rules of this network namespace")
+
+
+def add_no_comments(parser: argparse.ArgumentParser) -> None:
+    """--no-comments."""
+    parser.add_argument("--no-comments", action="store_true", help="leave comments out")
+
+
+def add_fallback(parser: argparse.ArgumentParser) -> None:
+    """--fallback."""
+    parser.add_argument(
+        "--fallback",
+        action="store_true",
+        help="use iptables mode where the kernel has no IPVS, in place of an error",
+    )
+
+
 def add_verbose(parser: argparse.ArgumentParser) -> None:
     """-v."""
     parser.add_argument(
@@ -138,121 +153,3 @@ def add_wait(parser: argparse.ArgumentParser) -> None:
         metavar="SECONDS",
         help="how long to wait for the lock (default: until it is free)",
     )
-
-
-def say(text: str) -> None:
-    """A line on standard error."""
-    sys.stderr.write(f"{text}\n")
-
-
-def load_objects(arguments: argparse.Namespace) -> Objects:
-    """The objects that the arguments name.
-
-    Raises:
-        InputError: bad input.
-    """
-    from svcc.compiler.load.loader import load
-
-    objects = load(arguments.filename, recursive=arguments.recursive)
-    if arguments.verbose:
-        for kind, count in sorted(objects.skipped_kinds.items()):
-            say(f"passed over: {count} of kind {kind}")
-    return objects
-
-
-def overrides(arguments: argparse.Namespace) -> Overrides:
-    """The settings that flags give.
-
-    Raises:
-        InputError: a flag's value is wrong.
-    """
-    from dataclasses import fields
-
-    from svcc.compiler.settings.configuration import Overrides
-    from svcc.grammar.errors import InputError, Position, Problem
-
-    values: dict[str, Any] = {}
-    for item in fields(Overrides):
-        value = getattr(arguments, item.name, None)
-        if value is None:
-            continue
-        if isinstance(value, list):
-            value = tuple(value)
-        if str(item.type).startswith("bool"):
-            if value not in ("true", "false"):
-                flag = "--" + item.name.replace("_", "-")
-                raise InputError([Problem(Position(flag), f"{value!r} is neither true nor false")])
-            value = value == "true"
-        values[item.name] = value
-    return Overrides(**values)
-
-
-def configuration(arguments: argparse.Namespace) -> Configuration:
-    """The --config file, or an empty configuration.
-
-    Raises:
-        InputError: bad input.
-    """
-    from svcc.compiler.settings.configuration import Configuration, load_configuration
-
-    if not arguments.config:
-        return Configuration()
-    found = load_configuration(arguments.config)
-    if arguments.verbose and found.ignored:
-        say(f"{arguments.config}: warning: passed over: {', '.join(found.ignored)}")
-    return found
-
-
-def settings(
-    arguments: argparse.Namespace, objects: Objects, *, with_notes: bool = True
-) -> NodeSettings:
-    """The settings of the one node.
-
-    Raises:
-        InputError: bad input, or a mode that is not built.
-    """
-    from svcc.compiler.settings.configuration import Overrides, node_settings
-
-    found, notes = node_settings(
-        objects,
-        configuration(arguments),
-        overrides(arguments),
-        Overrides.from_environment(os.environ),
-        hostname=socket.gethostname(),
-    )
-    for note in notes if with_notes else ():
-        say(f"note: {note}")
-    check_mode(found)
-    return found
-
-
-def every_node(arguments: argparse.Namespace, objects: Objects) -> list[NodeSettings]:
-    """The settings of all Nodes.
-
-    Raises:
-        InputError: bad input, or a mode that is not built.
-    """
-    from svcc.compiler.settings.configuration import Overrides, all_node_settings
-
-    found = all_node_settings(
-        objects,
-        configuration(arguments),
-        overrides(arguments),
-        Overrides.from_environment(os.environ),
-    )
-    for item in found:
-        check_mode(item)
-    return found
-
-
-def check_mode(settings: NodeSettings) -> None:
-    """Refuse a mode that this version has not.
-
-    Raises:
-        InputError: the mode is nftables.
-    """
-    from svcc.grammar.errors import InputError, Position, Problem
-
-    if settings.mode == "nftables":
-        message = f"mode {settings.mode} is not built yet; use --mode iptables or ipvs"
-        raise InputError([Problem(Position("--mode"), message)])

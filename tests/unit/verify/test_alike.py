@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from svcc.commands.rules import compiled_rules
+from svcc.api.own_rules import read_back
 from svcc.compiler.model.objects import Node, Objects, Origin
 from svcc.compiler.pipeline import compile_objects
 from svcc.compiler.settings.node import NodeSettings, PodDetection
@@ -37,7 +37,7 @@ def test_alike_nodes_have_the_same_rules_and_verdict(
     for number, name in enumerate(NAMES):
         node = settings_of(name, f"192.168.200.{number + 1}", like)
         compiled = compile_objects(objects, node)
-        report = verify(objects, node, compiled_rules(compiled))
+        report = verify(objects, node, read_back(compiled))
         judged = {(f.frontend, f.property) for f in report.findings if f.verdict == "proved"}
         found = (compiled.programs, judged)
         assert known.setdefault(kinds.of(node), found) == found

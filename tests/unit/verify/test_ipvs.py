@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from svcc.commands.rules import compiled_rules
+from svcc.api.own_rules import read_back
 from svcc.compiler.bundle import IPVSADM, render
 from svcc.compiler.load.loader import load
 from svcc.compiler.pipeline import compile_objects
@@ -97,5 +97,5 @@ def test_a_backend_that_is_a_frontend_has_no_node_port_on_loopback(tmp_path: Pat
     compiled = compile_objects(objects, settings)
     assert "shop/web" in compiled.notes[-1]
     assert "not served on loopback" in compiled.notes[-1]
-    report = verify(objects, settings, compiled_rules(compiled))
+    report = verify(objects, settings, read_back(compiled))
     assert report.verdict == "proved", report.to_text()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 
-from svcc.commands.rules import compiled_rules
+from svcc.api.own_rules import read_back
 from svcc.compiler.pipeline import compile_objects
 from svcc.verify.engine import verify
 from tests.support.clusters.objects import Cluster, clusters
@@ -34,5 +34,5 @@ def test_generated_clusters_are_proved(
     if any("cannot serve" in note for note in compiled.notes):
         # Said at compile time; whether the proof fails depends on which frontend it is.
         return
-    report = verify(objects, compiled.settings, compiled_rules(compiled))
+    report = verify(objects, compiled.settings, read_back(compiled))
     assert report.verdict == "proved", report.to_text()

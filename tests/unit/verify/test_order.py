@@ -8,6 +8,7 @@ from itertools import product
 
 import pytest
 
+from svcc.api.apply_order import check
 from svcc.apply.engine import _target
 from svcc.apply.iptables.read import TABLES, Tables, TableState
 from svcc.apply.ipvs.plan import Device
@@ -15,7 +16,6 @@ from svcc.apply.ipvs.read import Live
 from svcc.apply.ipvs.servers import ServerSteps, _steps
 from svcc.apply.moments import Moment, moments
 from svcc.apply.steps import Step, make_steps
-from svcc.commands.order import check
 from svcc.compiler.pipeline import Compiled
 from svcc.grammar.address import Family, parse_address
 from svcc.grammar.ipvs.ipvsadm import RealKey, RealServer, VirtualServer

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
-from svcc.commands.rules import compiled_rules
+from svcc.api.own_rules import read_back
 from svcc.compiler.bundle import script
 from svcc.compiler.model.objects import Objects
 from svcc.compiler.pipeline import compile_objects
@@ -264,7 +264,7 @@ def test_ipvs_mode(
 ) -> None:
     objects, node = cluster.load(tmp_path_factory.mktemp("cluster"))
     compiled = compile_objects(objects, replace(node, mode="ipvs"))
-    rules = compiled_rules(compiled)[family].rules
+    rules = read_back(compiled)[family].rules
     assert rules.ipvs is not None
     virtual = frozenset(rules.ipvs.addresses.get(family, ()))
     compare(objects, compiled.settings, rules, wanted, virtual)

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from svcc.verify.prepare.loaded import LoadedRules
 
 
-def compiled_rules(compiled: Compiled) -> dict[Family, LoadedRules]:
+def read_back(compiled: Compiled) -> dict[Family, LoadedRules]:
     """Both families' scripts, read back."""
     from svcc.compiler.bundle import FILE_NAMES, ipvs_scripts, script
     from svcc.verify.rule_files import from_text, ipvs_of

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, assert_never
 
 from svcc.grammar.address import Address, Family, Network
-from svcc.grammar.ipvs.ipset import PortOf, Set, Sets
+from svcc.grammar.ipvs.ipset import Part, PortOf, Set, Sets
 from svcc.grammar.ipvs.ipvsadm import VirtualKey, VirtualServers
 from svcc.grammar.ipvs.state import Ipvs
 
@@ -165,33 +165,56 @@ def _touched(
     moment: Moment, old: Ipvs, new: Ipvs, everything: list[Target], family: Family
 ) -> list[Target]:
     """The destinations whose packets the moment's command can have to do with."""
-    from svcc.apply.ipvs.commands import DestroySet, RemoveDevice, SwapSets
+    from svcc.apply.ipvs import commands
 
-    command = moment.command
-    if command is None or isinstance(command, DestroySet | RemoveDevice | SwapSets):
-        return everything
-    key = getattr(command, "key", None)
-    if isinstance(key, VirtualKey):
-        if key.family is not family:
+    match moment.command:
+        case None | commands.DestroySet() | commands.SwapSets() | commands.RemoveDevice():
+            return everything
+        case commands.AddServer(key) | commands.EditServer(key) | commands.RemoveServer(key):
+            return _of_server(key, (old, new), everything, family)
+        case commands.AddReal(key) | commands.EditReal(key) | commands.RemoveReal(key):
+            return _of_server(key, (old, new), everything, family)
+        case commands.AddAddress(of, address) | commands.RemoveAddress(of, address):
+            return [t for t in everything if of is family and t.address == address]
+        case commands.AddEntry(_, entry):
+            return _of_parts(entry.parts, everything, family)
+        case commands.RemoveEntry(_, parts):
+            return _of_parts(parts, everything, family)
+        case commands.CreateSet() | commands.CreateDevice() | commands.RaiseDevice():
             return []
-        if key.protocol:
-            # A node port's virtual server has packets to other addresses of the node, too.
-            return [t for t in everything if (t.protocol, t.port) == (key.protocol, key.port)]
-        marked = set(_marked(key.address, (old, new)))
-        return [t for t in everything if (t.protocol, t.port) in marked]
-    address = getattr(command, "address", None)
-    if isinstance(address, int) and getattr(command, "family", family) is family:
-        return [t for t in everything if t.address == address]
-    entry = getattr(command, "entry", None)
-    parts = getattr(command, "parts", None) or getattr(entry, "parts", None)
-    if isinstance(parts, tuple) and len(parts) > 1 and isinstance(parts[1], PortOf):
-        port = parts[1]
-        return [
-            t for t in everything if (t.protocol, t.port) == port and _meets(parts[0], {t.address})
-        ]
-    if isinstance(parts, tuple) and parts and isinstance(parts[0], Network):
-        return [t for t in everything if _meets(parts[0], {t.address})]
-    return []
+        case commands.SetSysctl() | commands.SetTimeouts() | commands.WaitForConnections():
+            return []
+        case other:
+            assert_never(other)
+
+
+def _of_server(
+    key: VirtualKey, states: Iterable[Ipvs], everything: list[Target], family: Family
+) -> list[Target]:
+    if key.family is not family:
+        return []
+    if key.protocol:
+        # A node port's virtual server has packets to other addresses of the node, too.
+        return [t for t in everything if (t.protocol, t.port) == (key.protocol, key.port)]
+    marked = set(_marked(key.address, states))
+    return [t for t in everything if (t.protocol, t.port) in marked]
+
+
+def _of_parts(parts: tuple[Part, ...], everything: list[Target], family: Family) -> list[Target]:
+    """The destinations that an entry of a set can speak of."""
+    match parts:
+        case (Network() as network, *_) if network.family is not family:
+            return []
+        case (Network() as network, PortOf(protocol, port), *_):
+            return [
+                t
+                for t in everything
+                if (t.protocol, t.port) == (protocol, port) and _meets(network, {t.address})
+            ]
+        case (Network() as network, *_):
+            return [t for t in everything if _meets(network, {t.address})]
+        case _:
+            return everything
 
 
 def _marked(mark: int, states: Iterable[Ipvs]) -> Iterator[tuple[int, int]]:

@@ -1,0 +1,28 @@
+"""What the library raises."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from svcc.apply.system.errors import ApplyError
+from svcc.grammar.errors import InputError, Position, Problem
+
+if TYPE_CHECKING:
+    from svcc.verify.report.report import Report
+
+__all__ = ["ApplyError", "InputError", "NotProvedError", "bad_input"]
+
+
+class NotProvedError(Exception):
+    """The compiled rules are not proved, so nothing was loaded: ``report`` says what is wrong."""
+
+    def __init__(self, report: Report) -> None:
+        self.report = report
+        super().__init__(
+            "the compiled rules are not proved, so nothing was loaded; please report this"
+        )
+
+
+def bad_input(what: str, message: str) -> InputError:
+    """One thing that is wrong; ``what`` is the option or input that it is wrong with."""
+    return InputError([Problem(Position(what), message)])

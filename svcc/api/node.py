@@ -1,0 +1,198 @@
+"""This node's rules: proved and then loaded, compared with what is wanted, or removed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from svcc.api.compilation import compiled_for
+from svcc.api.errors import NotProvedError
+from svcc.apply import engine
+from svcc.apply.engine import DRAIN_SECONDS, Outcome
+from svcc.apply.iptables.tool import Iptables, Variant, chosen
+from svcc.apply.ipvs.servers import available
+from svcc.apply.system.addresses import local_addresses
+from svcc.apply.system.errors import ApplyError, ToolError
+
+if TYPE_CHECKING:
+    from svcc.api.settings import Note
+    from svcc.apply.moments import Moment
+    from svcc.compiler.model.objects import Objects
+    from svcc.compiler.pipeline import Compiled
+    from svcc.compiler.settings.node import NodeSettings
+
+
+def apply(
+    objects: Objects,
+    settings: NodeSettings,
+    *,
+    prove: bool = True,
+    dry_run: bool = False,
+    comments: bool = True,
+    iptables: Variant | None = None,
+    fallback: bool = False,
+    drain_timeout: float = DRAIN_SECONDS,
+    wait: float | None = None,
+    note: Note | None = None,
+) -> Outcome:
+    """Compile, prove, and make this network namespace's rules be so, with the least change.
+
+    Needs root. Everything that is not svcc's stays as it is.
+
+    Args:
+        objects: what is wanted.
+        settings: this node's.
+        prove: load nothing that is not proved, the order of the steps in ipvs mode included.
+        dry_run: only plan.
+        comments: whether rules say which Service they are for.
+        iptables: the variant, ``legacy`` or ``nft``; by default what ``iptables`` is.
+        fallback: use iptables mode where the kernel has no IPVS.
+        drain_timeout: seconds that TCP connections to real servers that go may take to end.
+        wait: seconds to wait for another svcc and for the xtables lock; None: without limit.
+        note: is told what a person should know while it is under way.
+
+    Returns:
+        The steps that were done, or would be; with warnings and notes of its own.
+
+    Raises:
+        InputError: compiling fails; nothing was touched.
+        NotProvedError: the rules are not proved; nothing was touched.
+        ApplyError: failed; ``restored`` tells whether the node is as it was before.
+    """
+    tools = chosen_tools(iptables)
+    settings = _for_this_node(settings, tools, fallback, note)
+    compiled = compiled_for(objects, settings, comments=comments, note=note)
+    if prove:
+        _prove(objects, compiled)
+
+    def judge(moments: Iterable[Moment]) -> str | None:
+        return _unsafe(moments, settings, note)
+
+    return engine.apply(
+        compiled.programs,
+        route_localnet=compiled.route_localnet,
+        ipvs=compiled.ipvs,
+        exclude=settings.ipvs.exclude_networks,
+        drain=drain_timeout,
+        tools=tools,
+        wait=wait,
+        dry_run=dry_run,
+        judge=judge if prove else None,
+    )
+
+
+def diff(
+    objects: Objects,
+    settings: NodeSettings,
+    *,
+    comments: bool = True,
+    iptables: Variant | None = None,
+    fallback: bool = False,
+    wait: float | None = None,
+    note: Note | None = None,
+) -> str:
+    """What :func:`apply` would change in this network namespace, like a unified diff.
+
+    Arguments as there; empty if there is nothing to change.
+
+    Raises:
+        InputError: compiling fails.
+        ApplyError: the node's rules cannot be read.
+    """
+    tools = chosen_tools(iptables)
+    settings = _for_this_node(settings, tools, fallback, note)
+    compiled = compiled_for(objects, settings, comments=comments, note=note)
+    try:
+        return engine.diff(
+            compiled.programs,
+            route_localnet=compiled.route_localnet,
+            ipvs=compiled.ipvs,
+            exclude=settings.ipvs.exclude_networks,
+            tools=tools,
+            wait=wait,
+        )
+    except ToolError as error:
+        raise ApplyError(str(error)) from error
+
+
+def cleanup(
+    *, dry_run: bool = False, iptables: Variant | None = None, wait: float | None = None
+) -> Outcome:
+    """Remove all that is svcc's from this network namespace, and nothing else.
+
+    Both families and both variants of iptables; arguments as of :func:`apply`.
+
+    Raises:
+        ApplyError: failed; ``restored`` tells whether the node is as it was before.
+    """
+    return engine.cleanup(tools=Iptables(iptables), wait=wait, dry_run=dry_run)
+
+
+def chosen_tools(iptables: Variant | None) -> Iptables:
+    """The tools of one variant.
+
+    Raises:
+        ApplyError: they cannot be run.
+    """
+    try:
+        return chosen(iptables)
+    except ToolError as error:
+        raise ApplyError(str(error)) from error
+
+
+def _for_this_node(
+    settings: NodeSettings, tools: Iptables, fallback: bool, note: Note | None
+) -> NodeSettings:
+    """The settings, with what only the node itself can tell.
+
+    Raises:
+        ApplyError: ipvs mode is asked for, and this node cannot do it.
+    """
+    if settings.mode != "ipvs":
+        return settings
+    try:
+        reason = available(tools)
+        if reason is None:
+            # An external IP that is the node's own must stay on its interface, whether the Node
+            # object has it or not.
+            own = [a for a in local_addresses(tools) if a not in settings.addresses]
+            return replace(settings, addresses=(*settings.addresses, *own))
+    except ToolError as error:
+        raise ApplyError(str(error)) from error
+    if not fallback:
+        raise ApplyError(
+            f"ipvs mode cannot be used here: {reason}; load the module ip_vs, or give "
+            "--mode iptables or --fallback; nothing was changed"
+        )
+    if note is not None:
+        note(f"note: ipvs mode cannot be used here: {reason}; iptables mode it is")
+    return replace(settings, mode="iptables")
+
+
+def _prove(objects: Objects, compiled: Compiled) -> None:
+    from svcc.api.own_rules import read_back
+    from svcc.verify.engine import verify
+
+    report = verify(objects, compiled.settings, read_back(compiled))
+    if report.verdict != "proved":
+        raise NotProvedError(report)
+
+
+def _unsafe(moments: Iterable[Moment], settings: NodeSettings, note: Note | None) -> str | None:
+    """What is unsafe about the order of an apply, None if nothing is or it was not looked at."""
+    from svcc.api.apply_order import TooManyError, check
+    from svcc.verify.simulator.matching import UndecidableError
+
+    try:
+        found = check(moments, settings.addresses)
+    except TooManyError:
+        reason = "too much changes at once"
+    except UndecidableError as error:
+        # Other people's rules may hold anything; our own were proved.
+        reason = f"{error.what} is not modelled"
+    else:
+        return f"a step would not be safe: {found[0]}; please report this" if found else None
+    if note is not None:
+        note(f"note: the order of the steps is not proved: {reason}")
+    return None

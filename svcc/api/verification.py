@@ -1,0 +1,172 @@
+"""Rules judged by objects, on one node or several."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from svcc.api.compilation import compiled_for
+from svcc.api.errors import bad_input
+from svcc.api.live import open_questions
+from svcc.api.own_rules import read_back
+from svcc.grammar.address import Family
+from svcc.verify.engine import verify as verify_rules
+from svcc.verify.policy.claims import check
+from svcc.verify.prepare.loaded import LoadedRules
+from svcc.verify.proof.prover import Prover
+from svcc.verify.spec.expectation import expect
+from svcc.verify.spec.node_kinds import NodeKinds
+
+if TYPE_CHECKING:
+    from svcc.api.rules import Rules
+    from svcc.api.settings import Note
+    from svcc.compiler.model.objects import Objects
+    from svcc.compiler.settings.node import NodeSettings
+    from svcc.grammar.policy import Placed
+    from svcc.verify.report.report import Report
+
+Progress = Callable[[int, int], None]
+"""Is told how many of how many parts are done."""
+
+
+def verify(
+    objects: Objects,
+    settings: NodeSettings,
+    rules: Rules | None = None,
+    *,
+    family: Family | None = None,
+    policies: Sequence[Placed] = (),
+    policies_only: bool = False,
+    paranoid: bool = False,
+    note: Note | None = None,
+    progress: Progress | None = None,
+) -> Report:
+    """Prove that rules do on a node what the objects ask, or show a packet that goes wrong.
+
+    Args:
+        objects: what the rules are judged by.
+        settings: the node's.
+        rules: those to judge; None: what svcc compiles for the node.
+        family: judge no other.
+        policies: statements to prove as well.
+        policies_only: judge them alone, not what Kubernetes asks.
+        paranoid: have the solver look again at what ordinary code established; this takes some
+            fifty times as long.
+        note: is told what a person should know.
+        progress: is told how many of how many parts are done.
+
+    Raises:
+        InputError: there are frontends of a family that no rules are given of, a statement
+            speaks of nothing, or compiling fails.
+    """
+    (report,) = verify_nodes(
+        objects,
+        [settings],
+        rules,
+        family=family,
+        policies=policies,
+        policies_only=policies_only,
+        paranoid=paranoid,
+        note=note,
+        progress=progress,
+    )
+    return report
+
+
+def verify_nodes(
+    objects: Objects,
+    nodes: Sequence[NodeSettings],
+    rules: Rules | None = None,
+    *,
+    family: Family | None = None,
+    policies: Sequence[Placed] = (),
+    policies_only: bool = False,
+    paranoid: bool = False,
+    note: Note | None = None,
+    progress: Progress | None = None,
+) -> list[Report]:
+    """As :func:`verify`, a report for each node; nodes that nothing tells apart share a proof."""
+    if policies_only and not policies:
+        raise bad_input("--policy-only", "there are no statements; name their file with --policy")
+    check(policies, objects, nodes)
+    judge = _Judge(objects, rules, family, policies, policies_only, paranoid, note)
+    reports = list(judge.reports(nodes, progress))
+    for report, settings in zip(reports, nodes, strict=True):
+        if rules is not None:
+            report.findings += open_questions(rules, objects, settings, note)
+            report.in_files = rules.in_files
+    return reports
+
+
+class _Judge:
+    def __init__(
+        self,
+        objects: Objects,
+        rules: Rules | None,
+        family: Family | None,
+        policies: Sequence[Placed],
+        policies_only: bool,
+        paranoid: bool,
+        note: Note | None,
+    ) -> None:
+        self._objects = objects
+        self._rules = rules
+        self._family = family
+        self._policies = policies
+        self._policies_only = policies_only
+        self._paranoid = paranoid
+        self._note = note
+        self._prover = Prover()
+
+    def reports(self, nodes: Sequence[NodeSettings], progress: Progress | None) -> Iterator[Report]:
+        """One report for each node."""
+        several = len(nodes) > 1
+        shared = several and self._rules is None and not self._policies and not self._paranoid
+        kinds = NodeKinds(self._objects) if shared else None
+        proved: dict[Hashable, Report] = {}
+        for number, settings in enumerate(nodes):
+            kind = kinds.of(settings) if kinds is not None else settings.node_name
+            if kind in proved:
+                yield proved[kind].for_node(settings.node_name)
+                continue
+            if several and progress is not None:
+                progress(number, len(nodes))
+            report = self._report(settings, None if several else progress)
+            if report.verdict == "proved":
+                proved[kind] = report
+            yield report
+
+    def _report(self, settings: NodeSettings, progress: Progress | None) -> Report:
+        return verify_rules(
+            self._objects,
+            settings,
+            self._loaded(settings),
+            prover=self._prover,
+            policies=self._policies,
+            policies_only=self._policies_only,
+            paranoid=self._paranoid,
+            progress=progress,
+        )
+
+    def _loaded(self, settings: NodeSettings) -> dict[Family, LoadedRules]:
+        if self._rules is not None:
+            _check_families(self._objects, settings, self._rules, self._family)
+            return self._rules.of(self._family)
+        own = read_back(compiled_for(self._objects, settings, note=self._note))
+        return {f: item for f, item in own.items() if self._family in (None, f)}
+
+
+def _check_families(
+    objects: Objects, settings: NodeSettings, rules: Rules, only: Family | None
+) -> None:
+    wanted: Iterable[Family] = [only] if only is not None else list(Family)
+    for family in wanted:
+        if family in rules.loaded:
+            continue
+        if only is not None or expect(objects, settings, family).frontends:
+            command = "iptables-save" if family is Family.IPV4 else "ip6tables-save"
+            raise bad_input(
+                "--rules",
+                f"no {family.label} rules were given, but there are {family.label} frontends; "
+                f"add what {command} prints, or name the family to judge with --family",
+            )
