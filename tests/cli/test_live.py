@@ -74,3 +74,14 @@ def test_service_chains_in_both_are_not_proved(node: Namespace) -> None:
     done = verify(node)
     assert done.returncode == 3, done.stdout
     assert "a service proxy's chains" in done.stderr
+
+
+def test_rules_that_iptables_cannot_show_are_not_proved(node: Namespace) -> None:
+    load(node, "legacy")
+    assert verify(node, "--iptables", "legacy").returncode == 0
+    node.run("iptables-nft", "-t", "nat", "-A", "PREROUTING", "-i", "docker0", "-j", "ACCEPT")
+    assert verify(node, "--iptables", "legacy").returncode == 0
+    node.run("nft", "add", "rule", "ip", "nat", "PREROUTING", "numgen inc mod 2 0 drop")
+    done = verify(node, "--iptables", "legacy")
+    assert done.returncode == 3, done.stdout
+    assert "cannot print table nat" in done.stderr

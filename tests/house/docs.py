@@ -3,10 +3,14 @@
 In a fenced ``console`` block each line that begins with ``$ svcc`` or ``$ cat`` is run at the
 top of the repository, and what follows has to be what it prints. ``--write`` puts there what it
 prints now. A block that begins with ``# in a network namespace`` is run in one of its own.
+
+The ``python`` blocks of a document are run one after the other in one interpreter, and the
+``text`` block right behind one has to be what it prints. One for a network namespace is run alone.
 """
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import subprocess
@@ -27,6 +31,61 @@ def blocks(text: str) -> Iterator[re.Match[str]]:
         commands = [line for line in match[0].splitlines() if line.startswith("$ ")]
         if commands and all(c.split()[1] in ("svcc", "cat", "echo") for c in commands):
             yield match
+
+
+_PYTHON = re.compile(r"```python\n(.*?)```\n(?:\n```text\n(.*?)```\n)?", re.DOTALL)
+_INTERPRETER = """
+import contextlib, io, json, sys, traceback
+outputs, names = [], {}
+for number, block in enumerate(json.load(sys.stdin)):
+    output = io.StringIO()
+    with contextlib.redirect_stdout(output):
+        try:
+            exec(compile(block, f"block {number}", "exec"), names)
+        except BaseException:
+            output.write(traceback.format_exc())
+    outputs.append(output.getvalue())
+json.dump(outputs, sys.stdout)
+"""
+
+
+def python_blocks(text: str) -> list[re.Match[str]]:
+    """The Python blocks of a document, each (1) with what it prints (2)."""
+    return list(_PYTHON.finditer(text))
+
+
+def run_python(programs: list[str]) -> list[str]:
+    """What each of a document's Python blocks prints now."""
+    outputs = iter(_python([p for p in programs if not p.startswith(KERNEL)], []))
+    return [_inside(p) if p.startswith(KERNEL) else next(outputs) for p in programs]
+
+
+def _inside(program: str) -> str:
+    from tests.support.kernel.namespace import missing, namespace
+
+    if missing():
+        return ""
+    with namespace() as node:
+        return _python([program], ["ip", "netns", "exec", node.name])[0]
+
+
+def _python(programs: list[str], prefix: list[str]) -> list[str]:
+    done = subprocess.run(
+        [*prefix, sys.executable, "-c", _INTERPRETER],
+        cwd=ROOT,
+        input=json.dumps(programs),
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    found: list[str] = json.loads(done.stdout)
+    return found
+
+
+def with_output(program: str, output: str) -> str:
+    """A Python block as it stands in a document."""
+    shown = f"\n```text\n{output}```\n" if output else ""
+    return f"```python\n{program}```\n{shown}"
 
 
 def run_block(block: str) -> str:
@@ -97,6 +156,13 @@ def main() -> None:
         text = path.read_text()
         for match in reversed(list(blocks(text))):
             now = normal(run_block(match[0]))
+            if now != normal(match[0]):
+                stale.append(path)
+                text = text[: match.start()] + now + text[match.end() :]
+        matches = python_blocks(text)
+        outputs = run_python([match[1] for match in matches])
+        for match, output in reversed(list(zip(matches, outputs, strict=True))):
+            now = normal(with_output(match[1], output))
             if now != normal(match[0]):
                 stale.append(path)
                 text = text[: match.start()] + now + text[match.end() :]

@@ -9,7 +9,17 @@ from pathlib import Path
 import pytest
 
 from svcc.cli import COMMANDS, parser
-from tests.house.docs import CODES_FILE, FILES, KERNEL, blocks, codes_text, normal, run_block
+from tests.house.docs import (
+    CODES_FILE,
+    FILES,
+    KERNEL,
+    blocks,
+    codes_text,
+    normal,
+    python_blocks,
+    run_block,
+    run_python,
+)
 from tests.paths import ROOT
 from tests.support.kernel.namespace import missing
 
@@ -41,9 +51,38 @@ def test_kernel_example(path: Path, number: int, block: str) -> None:
     assert normal(run_block(block)) == normal(block), f"{path.name}, example {number}: make docs"
 
 
+PYTHON = [(path, found) for path in FILES if (found := python_blocks(path.read_text()))]
+
+
+@pytest.mark.parametrize("path", [path for path, _ in PYTHON], ids=_name)
+def test_python_prints_what_the_document_says(path: Path) -> None:
+    found = [m for m in python_blocks(path.read_text()) if not m[1].startswith(KERNEL)]
+    for match, output in zip(found, run_python([match[1] for match in found]), strict=True):
+        assert normal(output) == normal(match[2] or ""), f"{path.name}: make docs\n{match[1]}"
+
+
+@pytest.mark.kernel
+@pytest.mark.parametrize("path", [path for path, _ in PYTHON], ids=_name)
+def test_python_in_a_namespace_prints_what_the_document_says(path: Path) -> None:
+    if reason := missing():
+        pytest.skip(reason)
+    found = [m for m in python_blocks(path.read_text()) if m[1].startswith(KERNEL)]
+    for match, output in zip(found, run_python([match[1] for match in found]), strict=True):
+        assert normal(output) == normal(match[2] or ""), f"{path.name}: make docs\n{match[1]}"
+
+
 def test_there_are_examples() -> None:
     assert len(EXAMPLES) >= 8
     assert any(block.startswith(KERNEL) for _, _, block in EXAMPLES)
+    programs = [match[1] for _, found in PYTHON for match in found]
+    assert len(programs) >= 7
+    assert any(program.startswith(KERNEL) for program in programs)
+
+
+def test_a_wrong_python_example_is_found() -> None:
+    assert run_python(["x = 2\n", "print(x + 1)\n"]) == ["", "3\n"]
+    (output,) = run_python(["print(unknown)\n"])
+    assert "NameError" in output
 
 
 def _options() -> set[str]:

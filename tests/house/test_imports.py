@@ -34,8 +34,9 @@ def modules() -> Iterator[tuple[str, Path]]:
             yield package, path
     for path in sorted((ROOT / "svcc").glob("*.py")):
         yield "svcc", path
-    for path in sorted((ROOT / "svcc" / "commands").glob("*.py")):
-        yield "svcc", path
+    for folder in ("api", "commands"):
+        for path in sorted((ROOT / "svcc" / folder).rglob("*.py")):
+            yield "svcc", path
 
 
 def imported(path: Path) -> Iterator[str]:
@@ -87,6 +88,8 @@ HEAVY = ("z3", "lark", "jinja2", "yaml", "hypothesis")
     ("statement", "allowed"),
     [
         ("import svcc.cli; svcc.cli.parser()", ()),
+        ("import svcc.api; dir(svcc.api)", ()),
+        ("from svcc.api import apply, compile, load, node_settings, read_rules", ()),
         ("import svcc.verify.engine", ("z3",)),
         ("import svcc.apply.engine", ()),
         ("import svcc.compiler.pipeline, svcc.compiler.load.loader", ()),
