@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Hashable
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from svcc.grammar.errors import InputError, Position, Problem
 
@@ -27,6 +27,21 @@ class WordError(Exception):
         super().__init__(message)
         self.index = index
         self.message = message
+
+
+Value = TypeVar("Value")
+
+
+def read_word(index: int, read: Callable[..., Value], *arguments: object) -> Value:
+    """What a function that raises ValueError makes of the word at ``index``.
+
+    Raises:
+        WordError: it raised one.
+    """
+    try:
+        return read(*arguments)
+    except ValueError as error:
+        raise WordError(index, str(error)) from None
 
 
 Shape = Callable[[list[str]], Hashable]

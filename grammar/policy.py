@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from svcc.grammar.address import Address, Family, Network, parse_address, parse_network
 from svcc.grammar.errors import InputError, Position, Problem
+from svcc.grammar.numbers import MAX_PORT, TRANSPORTS, decimal
 
 if TYPE_CHECKING:
     from lark import Lark, Token, Tree
 
-PROTOCOLS = {"tcp": 6, "udp": 17, "sctp": 132}
 KIND_WORDS = ("anyone", "external", "pod", "node")
 MOST_BACKENDS = 100_000
 Verb = Literal["never", "only", "always"]
@@ -222,7 +222,7 @@ def _part(part: Any) -> tuple[str, Any, Any]:
     elif kind == "named":
         value = _target(words[0], word)
     elif kind == "at_least":
-        value = _number(word, 1, MOST_BACKENDS)
+        value = _number(word, str(word), MOST_BACKENDS)
     elif kind == "inside":
         value = tuple(_network(each) for each in words)
     elif kind == "source":
@@ -231,7 +231,7 @@ def _part(part: Any) -> tuple[str, Any, Any]:
 
 
 def _protocol_text(protocol: int | None) -> str:
-    return next((f"/{name}" for name, n in PROTOCOLS.items() if n == protocol), "")
+    return next((f"/{name}" for name, n in TRANSPORTS.items() if n == protocol), "")
 
 
 def _sender(word: Token, negated: bool) -> Sender:
@@ -253,19 +253,19 @@ def _network(word: Token) -> Network:
         raise _WordError(word, str(error)) from None
 
 
-def _number(word: Token, low: int, high: int, text: str | None = None) -> int:
-    text = str(word) if text is None else text
-    if not re.fullmatch(r"[0-9]{1,6}", text) or not low <= int(text) <= high:
-        raise _WordError(word, f"{text!r} is not a number from {low} to {high}")
-    return int(text)
+def _number(word: Token, text: str, high: int) -> int:
+    try:
+        return decimal(text, 1, high)
+    except ValueError as error:
+        raise _WordError(word, str(error)) from None
 
 
 def _target(kind: Token, word: Token) -> Target:
     first, slash, last = str(word).partition("/")
     if kind == "address":
         return _address(word)
-    if kind == "nodeport" and (not slash or (first.isdecimal() and last in PROTOCOLS)):
-        return NodePortTarget(_number(word, 1, 65535, first), PROTOCOLS[last] if slash else None)
+    if kind == "nodeport" and (not slash or (first.isdecimal() and last in TRANSPORTS)):
+        return NodePortTarget(_number(word, first, MAX_PORT), TRANSPORTS[last] if slash else None)
     names = re.fullmatch(r"([a-z0-9*.-]+)/([a-z0-9*.-]+)(?::([a-z0-9-]+))?", str(word))
     if not names:
         raise _WordError(word, f"{str(word)!r} is not NAMESPACE/NAME or NAMESPACE/NAME:PORT")
@@ -279,7 +279,7 @@ _PLACE = re.compile(
 
 def _address(word: Token) -> Target:
     text, slash, name = str(word).partition("/")
-    if slash and name not in PROTOCOLS:
+    if slash and name not in TRANSPORTS:
         raise _WordError(word, f"{name!r} is not tcp, udp or sctp")
     parts = _PLACE.fullmatch(text)
     try:
@@ -291,6 +291,6 @@ def _address(word: Token) -> Target:
         raise _WordError(word, "a protocol needs a port: write IP:PORT/tcp")
     return AddressTarget(
         address,
-        _number(word, 1, 65535, port) if port else None,
-        PROTOCOLS[name] if slash else None,
+        _number(word, port, MAX_PORT) if port else None,
+        TRANSPORTS[name] if slash else None,
     )

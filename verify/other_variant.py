@@ -10,7 +10,8 @@ from collections.abc import Iterator
 
 from svcc.compiler.model.objects import Objects
 from svcc.compiler.settings.node import NodeSettings
-from svcc.grammar.iptables.ruleset import BUILT_IN_CHAINS, RuleSet
+from svcc.grammar.iptables.names import BUILT_IN_CHAINS
+from svcc.grammar.iptables.ruleset import RuleSet
 from svcc.verify.model.other_tools import leave_to_tools
 from svcc.verify.model.ownership import mark_ownership
 from svcc.verify.model.rules import index_rules

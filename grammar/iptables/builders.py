@@ -38,6 +38,7 @@ from svcc.grammar.iptables.program import (
     TcpFlags,
     TransportMatch,
 )
+from svcc.grammar.numbers import c_integer, port
 
 
 class Given(NamedTuple):
@@ -195,7 +196,9 @@ def _conntrack(options: Options, family: Family) -> Match | None:
         match.original_destination = values.address_match(given.values[0], family, given.negated)
     if "--ctorigdstport" in options:
         given = options["--ctorigdstport"]
-        match.original_destination_ports = values.port_range(given.values[0], given.negated)
+        match.original_destination_ports = values.port_range(
+            given.values[0], given.negated, is_decimal=True
+        )
     if "--ctdir" in options:
         direction = _one(options, "--ctdir").upper()
         if direction not in ("ORIGINAL", "REPLY"):
@@ -241,9 +244,9 @@ def _statistic(options: Options, family: Family) -> Match:
         raise ValueError(f"{mode!r} is not a mode; write random or nth")
     if options.keys() - {"--mode", "--every", "--packet"}:
         raise ValueError("mode nth takes --every and --packet only")
-    every = values.number(_one(options, "--every"), 1, 0xFFFFFFFF)
+    every = c_integer(_one(options, "--every"), 1, 0xFFFFFFFF)
     packet = options.get("--packet")
-    number = 0 if packet is None else values.number(packet.values[0], 0, every - 1)
+    number = 0 if packet is None else c_integer(packet.values[0], 0, every - 1)
     return NthMatch(every, number, options["--every"].negated)
 
 
@@ -267,9 +270,9 @@ def _recent(options: Options, family: Family) -> Match:
             else "update" if operation == "--update" else "remove"
         )  # fmt: skip
     if "--seconds" in options:
-        match.seconds = values.number(options["--seconds"].values[0], 1, 0xFFFFFFFF)
+        match.seconds = c_integer(options["--seconds"].values[0], 1, 0xFFFFFFFF)
     if "--hitcount" in options:
-        match.hitcount = values.number(options["--hitcount"].values[0], 1, 255)
+        match.hitcount = c_integer(options["--hitcount"].values[0], 1, 255)
     if "--mask" in options:
         mask = values.address(options["--mask"].values[0], family).value
         match.mask = None if mask == (1 << family.bits) - 1 else mask
@@ -330,7 +333,7 @@ def _nat(name: str, option: str) -> Callable[[Options, Family], Target]:
         text = _one(options, option)
         shifted = re.fullmatch(r"(.*:\d+-\d+)/(\d+)", text)
         if shifted and name == "DNAT":
-            text, target.base_port = shifted[1], values.port(shifted[2])
+            text, target.base_port = shifted[1], port(shifted[2])
         (
             target.first_address,
             target.last_address,
@@ -372,7 +375,7 @@ def _set_mark(options: Options, family: Family) -> Target:
     if name == "--set-mark":
         value, mask = values.value_and_mask(text)
         return SetMark(value, value | mask)
-    bits = values.number(text, 0, 0xFFFFFFFF)
+    bits = c_integer(text, 0, 0xFFFFFFFF)
     if name == "--or-mark":
         return SetMark(bits, bits)
     if name == "--and-mark":

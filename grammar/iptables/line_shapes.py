@@ -18,13 +18,14 @@ from svcc.grammar.address import Family
 from svcc.grammar.iptables import values
 from svcc.grammar.iptables.builders import REPEATED, Given, make_match, make_target
 from svcc.grammar.iptables.option_table import (
-    ANY_NUMBER,
     MATCH_ALIASES,
     MATCH_OPTIONS,
     SYNONYMS,
     TARGET_OPTIONS,
-    AnyOption,
-    Takes,
+    Listed,
+    OptionTable,
+    Unlisted,
+    takes,
 )
 from svcc.grammar.iptables.program import (
     Goto,
@@ -64,8 +65,12 @@ class _Extension:
 
     name: str
     column: int
-    takes: dict[str, Takes]
+    table: OptionTable
     options: dict[str, tuple[bool, tuple[int, ...]]] = field(default_factory=dict)
+
+    def has(self, option: str) -> bool:
+        """Whether the option is one of its own."""
+        return takes(self.table, option) is not None
 
 
 _HEADER = {
@@ -154,7 +159,7 @@ class RuleShape:
 
     def _is_of_match(self, option: str) -> bool:
         """``-m policy --proto``: as with getopt_long(3), the last match has the first word."""
-        return bool(self._matches) and option in self._matches[-1].takes
+        return bool(self._matches) and self._matches[-1].has(option)
 
     def _read_header(self, option: Word, name: str, negated: bool, given: tuple[int, ...]) -> None:
         wanted = 0 if name == "fragment" else 1
@@ -174,39 +179,42 @@ class RuleShape:
         elif name == "jump" and self._words[given[0]].text in TARGET_OPTIONS:
             target = self._words[given[0]]
             self.fixed.add(given[0])
-            self._target = _Extension(target.text, target.column, TARGET_OPTIONS[target.text])
+            table = Listed(TARGET_OPTIONS[target.text])
+            self._target = _Extension(target.text, target.column, table)
 
     def _has_target(self) -> bool:
         return "jump" in self._header or "goto" in self._header
 
     def _load_match(self, word: Word) -> _Extension:
         name = MATCH_ALIASES.get(word.text, word.text)
-        takes = MATCH_OPTIONS.get(name)
-        if takes is None and self._saved:
-            takes = AnyOption()
-        if takes is None:
+        table: OptionTable
+        if name in MATCH_OPTIONS:
+            table = Listed(MATCH_OPTIONS[name])
+        elif self._saved:
+            table = Unlisted()
+        else:
             raise LineError(word.column, f"iptables has no match {word.text!r}")
-        extension = _Extension(word.text, word.column, takes)
+        extension = _Extension(word.text, word.column, table)
         self._matches.append(extension)
         return extension
 
     def _read_option(self, option: Word, negated: bool, given: tuple[int, ...]) -> None:
         name = SYNONYMS.get(option.text, option.text)
         extension = self._owner(option.text)
-        if extension is None or isinstance(extension.takes, AnyOption):
+        if extension is None or isinstance(extension.table, Unlisted):
             extension = self._unknown_target(option.text) or extension
-        if extension is None:
+        taken = None if extension is None else takes(extension.table, option.text)
+        if extension is None or taken is None:
             raise LineError(
                 option.column,
                 f"no match or target of this rule takes {option.text}; "
                 "name the match that does before it (-m NAME)",
             )
-        takes = extension.takes[option.text]
-        if takes.values not in (len(given), ANY_NUMBER):
-            self._wrong_count(option, takes.values, given)
-        if negated and not takes.negatable:
+        if taken.values is not None and taken.values != len(given):
+            self._wrong_count(option, taken.values, given)
+        if negated and not taken.negatable:
             raise LineError(option.column, f"{option.text} cannot be negated; leave out the !")
-        if name in extension.options and (extension.name == "policy" or takes.values == ANY_NUMBER):
+        if name in extension.options and (extension.name == "policy" or taken.values is None):
             # One policy per element, with --next between them.
             name += REPEATED * sum(known.rstrip(REPEATED) == name for known in extension.options)
         if name in extension.options:
@@ -219,10 +227,10 @@ class RuleShape:
 
     def _owner(self, option: str) -> _Extension | None:
         """The last match that takes the option, the target, or the protocol's own match."""
-        if self._target is not None and option in self._target.takes:
+        if self._target is not None and self._target.has(option):
             return self._target
         for match in reversed(self._matches):
-            if option in match.takes:
+            if match.has(option):
                 return match
         if "protocol" in self._header:
             word = self._words[self._header["protocol"][1]]
@@ -236,13 +244,13 @@ class RuleShape:
         if not self._saved or "jump" not in self._header or self._target is not None:
             return None
         index = self._header["jump"][1]
-        takes = AnyOption()
-        if option not in takes:
+        word = self._words[index]
+        target = _Extension(word.text, word.column, Unlisted())
+        if not target.has(option):
             return None
         self.fixed.add(index)
-        word = self._words[index]
-        self._target = _Extension(word.text, word.column, takes)
-        return self._target
+        self._target = target
+        return target
 
     def _check(self) -> None:
         """What must hold whatever the values are."""

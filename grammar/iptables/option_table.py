@@ -6,13 +6,18 @@ so the options of matches and targets that the typed program has no class for ar
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple, assert_never
 
 
 class Takes(NamedTuple):
-    """What an option takes: how many values, and whether ``!`` may stand before it."""
+    """What an option takes: how many values, and whether ``!`` may stand before it.
 
-    values: int
+    ``values`` None: any number of them, and the option may be given more than once.
+    """
+
+    values: int | None
     negatable: bool = False
 
 
@@ -213,17 +218,31 @@ SYNONYMS = {
 }
 
 
-ANY_NUMBER = -1
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """The options of a match or target that is in the tables above."""
+
+    options: Mapping[str, Takes]
 
 
-class AnyOption(dict[str, Takes]):
-    """What a match or target takes that is known only to the iptables that printed it."""
+@dataclass(frozen=True, slots=True)
+class Unlisted:
+    """Those of one that only the iptables that printed it knows: any, with any values."""
 
-    def __contains__(self, option: object) -> bool:
-        return isinstance(option, str) and option.startswith("--") and option not in _GENERAL
 
-    def __missing__(self, option: str) -> Takes:
-        return Takes(ANY_NUMBER, negatable=True)
+OptionTable = Listed | Unlisted
+
+
+def takes(table: OptionTable, option: str) -> Takes | None:
+    """What a match or target takes behind an option; None: the option is not one of its own."""
+    match table:
+        case Listed(options):
+            return options.get(option)
+        case Unlisted():
+            is_own = option.startswith("--") and option not in _GENERAL
+            return Takes(None, negatable=True) if is_own else None
+        case _:
+            assert_never(table)
 
 
 _GENERAL = frozenset({"--jump", "--goto", "--match"})

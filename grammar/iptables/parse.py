@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 from svcc.grammar.address import Family
 from svcc.grammar.errors import InputError, Position, Problem
 from svcc.grammar.iptables.line_shapes import LineError, RuleShape, Word, pattern
+from svcc.grammar.iptables.names import BUILT_IN_CHAINS, MAX_CHAIN_NAME
 from svcc.grammar.iptables.program import (
     ChainCommand,
     ChainDeclaration,
@@ -27,14 +28,12 @@ from svcc.grammar.iptables.program import (
     Target,
     Verdict,
 )
-from svcc.grammar.iptables.ruleset import BUILT_IN_CHAINS
 
 if TYPE_CHECKING:
     from lark import Lark
 
 _ChainCommandName = Literal["-N", "-F", "-X", "-Z", "-P"]
 
-MAX_CHAIN_NAME = 28
 MAX_PROBLEMS = 100
 
 _TABLES_OF = {"TPROXY": {"mangle"}, "CT": {"raw"}, "NETMAP": {"nat"}, "TTL": {"mangle"},

@@ -7,17 +7,9 @@ from dataclasses import dataclass, field
 
 from svcc.grammar.address import Family
 from svcc.grammar.errors import InputError, Position, Problem
+from svcc.grammar.iptables.names import BUILT_IN_CHAINS
 from svcc.grammar.iptables.program import ChainCommand, Goto, Jump, Program, Rule, Table
 from svcc.grammar.ipvs.state import Ipvs
-
-BUILT_IN_CHAINS = {
-    "filter": ("INPUT", "FORWARD", "OUTPUT"),
-    "nat": ("PREROUTING", "INPUT", "OUTPUT", "POSTROUTING"),
-    "mangle": ("PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"),
-    "raw": ("PREROUTING", "OUTPUT"),
-    "security": ("INPUT", "FORWARD", "OUTPUT"),
-}
-"""Base chains of each table (iptables(8), TABLES)."""
 
 
 @dataclass(slots=True)

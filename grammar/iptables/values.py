@@ -9,53 +9,21 @@ import re
 from functools import lru_cache
 
 from svcc.grammar.address import Address, Family, parse_address, prefix_mask
+from svcc.grammar.iptables.names import CONNTRACK_STATES, PROTOCOL_NUMBERS, TCP_FLAGS
 from svcc.grammar.iptables.program import PROBABILITY_ONE, AddressMatch, PortRange
-from svcc.grammar.iptables.write import CONNTRACK_STATES, PROTOCOL_NAMES, TCP_FLAGS
-
-_PROTOCOL_NUMBERS = {name: number for number, name in PROTOCOL_NAMES.items()} | {
-    "all": 0,
-    "icmpv6": 58,
-    "ipv6-icmp": 58,
-    "ipip": 4,
-} | {
-    # /etc/protocols, by which iptables-save names them
-    "ggp": 3, "st": 5, "egp": 8, "igp": 9, "pup": 12, "hmp": 20, "xns-idp": 22,
-    "rdp": 27, "iso-tp4": 29, "xtp": 36, "ddp": 37, "idpr-cmtp": 38, "ipv6": 41,
-    "ipv6-route": 43, "ipv6-frag": 44, "idrp": 45, "rsvp": 46, "skip": 57, "ipv6-nonxt": 59,
-    "ipv6-opts": 60, "rspf": 73, "vmtp": 81, "eigrp": 88, "ospf": 89, "ospfigp": 89,
-    "ax.25": 93, "etherip": 97, "encap": 98, "pim": 103, "ipcomp": 108, "vrrp": 112,
-    "l2tp": 115, "isis": 124, "fc": 133, "mobility-header": 135, "mobility": 135, "ipv6-mh": 135,
-    "mh": 135, "mpls-in-ip": 137, "manet": 138, "hip": 139, "shim6": 140, "wesp": 141,
-    "rohc": 142, "ethernet": 143,
-}  # fmt: skip
-
-
-def number(text: str, low: int, high: int) -> int:
-    """A decimal, hexadecimal or octal number, as strtoul reads it with base 0."""
-    if re.fullmatch(r"0[0-7]+", text):
-        value = int(text, 8)
-    elif re.fullmatch(r"0[xX][0-9a-fA-F]{1,16}|[0-9]{1,19}", text):
-        value = int(text, 0)
-    else:
-        raise ValueError(f"{text!r} is not a number")
-    if not low <= value <= high:
-        raise ValueError(f"{text} is out of range ({low}-{high})")
-    return value
-
-
-def port(text: str) -> int:
-    """One port; a service name is refused, since its number depends on the machine."""
-    if not re.fullmatch(r"[0-9]{1,5}", text):
-        raise ValueError(f"{text!r} is not a port number (0-65535); write the number")
-    return number(text.lstrip("0") or "0", 0, 65535)
+from svcc.grammar.numbers import MAX_PORT, c_integer, decimal_port, port
 
 
 @lru_cache(maxsize=1 << 14)
-def port_range(text: str, negated: bool = False) -> PortRange:
-    """``PORT`` or ``FIRST:LAST``, either end open."""
+def port_range(text: str, negated: bool = False, *, is_decimal: bool = False) -> PortRange:
+    """``PORT`` or ``FIRST:LAST``, either end open.
+
+    ``is_decimal``: ``010`` is 10, as -m conntrack has it (libxtables, xtables_getportbyname).
+    """
+    read = decimal_port if is_decimal else port
     first_text, colon, last_text = text.partition(":")
-    first = port(first_text) if first_text or not colon else 0
-    last = (port(last_text) if last_text else 65535) if colon else first
+    first = read(first_text) if first_text or not colon else 0
+    last = (read(last_text) if last_text else MAX_PORT) if colon else first
     if first > last:
         raise ValueError(f"{text!r}: the first port is above the last")
     return PortRange(first, last, negated)
@@ -92,7 +60,7 @@ def address_match(text: str, family: Family, negated: bool = False) -> AddressMa
     if not slash:
         mask = prefix_mask(family, family.bits)
     elif re.fullmatch(r"[0-9]{1,3}", mask_text):
-        mask = prefix_mask(family, number(mask_text.lstrip("0") or "0", 0, family.bits))
+        mask = prefix_mask(family, c_integer(mask_text, 0, family.bits))
     else:
         mask = address(mask_text, family).value
     return AddressMatch(value & mask, mask, negated)
@@ -100,12 +68,12 @@ def address_match(text: str, family: Family, negated: bool = False) -> AddressMa
 
 def protocol(text: str) -> int:
     """A protocol's IANA number; 0 is any."""
-    known = _PROTOCOL_NUMBERS.get(text.lower())
+    known = PROTOCOL_NUMBERS.get(text.lower())
     if known is not None:
         return known
     if not text.isascii() or not text.isdigit():
         raise ValueError(f"{text!r} is not a protocol; write its number")
-    return number(text, 0, 255)
+    return c_integer(text, 0, 255)
 
 
 def interface(text: str) -> str:
@@ -119,7 +87,7 @@ def value_and_mask(text: str) -> tuple[int, int]:
     """``VALUE[/MASK]`` of a mark, 32 bits."""
     value_text, slash, mask_text = text.partition("/")
     top = 0xFFFFFFFF
-    return number(value_text, 0, top), number(mask_text, 0, top) if slash else top
+    return c_integer(value_text, 0, top), c_integer(mask_text, 0, top) if slash else top
 
 
 def states(text: str) -> frozenset[str]:
@@ -156,7 +124,7 @@ def probability(text: str) -> int:
 def bytecode(text: str) -> tuple[tuple[int, int, int, int], ...]:
     """``COUNT,CODE JT JF K,…`` (extensions/libxt_bpf.c; at most 64 instructions)."""
     count_text, *parts = text.strip().rstrip(",").split(",")
-    count = number(count_text, 1, 64)
+    count = c_integer(count_text, 1, 64)
     limits = (0xFFFF, 0xFF, 0xFF, 0xFFFFFFFF)
     instructions = []
     for part in parts:
@@ -164,7 +132,7 @@ def bytecode(text: str) -> tuple[tuple[int, int, int, int], ...]:
         if len(words) != 4:
             raise ValueError(f"{part!r} is not a BPF instruction (CODE JT JF K)")
         code, if_true, if_false, constant = (
-            number(word, 0, limit) for word, limit in zip(words, limits, strict=True)
+            c_integer(word, 0, limit) for word, limit in zip(words, limits, strict=True)
         )
         instructions.append((code, if_true, if_false, constant))
     if len(instructions) != count:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from functools import lru_cache
+from typing import assert_never
 
 from svcc.grammar.address import Family, format_address
+from svcc.grammar.iptables.names import CONNTRACK_STATES, PROTOCOL_NAMES, TCP_FLAGS
 from svcc.grammar.iptables.program import (
     PROBABILITY_ONE,
     AddressMatch,
@@ -45,29 +47,6 @@ from svcc.grammar.iptables.program import (
     TransportMatch,
     Verdict,
 )
-
-PROTOCOL_NAMES = {
-    1: "icmp",
-    2: "igmp",
-    4: "ipencap",
-    6: "tcp",
-    17: "udp",
-    33: "dccp",
-    47: "gre",
-    50: "esp",
-    51: "ah",
-    58: "ipv6-icmp",
-    132: "sctp",
-    136: "udplite",
-}
-"""Names that iptables-save prints for protocol numbers (libxtables xtables_chain_protos)."""
-
-CONNTRACK_STATES = (
-    "INVALID", "NEW", "RELATED", "ESTABLISHED", "UNTRACKED", "SNAT", "DNAT",
-)  # fmt: skip
-"""In the order of iptables-save (extensions/libxt_conntrack.c print_state)."""
-
-TCP_FLAGS = {"FIN": 1, "SYN": 2, "RST": 4, "PSH": 8, "ACK": 16, "URG": 32}
 
 
 def write(program: Program, *, counters: bool = False) -> str:
@@ -173,54 +152,57 @@ def _match(match: Match, family: Family) -> str:
 
 
 def _match_words(match: Match, family: Family) -> Iterator[str]:
-    if isinstance(match, Comment):
-        yield f"-m comment --comment {quote(match.text)}"
-    elif isinstance(match, TransportMatch):
-        yield f"-m {match.protocol}"
-        if match.source_ports is not None:
-            yield f"{_not(match.source_ports.negated)}--sport {_ports(match.source_ports)}"
-        if match.destination_ports is not None:
-            negated = _not(match.destination_ports.negated)
-            yield f"{negated}--dport {_ports(match.destination_ports)}"
-        if match.tcp_flags is not None:
-            yield _tcp_flags(match.tcp_flags)
-    elif isinstance(match, MultiportMatch):
-        ranges = ",".join(_ports(r) for r in match.ranges)
-        yield f"-m multiport {_not(match.negated)}--{match.which} {ranges}"
-    elif isinstance(match, MarkMatch):
-        yield f"-m mark {_not(match.negated)}--mark {_mark(match.value, match.mask)}"
-    elif isinstance(match, ConntrackMatch):
-        yield from _conntrack(match, family)
-    elif isinstance(match, StateMatch):
-        states = ",".join(s for s in CONNTRACK_STATES if s in match.states)
-        yield f"-m state {_not(match.negated)}--state {states}"
-    elif isinstance(match, AddrtypeMatch):
-        yield "-m addrtype"
-        if match.source_type is not None:
-            yield f"{_not(match.source_negated)}--src-type {match.source_type}"
-        if match.destination_type is not None:
-            yield f"{_not(match.destination_negated)}--dst-type {match.destination_type}"
-        if match.limit_interface is not None:
-            yield f"--limit-iface-{match.limit_interface}"
-    elif isinstance(match, RandomMatch):
-        probability = match.threshold / PROBABILITY_ONE
-        yield f"-m statistic --mode random {_not(match.negated)}--probability {probability:.11f}"
-    elif isinstance(match, NthMatch):
-        packet = f" --packet {match.packet}"
-        yield f"-m statistic --mode nth {_not(match.negated)}--every {match.every}{packet}"
-    elif isinstance(match, RecentMatch):
-        yield from _recent(match, family)
-    elif isinstance(match, BpfMatch):
-        code = ",".join(" ".join(map(str, instruction)) for instruction in match.instructions)
-        yield f'-m bpf --bytecode "{len(match.instructions)},{code}"'
-    elif isinstance(match, SetMatch):
-        flags = ",".join(match.flags)
-        yield f"-m set {_not(match.negated)}--match-set {match.name} {flags}"
-    elif isinstance(match, IpvsMatch):
-        yield f"-m ipvs {_not(match.negated)}--ipvs"
-    elif isinstance(match, OtherMatch):
-        yield f"-m {match.name}"
-        yield from _options(match.options)
+    match match:
+        case Comment():
+            yield f"-m comment --comment {quote(match.text)}"
+        case TransportMatch():
+            yield f"-m {match.protocol}"
+            if match.source_ports is not None:
+                yield f"{_not(match.source_ports.negated)}--sport {_ports(match.source_ports)}"
+            if match.destination_ports is not None:
+                negated = _not(match.destination_ports.negated)
+                yield f"{negated}--dport {_ports(match.destination_ports)}"
+            if match.tcp_flags is not None:
+                yield _tcp_flags(match.tcp_flags)
+        case MultiportMatch():
+            ranges = ",".join(_ports(r) for r in match.ranges)
+            yield f"-m multiport {_not(match.negated)}--{match.which} {ranges}"
+        case MarkMatch():
+            yield f"-m mark {_not(match.negated)}--mark {_mark(match.value, match.mask)}"
+        case ConntrackMatch():
+            yield from _conntrack(match, family)
+        case StateMatch():
+            states = ",".join(s for s in CONNTRACK_STATES if s in match.states)
+            yield f"-m state {_not(match.negated)}--state {states}"
+        case AddrtypeMatch():
+            yield "-m addrtype"
+            if match.source_type is not None:
+                yield f"{_not(match.source_negated)}--src-type {match.source_type}"
+            if match.destination_type is not None:
+                yield f"{_not(match.destination_negated)}--dst-type {match.destination_type}"
+            if match.limit_interface is not None:
+                yield f"--limit-iface-{match.limit_interface}"
+        case RandomMatch():
+            probability = f"{match.threshold / PROBABILITY_ONE:.11f}"
+            yield f"-m statistic --mode random {_not(match.negated)}--probability {probability}"
+        case NthMatch():
+            packet = f" --packet {match.packet}"
+            yield f"-m statistic --mode nth {_not(match.negated)}--every {match.every}{packet}"
+        case RecentMatch():
+            yield from _recent(match, family)
+        case BpfMatch():
+            code = ",".join(" ".join(map(str, instruction)) for instruction in match.instructions)
+            yield f'-m bpf --bytecode "{len(match.instructions)},{code}"'
+        case SetMatch():
+            flags = ",".join(match.flags)
+            yield f"-m set {_not(match.negated)}--match-set {match.name} {flags}"
+        case IpvsMatch():
+            yield f"-m ipvs {_not(match.negated)}--ipvs"
+        case OtherMatch():
+            yield f"-m {match.name}"
+            yield from _options(match.options)
+        case _:
+            assert_never(match)
 
 
 def _tcp_flags(flags: TcpFlags) -> str:
@@ -284,33 +266,36 @@ def _target(target: Target, family: Family) -> str:
 
 
 def _target_words(target: Target, family: Family) -> Iterator[str]:
-    if isinstance(target, Jump):
-        yield f"-j {target.chain}"
-    elif isinstance(target, Goto):
-        yield f"-g {target.chain}"
-    elif isinstance(target, Verdict):
-        yield f"-j {target.name}"
-    elif isinstance(target, Reject):
-        yield f"-j REJECT --reject-with {target.reject_with}"
-    elif isinstance(target, NatTarget):
-        yield from _nat(target, family)
-    elif isinstance(target, Masquerade):
-        yield "-j MASQUERADE"
-        if target.first_port is not None:
-            yield f"--to-ports {_port_span(target.first_port, target.last_port)}"
-        if target.random:
-            yield "--random"
-        if target.random_fully:
-            yield "--random-fully"
-    elif isinstance(target, SetMark):
-        yield f"-j MARK --set-xmark {target.value:#x}/{target.mask:#x}"
-    elif isinstance(target, Notrack):
-        yield "-j CT --notrack"
-    elif isinstance(target, MapMark):
-        yield f"-j SET --map-set {target.name} {','.join(target.flags)} --map-mark"
-    elif isinstance(target, OtherTarget):
-        yield f"-j {target.name}"
-        yield from _options(target.options)
+    match target:
+        case Jump():
+            yield f"-j {target.chain}"
+        case Goto():
+            yield f"-g {target.chain}"
+        case Verdict():
+            yield f"-j {target.name}"
+        case Reject():
+            yield f"-j REJECT --reject-with {target.reject_with}"
+        case NatTarget():
+            yield from _nat(target, family)
+        case Masquerade():
+            yield "-j MASQUERADE"
+            if target.first_port is not None:
+                yield f"--to-ports {_port_span(target.first_port, target.last_port)}"
+            if target.random:
+                yield "--random"
+            if target.random_fully:
+                yield "--random-fully"
+        case SetMark():
+            yield f"-j MARK --set-xmark {target.value:#x}/{target.mask:#x}"
+        case Notrack():
+            yield "-j CT --notrack"
+        case MapMark():
+            yield f"-j SET --map-set {target.name} {','.join(target.flags)} --map-mark"
+        case OtherTarget():
+            yield f"-j {target.name}"
+            yield from _options(target.options)
+        case _:
+            assert_never(target)
 
 
 def _port_span(first: int, last: int | None) -> str:

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from svcc.grammar.address import Family, Network, format_address, parse_address, prefix_mask
-from svcc.grammar.lines import WordError, read_lines
+from svcc.grammar.lines import WordError, read_lines, read_word
+from svcc.grammar.numbers import TRANSPORTS, c_integer, port
 
 _GRAMMAR = Path(__file__).with_name("ipset.lark")
 
@@ -31,8 +32,7 @@ KINDS = {
 }
 """What the entries of each known type consist of."""
 
-_PROTOCOLS = {"tcp": 6, "udp": 17, "sctp": 132}
-_PROTOCOL_NAMES = {number: name for name, number in _PROTOCOLS.items()}
+_PROTOCOL_NAMES = {number: name for name, number in TRANSPORTS.items()}
 
 
 class PortOf(NamedTuple):
@@ -225,7 +225,8 @@ def _create(words: list[str], line: int) -> Set:
             raise WordError(index, f"{text!r} is neither inet nor inet6")
         item.family = Family.IPV6 if text == "inet6" else Family.IPV4
     if "maxelem" in options:
-        item.max_entries = _number(options["maxelem"], 1, 0xFFFFFFFF)
+        index, text = options["maxelem"]
+        item.max_entries = read_word(index, c_integer, text, 1, 0xFFFFFFFF)
     item.maps_marks = "skbinfo" in options
     whole_range = kind != "bitmap:port" or options.get("range", (0, ""))[1] == "0-65535"
     item.is_plain = kind in KINDS and whole_range and not options.keys() - _KNOWN_CREATE
@@ -262,20 +263,17 @@ def _parts(kind: str, family: Family | None, text: str) -> tuple[Part, ...]:
 @lru_cache(maxsize=1 << 14)
 def _part(kind: str, family: Family | None, text: str) -> Part:
     if kind == "number":
-        return _port(text)
+        return read_word(2, port, text)
     if kind == "port":
         name, colon, number = text.partition(":")
         if not colon:
-            return PortOf(6, _port(name))
-        protocol = _PROTOCOLS.get(name)
+            return PortOf(TRANSPORTS["tcp"], read_word(2, port, name))
+        protocol = TRANSPORTS.get(name)
         if protocol is None:
             raise WordError(2, f"{name!r}: only tcp, udp and sctp ports are known to svcc")
-        return PortOf(protocol, _port(number))
+        return PortOf(protocol, read_word(2, port, number))
     address_text, slash, length_text = text.partition("/")
-    try:
-        address = parse_address(address_text)
-    except ValueError as error:
-        raise WordError(2, str(error)) from None
+    address = read_word(2, parse_address, address_text)
     if address.family is not family:
         raise WordError(2, f"{address_text} is of another family than the set")
     bits = address.family.bits
@@ -289,23 +287,8 @@ def _part(kind: str, family: Family | None, text: str) -> Part:
     return Network(address.family, address.value & prefix_mask(address.family, length), length)
 
 
-def _port(text: str) -> int:
-    if not re.fullmatch(r"[0-9]{1,5}", text) or int(text) > 65535:
-        raise WordError(2, f"{text!r} is not a port number (0-65535)")
-    return int(text)
-
-
 def _hex(text: str, index: int) -> int:
-    if not re.fullmatch(r"0[xX][0-9a-fA-F]{1,8}|[0-9]{1,10}", text):
-        raise WordError(index, f"{text!r} is not a mark")
-    value = int(text, 0)
-    if value > 0xFFFFFFFF:
-        raise WordError(index, f"{text} has more than 32 bits")
-    return value
-
-
-def _number(given: tuple[int, str], low: int, high: int) -> int:
-    index, text = given
-    if not re.fullmatch(r"[0-9]{1,10}", text) or not low <= int(text) <= high:
-        raise WordError(index, f"{text!r} is not a number from {low} to {high}")
-    return int(text)
+    """A mark or mask; unlike other numbers it must be hexadecimal (lib/parse.c)."""
+    if not re.fullmatch(r"0x[0-9a-fA-F]{1,8}", text):
+        raise WordError(index, f"{text!r} is not a mark; write it like 0x4000, with 32 bits")
+    return int(text, 16)

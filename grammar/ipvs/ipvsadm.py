@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from svcc.grammar.address import Family, format_address, parse_address
-from svcc.grammar.lines import WordError, read_lines
+from svcc.grammar.lines import WordError, read_lines, read_word
+from svcc.grammar.numbers import decimal, decimal_port
 
 _GRAMMAR = Path(__file__).with_name("ipvsadm.lark")
 
@@ -25,6 +26,7 @@ SCHEDULER_FLAGS = ("sh-fallback", "sh-port", "mh-fallback", "mh-port",
 MAX_WEIGHT = 65535
 DEFAULT_PERSISTENCE = 300
 """Seconds, where ``-p`` has no value."""
+MAX_PERSISTENCE = 31 * 24 * 3600
 DEFAULT_SCHEDULER = "wlc"
 FORWARDING_METHODS = {"masquerading": "-m", "gatewaying": "-g", "ipip": "-i"}
 PROTOCOL_OPTIONS = {6: "-t", 17: "-u", 132: "--sctp-service"}
@@ -256,7 +258,7 @@ def _key(options: _Options) -> VirtualKey:
     kind = kinds[0]
     index, text = options[kind]
     if kind == "-f":
-        mark = _number(text, index, 1, 0xFFFFFFFF)
+        mark = read_word(index, decimal, text, 1, 0xFFFFFFFF)
         return VirtualKey(Family.IPV6 if "-6" in options else Family.IPV4, 0, mark, 0)
     if "-6" in options:
         raise WordError(options["-6"][0], "-6 goes with -f only")
@@ -269,7 +271,7 @@ def _endpoint_key(protocol: int, text: str, index: int) -> VirtualKey:
     return VirtualKey(family, protocol, address, port)
 
 
-_ENDPOINT = re.compile(r"(?:\[([0-9a-fA-F:.]+)\]|([0-9.]+))(?::([0-9]{1,5}))?")
+_ENDPOINT = re.compile(r"(?:\[([0-9a-fA-F:.]+)\]|([0-9.]+))(?::([0-9]+))?")
 
 
 @lru_cache(maxsize=1 << 14)
@@ -277,15 +279,10 @@ def _endpoint(text: str, index: int) -> tuple[Family, int, int]:
     found = _ENDPOINT.fullmatch(text)
     if found is None:
         raise WordError(index, f"{text!r} is not ADDRESS[:PORT] (IPv6 in brackets)")
-    try:
-        address = parse_address(found[1] or found[2])
-    except ValueError as error:
-        raise WordError(index, str(error)) from None
+    address = read_word(index, parse_address, found[1] or found[2])
     if (found[1] is not None) != (address.family is Family.IPV6):
         raise WordError(index, f"{text!r}: brackets are for IPv6 addresses")
-    port = int(found[3] or 0)
-    if port > 65535:
-        raise WordError(index, f"{text!r}: a port is at most 65535")
+    port = read_word(index, decimal_port, found[3] or "0")
     return address.family, address.value, port
 
 
@@ -310,7 +307,7 @@ def _scheduling(options: _Options, family: Family) -> Scheduling:
         result = replace(result, scheduler=name)
     if "-p" in options:
         index, text = options["-p"]
-        result = replace(result, persistence=_number(text, index, 1, 31 * 24 * 3600))
+        result = replace(result, persistence=read_word(index, decimal, text, 1, MAX_PERSISTENCE))
     if "-M" in options:
         index, text = options["-M"]
         if "-p" not in options:
@@ -331,11 +328,8 @@ def _scheduling(options: _Options, family: Family) -> Scheduling:
 
 def _prefix_length(text: str, index: int, family: Family) -> int:
     if family is Family.IPV6:
-        return _number(text, index, 1, 128)
-    try:
-        inverted = parse_address(text).value ^ 0xFFFFFFFF
-    except ValueError as error:
-        raise WordError(index, str(error)) from None
+        return read_word(index, decimal, text, 1, 128)
+    inverted = read_word(index, parse_address, text).value ^ 0xFFFFFFFF
     if inverted & (inverted + 1):
         raise WordError(index, f"{text!r} is not a netmask")
     return 32 - inverted.bit_length()
@@ -348,7 +342,7 @@ def _real_server(options: _Options) -> RealServer:
     method = _METHODS[methods[0]] if methods else "gatewaying"
     limits = {"-w": MAX_WEIGHT, "-x": 0xFFFFFFFF, "-y": 0xFFFFFFFF}
     given = {
-        name: _number(options[name][1], options[name][0], 0, top)
+        name: read_word(options[name][0], decimal, options[name][1], 0, top)
         for name, top in limits.items()
         if name in options
     }
@@ -358,12 +352,3 @@ def _real_server(options: _Options) -> RealServer:
 @lru_cache(maxsize=1 << 10)
 def _server(weight: int, method: str, upper: int, lower: int) -> RealServer:
     return RealServer(weight, method, upper, lower)
-
-
-def _number(text: str, index: int, low: int, high: int) -> int:
-    if not re.fullmatch(r"[0-9]{1,10}", text):
-        raise WordError(index, f"{text!r} is not a number")
-    value = int(text)
-    if not low <= value <= high:
-        raise WordError(index, f"{text} is out of range ({low}-{high})")
-    return value

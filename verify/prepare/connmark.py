@@ -14,6 +14,7 @@ from typing import Literal
 from svcc.grammar.iptables import values
 from svcc.grammar.iptables.program import MarkMatch, Match, OtherMatch, OtherTarget, Rule, SetMark
 from svcc.grammar.iptables.ruleset import RuleSet
+from svcc.grammar.numbers import c_integer
 
 ALL = 0xFFFFFFFF
 
@@ -41,7 +42,7 @@ def read(target: OtherTarget) -> ConnectionMark | None:
         return None
 
     def number(name: str, default: int) -> int:
-        return values.number(given[name][0], 0, ALL) if name in given else default
+        return c_integer(given[name][0], 0, ALL) if name in given else default
 
     both = number("--mask", ALL)
     packet, connection = number("--nfmask", both), number("--ctmask", both)

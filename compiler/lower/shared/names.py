@@ -5,9 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 
-MAX_CHAIN_NAME = 28
-"""XT_EXTENSION_MAXNAMELEN less its end."""
-
 HASH_LENGTH = 12
 
 

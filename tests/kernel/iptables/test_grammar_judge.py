@@ -15,6 +15,7 @@ from svcc.grammar.iptables.parse import parse
 from svcc.grammar.iptables.program import Goto, Jump, Program, Rule
 from svcc.grammar.iptables.ruleset import load
 from svcc.grammar.iptables.write import write
+from svcc.grammar.ipvs import ipset
 from tests.support.kernel.namespace import Namespace, missing, namespace
 from tests.support.programs.random_programs import programs
 from tests.unit.grammar.test_grammar import CHANGES, LINES, changed
@@ -69,6 +70,66 @@ def test_what_is_written_loads_and_reads_back_the_same(
                 assert found.tables[table][name].rules == chain.rules, (table, name)
 
     check()
+
+
+NUMBERS = ("0", "010", "0100", "0x50", "0X50", "08", "080", "00080", "8", "0x", "65536", "0x10000")
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+@pytest.mark.parametrize(
+    "line",
+    [
+        "-A INPUT -p tcp -m tcp --dport {}",
+        "-A INPUT -p udp -m multiport --sports {},99:100",
+        "-A INPUT -p tcp -m conntrack --ctorigdstport {}",
+        "-A OUTPUT -p tcp -j DNAT --to-destination 10.0.0.1:{}",
+        "-A POSTROUTING -p tcp -j MASQUERADE --to-ports {}",
+        "-A OUTPUT -s 10.0.0.0/{}",
+        "-A OUTPUT -p {}",
+        "-A OUTPUT -m mark --mark {}",
+    ],
+)
+def test_numbers_are_what_iptables_takes_them_for(node: Namespace, line: str, number: str) -> None:
+    """Whatever our parser takes is the number that iptables-save prints."""
+    table = "filter" if "INPUT" in line else "nat"
+    text = f"*{table}\n{line.format(number)}\nCOMMIT\n"
+    try:
+        read = load(parse(text, family=Family.IPV4, source="x"))
+    except InputError:
+        return
+    assert restore(node, "iptables-nft", text) == ""
+    saved = parse(node.run("iptables-nft-save"), family=Family.IPV4, source="saved")
+    chain = line.split()[1]
+    assert load(saved).tables[table][chain].rules == read.tables[table][chain].rules
+
+
+def test_the_numbers_are_taken() -> None:
+    taken = [n for n in NUMBERS if _accepted(f"-A OUTPUT -p tcp -m tcp --dport {n}")]
+    assert taken == ["0", "010", "0100", "0x50", "0X50", "8"]
+
+
+IPSET_LINES = (
+    "add P {}",
+    "add A 10.0.0.1,tcp:{}",
+    "add A 10.0.0.1,{}",
+    "add A 10.0.0.1,80 skbmark {}",
+    "create B hash:ip family inet maxelem {}",
+)
+
+
+@pytest.mark.parametrize("number", NUMBERS)
+@pytest.mark.parametrize("line", IPSET_LINES)
+def test_numbers_are_what_ipset_takes_them_for(node: Namespace, line: str, number: str) -> None:
+    """As with iptables."""
+    sets = "create P bitmap:port range 0-65535\ncreate A hash:ip,port family inet skbinfo\n"
+    text = f"{sets}{line.format(number)}\n"
+    try:
+        read = ipset.parse(text, source="x")
+    except InputError:
+        return
+    node.run("ipset", "destroy")
+    node.run("ipset", "restore", text=text)
+    assert ipset.parse(node.run("ipset", "save"), source="saved") == read
 
 
 def _accepted(line: str) -> bool:

@@ -60,7 +60,11 @@ def test_column_of_a_later_line_of_the_same_shape() -> None:
     long = "-A KUBE-POSTROUTING -m mark --mark 0x4000/0x4000 -j MARK --set-xmark 0x4000/0x0"
     short = "-A A -m mark --mark 0x4000/0x4000 -j MARK --set-xmark 0x!/0x0"
     (problem,) = read([long, short])[1]
-    assert problem == (3, short.index("0x!") + 1, "MARK: '0x!' is not a number")
+    assert problem == (
+        3,
+        short.index("0x!") + 1,
+        "MARK: '0x!' is not a number from 0 to 4294967295",
+    )
 
 
 def changed(line: str, change: tuple[str, float, str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -130,6 +131,37 @@ WORDS = st.sampled_from((
     "bitmap:port", "range", "0-65535", "-", "''", '"', "0x1/0x2", "skbmark", "nomatch", "999999",
 ))  # fmt: skip
 TEXTS = st.lists(st.lists(WORDS, max_size=8).map(" ".join), max_size=5).map("\n".join)
+
+
+def test_numbers_are_read_as_ipset_reads_them() -> None:
+    """The kernel tests ask ipset itself; ports are C integers, marks are hexadecimal."""
+    text = "create A hash:ip,port family inet maxelem 0x100\nadd A 10.0.0.1,udp:0100\n"
+    read = ipset.parse(text, source="x")["A"]
+    assert read.max_entries == 256
+    assert [parts[1] for parts in read.entries] == [PortOf(17, 64)]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "add A 10.0.0.1,tcp:080",
+        "add A 10.0.0.1,tcp:65536",
+        "add A 10.0.0.1,tcp:80 skbmark 010",
+        "add A 10.0.0.1,tcp:80 skbmark 16",
+        "add A 10.0.0.1,tcp:80 skbmark 0x100000000",
+        "add A 10.0.0.1,tcp:80 skbmark 0x10/08",
+    ],
+)
+def test_numbers_that_ipset_refuses(line: str) -> None:
+    with pytest.raises(InputError, match=r"x:2:\d+: error: '.*' is not a (port number|mark)"):
+        ipset.parse(f"create A hash:ip,port family inet skbinfo\n{line}\n", source="x")
+
+
+def test_numbers_are_read_as_ipvsadm_reads_them() -> None:
+    text = "-A -t 10.0.0.1:0080 -s rr -p 010\n-a -t 10.0.0.1:80 -r 10.0.0.2:8080 -m -w 010\n"
+    ((key, server),) = ipvsadm.parse(text, source="x").items()
+    assert (key.port, server.scheduling.persistence) == (80, 10)
+    assert [real.weight for real in server.servers.values()] == [10]
 
 
 @settings(max_examples=400, deadline=None)

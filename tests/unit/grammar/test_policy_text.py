@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 
 from svcc.grammar.address import Address, Family, Network
 from svcc.grammar.errors import InputError
+from svcc.grammar.numbers import TRANSPORTS
 from svcc.grammar.policy import (
-    PROTOCOLS,
     AddressTarget,
     AnyTarget,
     NodePortTarget,
@@ -62,7 +62,7 @@ def targets(
     draw: st.DrawFn,
 ) -> AnyTarget | ServiceTarget | AddressTarget | NodePortTarget:
     kind = draw(st.sampled_from(("any", "name", "address", "number")))
-    protocol = draw(st.one_of(st.none(), st.sampled_from(list(PROTOCOLS.values()))))
+    protocol = draw(st.one_of(st.none(), st.sampled_from(list(TRANSPORTS.values()))))
     if kind == "any":
         return AnyTarget()
     if kind == "number":
