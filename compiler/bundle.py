@@ -23,20 +23,12 @@ IPVSADM, IPSET, ADDRESSES = "ipvsadm.rules", "ipset.rules", "addresses.batch"
 
 def script(compiled: Compiled, family: Family) -> str:
     """One family's restore script."""
-    from jinja2 import Environment, FileSystemLoader
-
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).with_name("templates")),
-        autoescape=False,
-        keep_trailing_newline=True,
-    )
-    return environment.get_template("iptables.rules.j2").render(
-        version=__version__,
-        family="IPv4" if family is Family.IPV4 else "IPv6",
-        node=compiled.settings.node_name,
-        mode=compiled.settings.mode,
-        command=RESTORE_COMMANDS[family],
-        tables=write(compiled.programs[family]),
+    settings, name = compiled.settings, "IPv4" if family is Family.IPV4 else "IPv6"
+    return (
+        f"# svcc {__version__}: {name} rules of node {settings.node_name}, {settings.mode} mode.\n"
+        f"# Load them with {RESTORE_COMMANDS[family]} --noflush; "
+        "svcc apply does so in a safe order and keeps other rules.\n"
+        f"{write(compiled.programs[family])}"
     )
 
 
