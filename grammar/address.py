@@ -62,6 +62,13 @@ class Network(NamedTuple):
         return f"{format_address(self.family, self.value)}/{self.prefix_length}"
 
 
+LOOPBACK = {
+    Family.IPV4: Network(Family.IPV4, 127 << 24, 8),
+    Family.IPV6: Network(Family.IPV6, 1, 128),
+}
+"""What never leaves a host (RFC 1122, 3.2.1.3; RFC 4291, 2.5.3)."""
+
+
 def prefix_mask(family: Family, prefix_length: int) -> int:
     """The netmask of a prefix length, as an integer."""
     bits = family.bits

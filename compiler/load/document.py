@@ -1,7 +1,7 @@
 """Documents: parsed values, and where in the text each of them stands.
 
 Values carry no positions, which would cost more than everything else in loading. When a
-problem needs one the text is read a second time (:func:`locate`).
+problem needs one the text is read a second time (:meth:`Source.locate`).
 """
 
 from __future__ import annotations
@@ -10,27 +10,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from svcc.compiler.load import read_json, read_yaml
+from svcc.compiler.load.text import Path, TextError
 from svcc.grammar.errors import Position, Problem
-
-MAX_DEPTH = 100
-"""Nesting of objects and lists; no Kubernetes object comes near it."""
-
-Path = tuple[str | int, ...]
-
-
-def shorten(text: str) -> str:
-    """A text in quotes, safe to print and not too long."""
-    return repr(text if len(text) <= 60 else text[:57] + "...")
-
-
-class TextError(Exception):
-    """The text cannot be parsed: ``line`` and ``column`` are 1-based."""
-
-    def __init__(self, line: int, column: int, message: str) -> None:
-        super().__init__(message)
-        self.line = line
-        self.column = column
-        self.message = message
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,20 +34,14 @@ class Source:
             TextError: the text is neither JSON nor YAML.
         """
         if self.is_json:
-            from svcc.compiler.load import read_json
-
             try:
                 return read_json.documents(self.text)
             except TextError as json_error:
                 # A YAML document in flow style begins like JSON.
-                from svcc.compiler.load import read_yaml
-
                 try:
                     return read_yaml.documents(self.text)
                 except TextError:
                     raise json_error from None
-        from svcc.compiler.load import read_yaml
-
         return read_yaml.documents(self.text)
 
     def locate(self, wanted: Iterable[tuple[int, Path]]) -> dict[tuple[int, Path], Position]:
@@ -88,8 +64,6 @@ class Source:
 
     def _places(self, asked: set[tuple[int, Path]]) -> dict[tuple[int, Path], tuple[int, int]]:
         """Line and column of the asked values that exist; nothing of a text that is broken."""
-        from svcc.compiler.load import read_json, read_yaml
-
         if self.is_json:
             try:
                 read_json.documents(self.text)

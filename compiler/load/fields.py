@@ -6,7 +6,8 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
-from svcc.compiler.load.document import Complaint, Path, Place, Source, shorten
+from svcc.compiler.load.document import Complaint, Place, Source
+from svcc.compiler.load.text import Path, shorten
 from svcc.grammar.address import Address, Family, Network, parse_address, parse_network
 
 Value = TypeVar("Value")

@@ -6,19 +6,11 @@ from collections.abc import Iterable, Sequence
 from typing import Any, BinaryIO
 
 from svcc.compiler.load import validate
-from svcc.compiler.load.document import (
-    MAX_DEPTH,
-    Complaint,
-    Path,
-    Place,
-    Source,
-    TextError,
-    problems_of,
-    shorten,
-)
+from svcc.compiler.load.document import Complaint, Place, Source, problems_of
 from svcc.compiler.load.fields import Fields, Report
 from svcc.compiler.load.frontend_conflicts import Conflict, conflicts
 from svcc.compiler.load.inputs import read_inputs, source_of
+from svcc.compiler.load.text import MAX_DEPTH, Path, TextError, shorten
 from svcc.compiler.model.objects import Objects, Origin
 from svcc.grammar.errors import InputError, Position, Problem
 

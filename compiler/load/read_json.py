@@ -6,7 +6,7 @@ import json
 import re
 from typing import Any
 
-from svcc.compiler.load.document import MAX_DEPTH, Path, TextError, shorten
+from svcc.compiler.load.text import MAX_DEPTH, Path, TextError, shorten
 
 _SPACE = re.compile(r"[ \t\r\n\ufeff]*")
 _SCALAR = re.compile(r'"(?:[^"\\]|\\.)*"|[^\s,\]}:]+', re.DOTALL)

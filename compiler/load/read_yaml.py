@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from svcc.compiler.load.document import MAX_DEPTH, Path, TextError, shorten
+from svcc.compiler.load.text import MAX_DEPTH, Path, TextError, shorten
 
 MAX_ALIASED = 1_000_000
 """Values that the aliases of a document may stand for."""

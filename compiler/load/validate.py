@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Literal
 
-from svcc.compiler.load.document import shorten
 from svcc.compiler.load.fields import Fields, address, is_name, network, remote_address
+from svcc.compiler.load.text import shorten
 from svcc.compiler.model.objects import (
+    SCHEDULERS,
     Endpoint,
     EndpointPort,
     EndpointSlice,
@@ -22,7 +23,6 @@ from svcc.compiler.model.objects import (
     Service,
     ServicePort,
 )
-from svcc.compiler.settings.node import SCHEDULERS
 from svcc.grammar.address import Address, Family
 
 SCHEDULER_ANNOTATION = "svcc/ipvs-scheduler"

@@ -1,1 +1,1 @@
-"""Lowerings: one file per kernel interface."""
+"""Lowerings: a room for each mode, and one for what they share; the modes do not meet."""

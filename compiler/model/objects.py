@@ -14,13 +14,16 @@ from svcc.grammar.address import Address, Family, Network
 Protocol = Literal["TCP", "UDP", "SCTP"]
 Policy = Literal["Cluster", "Local"]
 
+SCHEDULERS = ("rr", "wrr", "lc", "wlc", "lblc", "lblcr", "dh", "sh", "sed", "nq", "mh")
+"""The IPVS schedulers that kube-proxy takes (ipvsadm(8))."""
+
 
 @dataclass(frozen=True, slots=True)
 class Origin:
     """Where an object stands: ``path`` leads from the document's root to it.
 
     Lines and columns are found from this only when a message needs them
-    (:func:`svcc.compiler.load.loader.locate`).
+    (:meth:`svcc.compiler.load.document.Source.locate`).
     """
 
     file: str

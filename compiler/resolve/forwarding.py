@@ -12,10 +12,6 @@ from svcc.compiler.settings.node import NodeSettings
 from svcc.grammar.address import Family, Network
 
 PROTOCOL_NUMBERS = {"TCP": 6, "UDP": 17, "SCTP": 132}
-LOOPBACK = {
-    Family.IPV4: Network(Family.IPV4, 127 << 24, 8),
-    Family.IPV6: Network(Family.IPV6, 1, 128),
-}
 
 
 @dataclass(frozen=True, slots=True, order=True)

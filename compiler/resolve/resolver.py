@@ -13,14 +13,13 @@ from svcc.compiler.model.eligibility import is_forwarded, left_to_others
 from svcc.compiler.model.objects import EndpointSlice, Objects, Service
 from svcc.compiler.resolve.endpoints import select
 from svcc.compiler.resolve.forwarding import (
-    LOOPBACK,
     PROTOCOL_NUMBERS,
     Forwarding,
     HealthCheck,
     ServicePort,
 )
 from svcc.compiler.settings.node import NodeSettings
-from svcc.grammar.address import Address, Family, Network
+from svcc.grammar.address import LOOPBACK, Address, Family, Network
 
 
 def resolve(objects: Objects, settings: NodeSettings) -> Forwarding:

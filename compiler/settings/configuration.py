@@ -12,19 +12,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from svcc.compiler.load.document import (
-    Complaint,
-    Place,
-    Source,
-    TextError,
-    positions_of,
-    problems_of,
-    shorten,
-)
+from svcc.compiler.load.document import Complaint, Place, Source, positions_of, problems_of
 from svcc.compiler.load.fields import Fields, Report, address, field_name, is_name, network
 from svcc.compiler.load.inputs import reason, source_of
-from svcc.compiler.model.objects import Node, Objects
-from svcc.compiler.settings.node import SCHEDULERS, IpvsSettings, Mode, NodeSettings, PodDetection
+from svcc.compiler.load.text import TextError, shorten
+from svcc.compiler.model.objects import SCHEDULERS, Node, Objects
+from svcc.compiler.settings.node import IpvsSettings, Mode, NodeSettings, PodDetection
 from svcc.compiler.settings.overrides import Layers, Overrides
 from svcc.grammar.address import Address, Family, Network
 from svcc.grammar.errors import InputError, Position, Problem

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from svcc.grammar.address import Address, Family, Network
+from svcc.grammar.address import LOOPBACK, Address, Family, Network
 
 Mode = Literal["iptables", "ipvs", "nftables"]
 
@@ -22,10 +22,6 @@ class PodDetection:
     networks: dict[Family, Network] = field(default_factory=dict)
     in_interface: str | None = None
     """As ``-i`` takes it: ``cbr0``, or ``veth+`` for a prefix."""
-
-
-SCHEDULERS = ("rr", "wrr", "lc", "wlc", "lblc", "lblcr", "dh", "sh", "sed", "nq", "mh")
-"""The IPVS schedulers that kube-proxy takes (ipvsadm(8))."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,5 +79,5 @@ class NodeSettings:
             return False
         if self.node_port_networks is None:
             return True
-        loopback = Network(Family.IPV4, 127 << 24, 8)
+        loopback = LOOPBACK[family]
         return any(network.overlaps(loopback) for network in self.node_port_networks)

@@ -2,42 +2,34 @@
 
 from __future__ import annotations
 
-from svcc.compiler.lower.shared.chains import Chains, to_port
+from svcc.compiler.lower.shared.chains import Chains
 from svcc.compiler.lower.shared.dispatch import Entry, dispatch_addresses, dispatch_ports
+from svcc.compiler.lower.shared.filter_rules import (
+    INPUT,
+    OUTPUT,
+    REFUSE,
+    REFUSE_NODE_PORTS,
+    REJECT,
+    base_jumps,
+    forward_rules,
+    health_checks,
+    loopback_guard,
+)
+from svcc.compiler.lower.shared.matches import NEW, TRANSLATED
 from svcc.compiler.lower.shared.names import digest
-from svcc.compiler.lower.shared.selection import TO_LOCAL, jump_selected, loopback_match
+from svcc.compiler.lower.shared.selection import jump_selected
 from svcc.compiler.resolve.forwarding import Backend, Forwarding, ServicePort
-from svcc.compiler.settings.node import NodeSettings
-from svcc.grammar.address import Family
 from svcc.grammar.iptables.program import (
     AddressMatch,
-    ConntrackMatch,
     Goto,
     InterfaceMatch,
     Jump,
-    MarkMatch,
-    Match,
-    Reject,
     Rule,
     Target,
     Verdict,
 )
 
-INPUT, FORWARD, OUTPUT = "SVCC-INPUT", "SVCC-FORWARD", "SVCC-OUTPUT"
-REFUSE, REFUSE_NODE_PORTS = "SVCC-REFUSE", "SVCC-REFUSE-NP"
-
-_REJECT: dict[Family, Target] = {
-    Family.IPV4: Reject("icmp-port-unreachable"),
-    Family.IPV6: Reject("icmp6-port-unreachable"),
-}
 _DROP = Verdict("DROP")
-_ACCEPT = Verdict("ACCEPT")
-_NEW = ConntrackMatch(states=frozenset({"NEW"}))
-_TRANSLATED = ConntrackMatch(states=frozenset({"DNAT"}))
-_INVALID = ConntrackMatch(states=frozenset({"INVALID"}))
-_KNOWN = ConntrackMatch(states=frozenset({"RELATED", "ESTABLISHED"}))
-_UNKNOWN = ConntrackMatch(states=frozenset({"RELATED", "ESTABLISHED"}), states_negated=True)
-_TCP = 6
 
 
 class FilterTable:
@@ -57,9 +49,9 @@ class FilterTable:
         base_jumps(chains)
         loopback_guard(chains, self._forwarding)
         health_checks(chains, self._forwarding)
-        chains.add(INPUT, Jump(REFUSE), matches=(_NEW,))
+        chains.add(INPUT, Jump(REFUSE), matches=(NEW,))
         forward_rules(chains, self._settings, refuse=REFUSE)
-        chains.add(OUTPUT, Jump(REFUSE), matches=(_NEW,))
+        chains.add(OUTPUT, Jump(REFUSE), matches=(NEW,))
         self._refuse()
         return chains
 
@@ -68,7 +60,7 @@ class FilterTable:
         for port in self._forwarding.of(self._family):
             self._service_port(port)
         # A backend whose address and port are those of a refused frontend is not that frontend.
-        chains.add(REFUSE, Verdict("RETURN"), matches=(_TRANSLATED,))
+        chains.add(REFUSE, Verdict("RETURN"), matches=(TRANSLATED,))
         dispatch_addresses(chains, REFUSE, self._addresses, stem="SVCC-R")
         if self._node_ports:
             dispatch_ports(chains, REFUSE_NODE_PORTS, self._node_ports, stem="SVCC-RNP")
@@ -82,7 +74,7 @@ class FilterTable:
 
     def _service_port(self, port: ServicePort) -> None:
         if not port.usable:
-            self._refuse_all(port, _REJECT[self._family], "has no endpoints")
+            self._refuse_all(port, REJECT[self._family], "has no endpoints")
             return
         nowhere = "has no local endpoints"
         if not port.internal:
@@ -128,50 +120,3 @@ class FilterTable:
     def _address(self, port: ServicePort, address: int, target: Target, why: str) -> None:
         comment = f"{port.label} {why}"
         self._addresses.append(Entry(address, port.protocol, port.port, target, comment))
-
-
-def base_jumps(chains: Chains) -> None:
-    """Jumps from the base chains of the filter table."""
-    for hook, chain in (("INPUT", INPUT), ("FORWARD", FORWARD), ("OUTPUT", OUTPUT)):
-        chains.declare(chain)
-        chains.base(Rule(hook, target=Jump(chain)))
-
-
-def loopback_guard(chains: Chains, forwarding: Forwarding) -> None:
-    """Keep neighbours out of 127/8: route_localnet, which node ports there need, lets them in."""
-    if chains.family is Family.IPV4 and forwarding.loopback_node_ports:
-        chains.append(
-            Rule(
-                INPUT,
-                destination=loopback_match(chains.family),
-                in_interface=InterfaceMatch("lo", negated=True),
-                matches=(_UNKNOWN,),
-                target=_DROP,
-            )
-        )
-
-
-def health_checks(chains: Chains, forwarding: Forwarding, *more: Match) -> None:
-    """Keep health check node ports open, on local addresses that fulfil ``more``."""
-    for family, check in forwarding.health_checks:
-        if family is chains.family:
-            chains.add(
-                INPUT,
-                _ACCEPT,
-                protocol=_TCP,
-                matches=(to_port(_TCP, check.port), TO_LOCAL, *more),
-                comment=f"{check.label} health check node port",
-            )
-
-
-def forward_rules(chains: Chains, settings: NodeSettings, *, refuse: str | None = None) -> None:
-    """What is forwarded whatever the policy is, and what never is."""
-    mark = settings.masquerade_mark
-    chains.add(FORWARD, _ACCEPT, matches=(_KNOWN,))
-    if not settings.tcp_be_liberal:
-        # A packet that conntrack does not place is not translated back either; the peer
-        # would answer it with a reset and end a good connection.
-        chains.add(FORWARD, _DROP, matches=(_INVALID,))
-    if refuse is not None:
-        chains.add(FORWARD, Jump(refuse), matches=(_NEW,))
-    chains.add(FORWARD, _ACCEPT, matches=(MarkMatch(mark, mark),))

@@ -9,19 +9,10 @@ from __future__ import annotations
 from svcc.compiler.lower.iptables.filter import FilterTable
 from svcc.compiler.lower.iptables.nat import NatTable
 from svcc.compiler.lower.shared.chains import Branches, Chains
+from svcc.compiler.lower.shared.depth import shallow_enough
 from svcc.compiler.resolve.forwarding import Forwarding
 from svcc.grammar.address import Family
 from svcc.grammar.iptables.program import Program
-
-MAX_DEPTH = 15
-"""Chains below a base chain that nf_tables allows (NFT_JUMP_STACK_SIZE, 16, counts the base)."""
-GOOD_DEPTH = 12
-"""Deeper than this, wider nodes are tried."""
-BRANCHES = (Branches(8, 8, 4), Branches(16, 16, 8), Branches(64, 64, 64))
-
-
-class TooDeepError(Exception):
-    """The tree of chains cannot be laid out within the kernel's limit."""
 
 
 def lower(forwarding: Forwarding, *, comments: bool = True) -> dict[Family, Program]:
@@ -41,15 +32,10 @@ def lower(forwarding: Forwarding, *, comments: bool = True) -> dict[Family, Prog
 
 
 def _family(forwarding: Forwarding, family: Family, comments: bool) -> Program:
-    deepest = 0
-    for branches in BRANCHES:
-        tables = [
+    def tables(branches: Branches) -> list[Chains]:
+        return [
             FilterTable(Chains("filter", family, branches, comments=comments), forwarding).write(),
             NatTable(Chains("nat", family, branches, comments=comments), forwarding).write(),
         ]
-        deepest = max(chains.depth() for chains in tables)
-        if deepest <= GOOD_DEPTH:
-            break
-    if deepest > MAX_DEPTH:
-        raise TooDeepError(f"the {family.label} rules need more than {MAX_DEPTH} nested chains")
-    return Program(family, {chains.table: chains.finish() for chains in tables})
+
+    return shallow_enough(family, tables)

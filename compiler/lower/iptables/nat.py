@@ -5,11 +5,11 @@ from __future__ import annotations
 from svcc.compiler.lower.shared.chains import Chains
 from svcc.compiler.lower.shared.dispatch import Entry, dispatch_addresses, dispatch_ports
 from svcc.compiler.lower.shared.hairpin import masquerade
-from svcc.compiler.lower.shared.selection import jump_selected, selected_loopback
-from svcc.compiler.lower.shared.service import ServiceChains
+from svcc.compiler.lower.shared.selection import jump_selected, jump_selected_loopback
+from svcc.compiler.lower.shared.service import ServiceChains, address_entry, node_port_entry
 from svcc.compiler.resolve.forwarding import Forwarding, ServicePort
 from svcc.grammar.address import Family
-from svcc.grammar.iptables.program import AddressMatch, Goto, Jump, Rule
+from svcc.grammar.iptables.program import Jump, Rule
 
 SERVICES, NODE_PORTS = "SVCC-SERVICES", "SVCC-NODEPORTS"
 
@@ -41,17 +41,10 @@ class NatTable:
             jump_selected(chains, SERVICES, NODE_PORTS, self._settings, loopback=False)
         chains.base(Rule("PREROUTING", target=Jump(SERVICES)))
         chains.base(Rule("OUTPUT", target=Jump(SERVICES)))
-        self._loopback()
+        if self._family is Family.IPV4 and self._forwarding.loopback_node_ports:
+            jump_selected_loopback(chains, NODE_PORTS, self._settings)
         masquerade(chains, self._settings.masquerade_mark, gates, self._local_node_ports)
         return chains
-
-    def _loopback(self) -> None:
-        """Only the node's own processes reach node ports on loopback."""
-        if self._family is not Family.IPV4 or not self._forwarding.loopback_node_ports:
-            return
-        for network in selected_loopback(self._settings):
-            destination = AddressMatch(network.value, network.mask)
-            self._chains.base(Rule("OUTPUT", destination=destination, target=Jump(NODE_PORTS)))
 
     # -- service ports -----------------------------------------------------------------
 
@@ -74,13 +67,3 @@ class NatTable:
 
     def _entry(self, port: ServicePort, address: int, chain: str, kind: str) -> None:
         self._addresses.append(address_entry(port, address, chain, kind))
-
-
-def address_entry(port: ServicePort, address: int, chain: str, kind: str) -> Entry:
-    """A leaf of the tree of addresses."""
-    return Entry(address, port.protocol, port.port, Goto(chain), f"{port.label} {kind}")
-
-
-def node_port_entry(port: ServicePort, chain: str) -> Entry:
-    """A leaf of the tree of node ports."""
-    return Entry(None, port.protocol, port.node_port, Goto(chain), f"{port.label} node port")

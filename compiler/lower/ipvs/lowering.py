@@ -9,21 +9,26 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from svcc.compiler.lower.iptables.filter import (
+from svcc.compiler.lower.ipvs import virtual
+from svcc.compiler.lower.ipvs.virtual import Virtual, lower_virtual, node_port_set, set_name
+from svcc.compiler.lower.shared.chains import Branches, Chains
+from svcc.compiler.lower.shared.depth import shallow_enough
+from svcc.compiler.lower.shared.dispatch import Entry, dispatch_addresses, dispatch_ports
+from svcc.compiler.lower.shared.filter_rules import (
+    INPUT,
+    OUTPUT,
+    REFUSE,
+    REFUSE_NODE_PORTS,
+    REJECT,
     base_jumps,
     forward_rules,
     health_checks,
     loopback_guard,
 )
-from svcc.compiler.lower.iptables.lowering import BRANCHES, GOOD_DEPTH, MAX_DEPTH, TooDeepError
-from svcc.compiler.lower.iptables.nat import address_entry, node_port_entry
-from svcc.compiler.lower.ipvs import virtual
-from svcc.compiler.lower.ipvs.virtual import Virtual, lower_virtual, node_port_set, set_name
-from svcc.compiler.lower.shared.chains import Branches, Chains, protocol_match
-from svcc.compiler.lower.shared.dispatch import Entry, dispatch_addresses, dispatch_ports
 from svcc.compiler.lower.shared.hairpin import POSTROUTING, SENT_TO_ITSELF, masquerade
-from svcc.compiler.lower.shared.selection import jump_selected, selected_loopback
-from svcc.compiler.lower.shared.service import FROM_NODE, ServiceChains
+from svcc.compiler.lower.shared.matches import FROM_NODE, NEW, TRANSLATED, protocol_match
+from svcc.compiler.lower.shared.selection import jump_selected, jump_selected_loopback
+from svcc.compiler.lower.shared.service import ServiceChains, address_entry, node_port_entry
 from svcc.compiler.resolve.forwarding import Forwarding
 from svcc.grammar.address import Family
 from svcc.grammar.iptables.program import (
@@ -37,7 +42,6 @@ from svcc.grammar.iptables.program import (
     MarkMatch,
     NatTarget,
     Program,
-    Reject,
     Rule,
     SetMark,
     SetMatch,
@@ -47,14 +51,8 @@ from svcc.grammar.iptables.program import (
 from svcc.grammar.ipvs.state import Ipvs
 
 _TO = ("dst", "dst")
-_NEW = ConntrackMatch(states=frozenset({"NEW"}))
-_TRANSLATED = ConntrackMatch(states=frozenset({"DNAT"}))
 _SENT_ON = IpvsMatch()
 _DROP, _RETURN = Verdict("DROP"), Verdict("RETURN")
-_REJECT = {
-    Family.IPV4: Reject("icmp-port-unreachable"),
-    Family.IPV6: Reject("icmp6-port-unreachable"),
-}
 _ICMP = {Family.IPV4: 1, Family.IPV6: 58}
 
 
@@ -104,20 +102,14 @@ def _astray(lowered: Virtual) -> list[str]:
 
 
 def _program(forwarding: Forwarding, lowered: Virtual, comments: bool) -> Program:
-    family = lowered.family
-    deepest = 0
-    for branches in BRANCHES:
-        tables = [
+    def tables(branches: Branches) -> list[Chains]:
+        return [
             _Table("mangle", forwarding, lowered, branches, comments).mangle(),
             _Table("nat", forwarding, lowered, branches, comments).nat(),
             _Table("filter", forwarding, lowered, branches, comments).filter(),
         ]
-        deepest = max(chains.depth() for chains in tables)
-        if deepest <= GOOD_DEPTH:
-            break
-    if deepest > MAX_DEPTH:
-        raise TooDeepError(f"the {family.label} rules need more than {MAX_DEPTH} nested chains")
-    return Program(family, {chains.table: chains.finish() for chains in tables})
+
+    return shallow_enough(lowered.family, tables)
 
 
 class _Table:
@@ -211,10 +203,10 @@ class _Table:
         chains.base(Rule("OUTPUT", target=Jump(outward)))
         for chain in (inward, outward):
             # Sent on already: what the packet is addressed to now is a backend.
-            chains.add(chain, _RETURN, matches=(_TRANSLATED,))
+            chains.add(chain, _RETURN, matches=(TRANSLATED,))
             chains.add(chain, _RETURN, matches=(_SENT_ON,))
             if denied in chains:
-                chains.add(chain, Jump(denied), matches=(_NEW,))
+                chains.add(chain, Jump(denied), matches=(NEW,))
         if marked in chains:
             self._rule(inward, Jump(marked), pods=True)
             chains.add(outward, Jump(marked))
@@ -233,10 +225,10 @@ class _Table:
 
     def _outside(self, chain: str) -> None:
         if self._lowered.has(virtual.NOT_FROM_OUTSIDE):
-            matches = (_NEW, self._in(virtual.NOT_FROM_OUTSIDE))
+            matches = (NEW, self._in(virtual.NOT_FROM_OUTSIDE))
             self._chains.add(chain, _DROP, matches=matches)
         below = f"{chain}-NP"
-        self._if_to_port(below, virtual.NOT_FROM_OUTSIDE, _DROP, _NEW)
+        self._if_to_port(below, virtual.NOT_FROM_OUTSIDE, _DROP, NEW)
         self._node_ports(chain, below)
 
     def _firewall_marks(self, chain: str) -> None:
@@ -358,9 +350,7 @@ class _Table:
             only_node_port = replace(port, external_addresses=(), balancer_addresses=())
             entries.append(node_port_entry(port, writer.external(only_node_port, outside=False)))
         dispatch_ports(chains, chain, entries, stem="SVCC-LP")
-        for network in selected_loopback(self._settings):
-            destination = AddressMatch(network.value, network.mask)
-            chains.base(Rule("OUTPUT", destination=destination, target=Jump(chain)))
+        jump_selected_loopback(chains, chain, self._settings)
         return local
 
     def _sent_on(self) -> None:
@@ -374,28 +364,28 @@ class _Table:
     # -- filter: refusals ------------------------------------------------------------------
 
     def filter(self) -> Chains:
-        chains, refuse = self._chains, "SVCC-REFUSE"
+        chains = self._chains
         base_jumps(chains)
         loopback_guard(chains, self._forwarding)
         if self._lowered.has(virtual.VIRTUAL_IPS):
             not_virtual = self._in(virtual.VIRTUAL_IPS, "dst", negated=True)
             health_checks(chains, self._forwarding, not_virtual)
-        chains.add("SVCC-INPUT", Jump(refuse), matches=(_NEW,))
+        chains.add(INPUT, Jump(REFUSE), matches=(NEW,))
         forward_rules(chains, self._settings)
-        chains.add("SVCC-OUTPUT", Jump(refuse), matches=(_NEW,))
-        chains.add(refuse, _RETURN, matches=(_TRANSLATED,))
-        chains.add(refuse, _RETURN, matches=(_SENT_ON,))
-        reject = _REJECT[self._family]
-        self._if_to(refuse, virtual.REFUSED, reject)
-        self._if_to(refuse, virtual.FRONTENDS, _RETURN)
-        chains.append(Rule(refuse, protocol=protocol_match(_ICMP[self._family]), target=_RETURN))
-        self._if_virtual_ip(refuse, reject)
-        below = "SVCC-REFUSE-NP"
+        chains.add(OUTPUT, Jump(REFUSE), matches=(NEW,))
+        chains.add(REFUSE, _RETURN, matches=(TRANSLATED,))
+        chains.add(REFUSE, _RETURN, matches=(_SENT_ON,))
+        reject = REJECT[self._family]
+        self._if_to(REFUSE, virtual.REFUSED, reject)
+        self._if_to(REFUSE, virtual.FRONTENDS, _RETURN)
+        chains.append(Rule(REFUSE, protocol=protocol_match(_ICMP[self._family]), target=_RETURN))
+        self._if_virtual_ip(REFUSE, reject)
+        below = REFUSE_NODE_PORTS
         self._if_to_port(below, virtual.REFUSED, reject)
         if below in chains:
             jump_selected(
                 chains,
-                refuse,
+                REFUSE,
                 below,
                 self._settings,
                 loopback=self._settings.loopback_node_ports(self._family),

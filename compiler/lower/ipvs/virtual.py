@@ -1,4 +1,4 @@
-"""Lowering to IPVS: virtual servers, sets and addresses; the rules beside them are in ipvs.py.
+"""Lowering to IPVS: virtual servers, sets and addresses; the rules beside them are in lowering.py.
 
 ``docs/ipvs.md`` gives the layout and the reasons. Source for what kube-proxy's ipvs mode does:
 pkg/proxy/ipvs/proxier.go; for the kernel: net/netfilter/ipvs/ip_vs_core.c.
@@ -9,9 +9,9 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field
 
-from svcc.compiler.resolve.forwarding import LOOPBACK, Backend, Forwarding, ServicePort
+from svcc.compiler.resolve.forwarding import Backend, Forwarding, ServicePort
 from svcc.compiler.settings.node import NodeSettings
-from svcc.grammar.address import Family, Network
+from svcc.grammar.address import LOOPBACK, Family, Network
 from svcc.grammar.ipvs.ipset import DEFAULT_MAX_ENTRIES, PortOf, Set, Sets, host
 from svcc.grammar.ipvs.ipvsadm import RealKey, RealServer, Scheduling, VirtualKey, VirtualServer
 from svcc.grammar.ipvs.state import Ipvs

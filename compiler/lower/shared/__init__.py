@@ -1,1 +1,1 @@
-"""What both lowerings are made of."""
+"""What every lowering to rules is made of: chains, trees of chains, conditions."""

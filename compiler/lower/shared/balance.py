@@ -10,7 +10,8 @@ from __future__ import annotations
 from fractions import Fraction
 from functools import lru_cache
 
-from svcc.compiler.lower.shared.chains import Chains, protocol_match
+from svcc.compiler.lower.shared.chains import Chains
+from svcc.compiler.lower.shared.matches import protocol_match
 from svcc.compiler.lower.shared.names import digest
 from svcc.compiler.resolve.forwarding import Backend
 from svcc.grammar.iptables.program import (

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import NamedTuple
 
+from svcc.compiler.lower.shared.matches import protocol_match
 from svcc.grammar.address import Family
 from svcc.grammar.iptables.program import (
     AddressMatch,
@@ -13,15 +13,10 @@ from svcc.grammar.iptables.program import (
     Goto,
     Jump,
     Match,
-    PortRange,
-    ProtocolMatch,
     Rule,
     Table,
     Target,
-    TransportMatch,
 )
-
-TRANSPORT_NAMES = {6: "tcp", 17: "udp", 132: "sctp"}
 
 
 class Branches(NamedTuple):
@@ -119,18 +114,3 @@ class Chains:
             (of(r.target.chain) for r in self._base if isinstance(r.target, Jump | Goto)),
             default=0,
         )
-
-
-@lru_cache(maxsize=256)
-def protocol_match(number: int) -> ProtocolMatch:
-    """``-p`` of one protocol."""
-    return ProtocolMatch(number)
-
-
-@lru_cache(maxsize=1 << 14)
-def to_port(protocol: int, first: int, last: int | None = None) -> TransportMatch:
-    """``-m tcp --dport FIRST[:LAST]``."""
-    ports = PortRange(first, first if last is None else last)
-    if protocol == 6:
-        return TransportMatch("tcp", None, ports)
-    return TransportMatch("udp" if protocol == 17 else "sctp", None, ports)

@@ -14,7 +14,8 @@ from collections.abc import Sequence
 from itertools import groupby
 from typing import NamedTuple
 
-from svcc.compiler.lower.shared.chains import Chains, to_port
+from svcc.compiler.lower.shared.chains import Chains
+from svcc.compiler.lower.shared.matches import to_port
 from svcc.compiler.lower.shared.names import digest
 from svcc.grammar.address import prefix_mask
 from svcc.grammar.iptables.program import AddressMatch, Goto, Jump, Target

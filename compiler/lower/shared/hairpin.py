@@ -10,8 +10,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from svcc.compiler.lower.shared.chains import Chains, protocol_match
+from svcc.compiler.lower.shared.chains import Chains
 from svcc.compiler.lower.shared.dispatch import LEAF_PORTS, Part
+from svcc.compiler.lower.shared.matches import TRANSLATED, protocol_match
 from svcc.grammar.address import Family, prefix_mask
 from svcc.grammar.iptables.program import (
     AddressMatch,
@@ -54,8 +55,6 @@ SENT_TO_ITSELF = {
 }
 """Source and destination address are equal; offsets in the header of RFC 791 and RFC 8200."""
 
-_TRANSLATED = ConntrackMatch(states=frozenset({"DNAT"}))
-
 _Ports = tuple[int, PortRange]
 """Protocol number and ports."""
 
@@ -79,7 +78,7 @@ def masquerade(
     for name in (POSTROUTING, HAIRPIN):
         chains.declare(name)
     chains.base(Rule("POSTROUTING", target=Jump(POSTROUTING)))
-    matches = (_TRANSLATED, SENT_TO_ITSELF[chains.family])
+    matches = (TRANSLATED, SENT_TO_ITSELF[chains.family])
     chains.add(POSTROUTING, Jump(HAIRPIN), matches=matches)
     more()
     not_marked = MarkMatch(mark, mark, negated=True)

@@ -5,18 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from svcc.compiler.lower.shared.chains import Chains
-from svcc.compiler.resolve.forwarding import LOOPBACK
+from svcc.compiler.lower.shared.matches import TO_LOCAL, loopback_match
 from svcc.compiler.settings.node import NodeSettings
-from svcc.grammar.address import Family, Network
-from svcc.grammar.iptables.program import AddressMatch, AddrtypeMatch, Jump
-
-TO_LOCAL = AddrtypeMatch(destination_type="LOCAL")
-
-
-def loopback_match(family: Family, *, negated: bool = False) -> AddressMatch:
-    """``[!] -d 127.0.0.0/8`` or ``[!] -d ::1/128``."""
-    network = LOOPBACK[family]
-    return AddressMatch(network.value, network.mask, negated)
+from svcc.grammar.address import LOOPBACK, Family, Network
+from svcc.grammar.iptables.program import AddressMatch, Jump, Rule
 
 
 def jump_selected(
@@ -46,7 +38,17 @@ def jump_selected(
         chains.add(chain, Jump(target), destination=destination, matches=(TO_LOCAL,))
 
 
-def selected_loopback(settings: NodeSettings) -> list[Network]:
+def jump_selected_loopback(chains: Chains, target: str, settings: NodeSettings) -> None:
+    """Send what the node's own processes send to selected loopback addresses to ``target``.
+
+    Nobody else reaches node ports there.
+    """
+    for network in _selected_loopback(settings):
+        destination = AddressMatch(network.value, network.mask)
+        chains.base(Rule("OUTPUT", destination=destination, target=Jump(target)))
+
+
+def _selected_loopback(settings: NodeSettings) -> list[Network]:
     """The part of 127.0.0.0/8 on which IPv4 node ports answer."""
     loopback = LOOPBACK[Family.IPV4]
     if not settings.loopback_node_ports(Family.IPV4):

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from svcc.compiler.lower.shared.balance import Choice
-from svcc.compiler.lower.shared.chains import TRANSPORT_NAMES, Chains
+from svcc.compiler.lower.shared.chains import Chains
+from svcc.compiler.lower.shared.dispatch import Entry
+from svcc.compiler.lower.shared.matches import FROM_NODE, TRANSPORT_NAMES
 from svcc.compiler.lower.shared.names import digest
 from svcc.compiler.resolve.forwarding import ServicePort
 from svcc.compiler.settings.node import NodeSettings
 from svcc.grammar.iptables.program import (
     AddressMatch,
-    AddrtypeMatch,
     Goto,
     InterfaceMatch,
     Rule,
     SetMark,
 )
-
-FROM_NODE = AddrtypeMatch(source_type="LOCAL")
 
 
 class ServiceChains:
@@ -101,6 +100,16 @@ class ServiceChains:
         chains.add(chain, Goto(everywhere), matches=(FROM_NODE,))
         if port.here and outside:
             chains.add(chain, Goto(self._fill(_name("SVL", port), port, local=True)))
+
+
+def address_entry(port: ServicePort, address: int, chain: str, kind: str) -> Entry:
+    """A leaf of the tree of addresses."""
+    return Entry(address, port.protocol, port.port, Goto(chain), f"{port.label} {kind}")
+
+
+def node_port_entry(port: ServicePort, chain: str) -> Entry:
+    """A leaf of the tree of node ports."""
+    return Entry(None, port.protocol, port.node_port, Goto(chain), f"{port.label} node port")
 
 
 def _identity(port: ServicePort) -> str:

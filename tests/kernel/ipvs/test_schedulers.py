@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from svcc.compiler.load.loader import load
+from svcc.compiler.model.objects import SCHEDULERS
 from svcc.compiler.pipeline import compile_objects
-from svcc.compiler.settings.node import SCHEDULERS, IpvsSettings, NodeSettings, PodDetection
+from svcc.compiler.settings.node import IpvsSettings, NodeSettings, PodDetection
 from svcc.grammar.address import Family, parse_address, parse_network
 from tests.support.kernel import packets
 from tests.support.kernel.packets import Flow

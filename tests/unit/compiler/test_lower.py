@@ -8,14 +8,9 @@ from random import Random
 
 import pytest
 
-from svcc.compiler.lower.iptables.lowering import (
-    BRANCHES,
-    GOOD_DEPTH,
-    MAX_DEPTH,
-    TooDeepError,
-    lower,
-)
+from svcc.compiler.lower.iptables.lowering import lower
 from svcc.compiler.lower.shared.chains import Branches
+from svcc.compiler.lower.shared.depth import BRANCHES, GOOD_DEPTH, MAX_DEPTH, TooDeepError
 from svcc.compiler.model.objects import Objects
 from svcc.compiler.pipeline import compile_objects
 from svcc.compiler.resolve.forwarding import Backend, Forwarding, ServicePort
@@ -201,11 +196,11 @@ def test_depth_is_bounded() -> None:
 
 def test_wider_nodes_are_tried_before_giving_up(monkeypatch: pytest.MonkeyPatch) -> None:
     thin = Branches(2, 2, 2)
-    monkeypatch.setattr("svcc.compiler.lower.iptables.lowering.BRANCHES", (thin, BRANCHES[-1]))
+    monkeypatch.setattr("svcc.compiler.lower.shared.depth.BRANCHES", (thin, BRANCHES[-1]))
     wide = lower(forwarding(*crowd()))
-    monkeypatch.setattr("svcc.compiler.lower.iptables.lowering.BRANCHES", BRANCHES[-1:])
+    monkeypatch.setattr("svcc.compiler.lower.shared.depth.BRANCHES", BRANCHES[-1:])
     assert lower(forwarding(*crowd())) == wide
-    monkeypatch.setattr("svcc.compiler.lower.iptables.lowering.BRANCHES", (thin,))
+    monkeypatch.setattr("svcc.compiler.lower.shared.depth.BRANCHES", (thin,))
     with pytest.raises(TooDeepError):
         lower(forwarding(*crowd()))
 
