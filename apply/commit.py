@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import assert_never
 
-from svcc.apply.iptables.read import Tables, TableState, read_family
+from svcc.apply.iptables import udp_release
+from svcc.apply.iptables.compare import own_difference
+from svcc.apply.iptables.read import Tables, read_family, served_by_nat
 from svcc.apply.iptables.respell import respell
 from svcc.apply.iptables.tool import Iptables
 from svcc.apply.ipvs.run import run as run_commands
-from svcc.apply.ipvs.servers import Change, ReleaseServed, Servers
+from svcc.apply.ipvs.servers import Servers
+from svcc.apply.ipvs.steps import Change, ReleaseServed
 from svcc.apply.steps import Load, ReleaseFlows, SetRouteLocalnet, Step, make_steps
-from svcc.apply.system import conntrack, sysctl
+from svcc.apply.system import sysctl
 from svcc.apply.system.errors import ApplyError, ToolError
 from svcc.grammar.address import Family
 
@@ -97,7 +101,7 @@ def _run(tools: Iptables, step: Step, wait: float | None, done: Done) -> None:
             run_commands(tools, stage.commands, drain)
         case ReleaseFlows(family, before, now):
             try:
-                done.released += conntrack.release(tools, family, before, now)
+                done.released += udp_release.release(tools, family, before, now)
             except ToolError as error:
                 done.warnings.append(_STAY.format(error=error, clients=f"{family.label} UDP"))
         case ReleaseServed():
@@ -105,6 +109,8 @@ def _run(tools: Iptables, step: Step, wait: float | None, done: Done) -> None:
                 done.released += step.run(tools)
             except ToolError as error:
                 done.warnings.append(_STAY.format(error=error, clients="UDP"))
+        case _:
+            assert_never(step)
 
 
 def _differences(
@@ -119,31 +125,6 @@ def _differences(
                 yield f"{name} reads back otherwise than it was loaded: {line}"
             if state.foreign != before[family][table].foreign:
                 yield f"rules in {name} that are not svcc's changed meanwhile"
-
-
-def own_difference(loaded: TableState, wanted: TableState) -> str | None:
-    """The first own line in which two states differ, None if their own parts are equal."""
-    for chain in dict.fromkeys((*wanted.chains, *loaded.chains)):
-        if chain not in loaded.chains:
-            return f"chain {chain} is missing"
-        if chain not in wanted.chains:
-            return f"chain {chain} is left over"
-        if loaded.chains[chain] != wanted.chains[chain]:
-            return _first_difference(loaded.chains[chain], wanted.chains[chain])
-    for chain in dict.fromkeys((*wanted.others, *loaded.others)):
-        if loaded.jumps(chain) != wanted.jumps(chain):
-            return _first_difference(loaded.jumps(chain), wanted.jumps(chain))
-    return None
-
-
-def _first_difference(loaded: list[str], wanted: list[str]) -> str:
-    pairs = zip(loaded, wanted, strict=False)
-    for is_there, should_be in pairs:
-        if is_there != should_be:
-            return f"{is_there} in place of {should_be}"
-    if len(loaded) > len(wanted):
-        return f"{loaded[len(wanted)]} is left over"
-    return f"{wanted[len(loaded)]} is missing"
 
 
 def _go_back(
@@ -163,7 +144,7 @@ def _go_back(
         loaded = {family: read_family(tools, family) for family in before}
         now = sysctl.read(sysctl.ROUTE_LOCALNET)
         switch = None if now == route_localnet else route_localnet
-        back = servers.steps_back(loaded) if servers is not None else None
+        back = servers.steps_back(served_by_nat(loaded)) if servers is not None else None
         steps = make_steps(loaded, before, switch, back)
     except (ToolError, ApplyError) as error:
         return [str(error)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import assert_never
 
 from svcc.apply.commit import Done, commit, respell_all
 from svcc.apply.diff import difference
@@ -16,11 +17,21 @@ from svcc.apply.iptables.read import (
     holds_own_rules,
     read_families,
     read_table,
+    served_by_nat,
 )
 from svcc.apply.iptables.tool import Iptables
-from svcc.apply.ipvs.servers import Change, Servers, look
+from svcc.apply.ipvs.servers import Servers, look
+from svcc.apply.ipvs.steps import Change, ReleaseServed
 from svcc.apply.moments import Moment, moments
-from svcc.apply.steps import Load, Step, has_loopback_guard, make_steps, own_rules
+from svcc.apply.steps import (
+    Load,
+    ReleaseFlows,
+    SetRouteLocalnet,
+    Step,
+    has_loopback_guard,
+    make_steps,
+    own_rules,
+)
 from svcc.apply.system import lock, sysctl
 from svcc.apply.system.errors import ApplyError, ToolError, UnreadableTableError
 from svcc.grammar.address import Family, Network
@@ -68,10 +79,15 @@ class Outcome:
         parts = []
         for step in self.steps:
             parts.append(f"# {step.describe()}\n")
-            if isinstance(step, Load):
-                parts.append(step.delta.script)
-            elif isinstance(step, Change):
-                parts.append(step.text())
+            match step:
+                case Load(delta=delta):
+                    parts.append(delta.script)
+                case Change():
+                    parts.append(step.text())
+                case SetRouteLocalnet() | ReleaseFlows() | ReleaseServed():
+                    pass
+                case _:
+                    assert_never(step)
         return "".join(parts)
 
 
@@ -89,7 +105,7 @@ class _Situation:
     servers: Servers | None
 
     def steps(self) -> tuple[Step, ...]:
-        beside = self.servers.steps(self.current) if self.servers is not None else None
+        beside = self.servers.steps(served_by_nat(self.current)) if self.servers else None
         return tuple(make_steps(self.current, self.wanted, self.set_localnet, beside))
 
 
@@ -191,7 +207,7 @@ def cleanup(
             # Sets can go when no rule of either variant refers to them.
             servers = beside if variant is variants[-1] else None
             switch = _localnet_to_set(before, wanted=False)
-            server_steps = servers.steps(before) if servers is not None else None
+            server_steps = servers.steps(served_by_nat(before)) if servers is not None else None
             steps = tuple(make_steps(before, wanted, switch, server_steps))
             try:
                 done = Done()

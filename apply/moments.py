@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
+from typing import assert_never
 
 from svcc.apply.iptables.read import Tables, TableState
 from svcc.apply.ipvs.commands import Command
 from svcc.apply.ipvs.model import run_on
-from svcc.apply.ipvs.servers import Change
-from svcc.apply.steps import Load, Step
+from svcc.apply.ipvs.steps import Change, ReleaseServed
+from svcc.apply.steps import Load, ReleaseFlows, SetRouteLocalnet, Step
 from svcc.grammar.address import Family
+from svcc.grammar.iptables.names import BUILT_IN_CHAINS
 from svcc.grammar.ipvs.state import Ipvs
 
 
@@ -42,13 +44,19 @@ def moments(
     model = copy(ipvs or Ipvs())
     yield Moment("before", _copied(now), copy(model))
     for step in steps:
-        if isinstance(step, Load):
-            now[step.family][step.table] = step.delta.after
-            yield Moment(step.describe(), _copied(now), copy(model))
-        elif isinstance(step, Change):
-            for command in step.stage.commands:
-                run_on(model, command)
-                yield Moment(f"{step.stage.title}: {command}", _copied(now), copy(model), command)
+        match step:
+            case Load(family=family, table=table, delta=delta):
+                now[family][table] = delta.after
+                yield Moment(step.describe(), _copied(now), copy(model))
+            case Change(stage):
+                for command in stage.commands:
+                    run_on(model, command)
+                    title = f"{stage.title}: {command}"
+                    yield Moment(title, _copied(now), copy(model), command)
+            case SetRouteLocalnet() | ReleaseFlows() | ReleaseServed():
+                pass
+            case _:
+                assert_never(step)
 
 
 def _copied(tables: Mapping[Family, Tables]) -> dict[Family, Tables]:
@@ -66,10 +74,8 @@ def _table_text(name: str, state: TableState) -> str:
         if line.startswith(":"):
             chain, policy = line[1:].split(" ")[:2]
             declared[chain] = policy
-    built_in = {chain for chain in state.others if chain.isupper() and "-" not in chain}
     for chain in state.others:
-        if chain not in declared:
-            declared[chain] = "ACCEPT" if chain in built_in else "-"
+        declared.setdefault(chain, "ACCEPT" if chain in BUILT_IN_CHAINS[name] else "-")
     lines = [f":{chain} {policy} [0:0]" for chain, policy in declared.items()]
     lines += [line for rules in state.others.values() for line in rules]
     lines += [line for rules in state.chains.values() for line in rules]

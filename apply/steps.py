@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 from svcc.apply.iptables.plan import UNFINISHED, Delta, delta, union
 from svcc.apply.iptables.read import Tables, TableState
-from svcc.apply.ipvs.servers import Change, ReleaseServed, ServerSteps
+from svcc.apply.iptables.udp_release import changes_udp
+from svcc.apply.ipvs.steps import Change, ReleaseServed, ServerSteps
 from svcc.apply.system import sysctl
-from svcc.apply.system.conntrack import changes_udp
 from svcc.grammar.address import Family
 
 

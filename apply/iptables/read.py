@@ -108,6 +108,21 @@ def read_families(
     return states, failures
 
 
+def served_by_nat(states: Mapping[Family, Tables]) -> frozenset[Family]:
+    """The families whose nat rules, as far as they are svcc's, are those of iptables mode."""
+    return frozenset(family for family, tables in states.items() if is_nat_mode(tables))
+
+
+def is_nat_mode(tables: Tables) -> bool:
+    """Whether the nat rules of svcc that are loaded are those of iptables mode.
+
+    Those of ipvs mode ask in POSTROUTING whether IPVS has sent a packet on.
+    """
+    nat = tables["nat"]
+    lines = [line for rules in nat.chains.values() for line in rules]
+    return bool(lines) and not any(" -m ipvs " in line for line in lines)
+
+
 def holds_own_rules(tables: Mapping[str, TableState]) -> bool:
     """Whether any of the tables has something of svcc's."""
     return any(not state.is_empty for state in tables.values())

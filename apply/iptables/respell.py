@@ -11,9 +11,8 @@ from collections.abc import Iterable
 
 from svcc.apply.iptables.read import PREFIX, TableState, own_target
 from svcc.grammar.address import Family
+from svcc.grammar.iptables.names import BUILT_IN_CHAINS
 from svcc.grammar.iptables.program import Rule
-
-_BUILT_IN = {"PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"}
 
 
 def respell(read: TableState, wanted: TableState, family: Family, table: str) -> TableState:
@@ -95,7 +94,8 @@ def _parse(lines: list[str], family: Family, table: str) -> list[Rule]:
 
     chains = dict.fromkeys(line.split(" ", 2)[1] for line in lines)
     chains |= dict.fromkeys(target for line in lines if (target := own_target(line)))
-    declarations = [f":{name} {'ACCEPT' if name in _BUILT_IN else '-'} [0:0]" for name in chains]
+    built_in = BUILT_IN_CHAINS[table]
+    declarations = [f":{name} {'ACCEPT' if name in built_in else '-'} [0:0]" for name in chains]
     text = "\n".join([f"*{table}", *declarations, *lines, "COMMIT", ""])
     program = parse(text, family=family, source=f"{PREFIX}rules on this node")
     return [item for item in program.tables[table].commands if isinstance(item, Rule)]

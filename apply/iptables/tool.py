@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import math
-import os
 import re
-import shutil
-import subprocess
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from itertools import pairwise
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
 from svcc.apply.system.errors import ToolError, UnreadableTableError
+from svcc.apply.system.tools import (
+    Result,
+    Runner,
+    call,
+    find_tool,
+    how_it_ended,
+    is_installed,
+    offending_line,
+    run_tool,
+)
 from svcc.grammar.address import Family
 
 Variant = Literal["legacy", "nft"]
@@ -23,56 +28,9 @@ _LEGACY_TABLES = {
     Family.IPV4: Path("/proc/thread-self/net/ip_tables_names"),
     Family.IPV6: Path("/proc/thread-self/net/ip6_tables_names"),
 }
-_SYSTEM_FOLDERS = "/usr/sbin:/sbin:/usr/local/sbin"
 _INCOMPATIBLE = re.compile(r"^# Table `(\w+)' is incompatible", re.MULTILINE)
 _NFT_FAMILY = {Family.IPV4: "ip", Family.IPV6: "ip6"}
 _WAIT_FOREVER = 1 << 30
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """What a finished tool returned."""
-
-    code: int
-    output: str
-    error: str
-
-
-Runner = Callable[[Sequence[str], str | None, tuple[int, ...]], Result]
-"""Runs a command with a text on standard input and the given descriptors left open in it."""
-
-
-def run_tool(arguments: Sequence[str], text: str | None, keep_open: tuple[int, ...]) -> Result:
-    """Run a command to its end.
-
-    It gets a session of its own, so that Ctrl-C reaches svcc only, which then rolls back.
-
-    Raises:
-        ToolError: the command cannot be started.
-    """
-    try:
-        done = subprocess.run(
-            arguments,
-            input=None if text is None else text.encode(errors="surrogateescape"),
-            stdin=subprocess.DEVNULL if text is None else None,
-            capture_output=True,
-            check=False,
-            pass_fds=keep_open,
-            start_new_session=True,
-        )
-    except OSError as error:
-        raise ToolError(f"{arguments[0]}: {error.strerror}") from error
-    return Result(
-        done.returncode,
-        done.stdout.decode(errors="surrogateescape"),
-        done.stderr.decode(errors="replace"),
-    )
-
-
-def find_tool(name: str) -> str | None:
-    """Absolute path of a tool on PATH or in the system's folders, None if not installed."""
-    search = os.environ.get("PATH", os.defpath) + os.pathsep + _SYSTEM_FOLDERS
-    return shutil.which(name, path=search)
 
 
 class Iptables:
@@ -164,8 +122,7 @@ class Iptables:
             return None
         other = Iptables("legacy" if self.kind == "nft" else "nft", run=self._run)
         other.keep_open = self.keep_open
-        installed = find_tool(other.name(Family.IPV4, "save"))
-        return other if installed else None
+        return other if is_installed(other.name(Family.IPV4, "save")) else None
 
     def may_hold_rules(self, family: Family) -> bool:
         """False if the kernel has no table of this variant in this namespace.
@@ -188,10 +145,7 @@ class Iptables:
         text: str | None,
     ) -> Result:
         name = self.name(family, action)
-        path = find_tool(name)
-        if path is None:
-            raise ToolError(f"{name} is not installed (Debian package: iptables)")
-        result = self.run([path, *arguments], text)
+        result = call(self, name, arguments, text)
         if result.code:
             raise ToolError(_failure(name, arguments, result, text))
         return result
@@ -210,7 +164,7 @@ def chosen(variant: Variant | None, *, run: Runner = run_tool) -> Iptables:
         return tools
     result = tools.run([unshare, "--net", restore], f"*nat\n:{_PROBE} - [0:0]\nCOMMIT\n")
     legacy = Iptables("legacy", run=run)
-    is_there = find_tool(legacy.name(Family.IPV4, "restore")) is not None
+    is_there = is_installed(legacy.name(Family.IPV4, "restore"))
     return legacy if result.code and _NOT_SUPPORTED in result.error and is_there else tools
 
 
@@ -226,8 +180,7 @@ def _sections(text: str) -> dict[str, str]:
 
 def _failure(name: str, arguments: list[str], result: Result, text: str | None) -> str:
     reason = " ".join(line.strip() for line in result.error.splitlines() if _tells(line))
-    how = f"signal {-result.code}" if result.code < 0 else f"exit code {result.code}"
-    message = f"{name} {' '.join(arguments)} failed ({how})"
+    message = f"{name} {' '.join(arguments)} failed ({how_it_ended(result)})"
     if reason:
         message += f": {reason}"
     if text is not None and (line := offending_line(result.error, text)):
@@ -237,13 +190,3 @@ def _failure(name: str, arguments: list[str], result: Result, text: str | None) 
 
 def _tells(line: str) -> bool:
     return bool(line.strip()) and not line.startswith(("Try `", "# Warning:"))
-
-
-def offending_line(error: str, text: str) -> str | None:
-    """The script line that ``line N failed``, ``Error occurred at line: N`` and so on name."""
-    words = error.replace(":", " ").split()
-    lines = text.splitlines()
-    for word, following in pairwise(words):
-        if word == "line" and following.isdigit() and 0 < int(following) <= len(lines):
-            return lines[int(following) - 1]
-    return None

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from svcc.apply.iptables.read import TableState
 from svcc.apply.iptables.respell import parse_rules
+from svcc.apply.system.conntrack import Endpoint
 from svcc.grammar.address import Family
 from svcc.grammar.iptables.program import AddrtypeMatch, Goto, Jump, NatTarget, Rule, TransportMatch
+from svcc.grammar.numbers import TRANSPORTS
 
-UDP = 17
-Endpoint = tuple[int, int]
-"""Address and port."""
+UDP = TRANSPORTS["udp"]
 
 
 class Reach:

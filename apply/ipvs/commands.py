@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, assert_never
 
 from svcc.grammar.address import Family, format_address
 from svcc.grammar.ipvs import ipset, ipvsadm
@@ -160,27 +160,12 @@ class RemoveAddress:
     prefix_length: int
 
 
-Command = (
-    SetSysctl
-    | SetTimeouts
-    | AddServer
-    | EditServer
-    | RemoveServer
-    | AddReal
-    | EditReal
-    | RemoveReal
-    | WaitForConnections
-    | CreateSet
-    | DestroySet
-    | SwapSets
-    | AddEntry
-    | RemoveEntry
-    | CreateDevice
-    | RaiseDevice
-    | RemoveDevice
-    | AddAddress
-    | RemoveAddress
-)
+CommandOfOurs = SetSysctl | SetTimeouts | WaitForConnections
+"""What svcc does itself, or has a tool do by its arguments."""
+CommandOfIpset = CreateSet | DestroySet | SwapSets | AddEntry | RemoveEntry
+CommandOfIp = CreateDevice | RaiseDevice | RemoveDevice | AddAddress | RemoveAddress
+CommandOfIpvsadm = AddServer | EditServer | RemoveServer | AddReal | EditReal | RemoveReal
+Command = CommandOfOurs | CommandOfIpset | CommandOfIp | CommandOfIpvsadm
 
 
 def line_of(command: Command) -> tuple[Tool, str]:
@@ -195,26 +180,34 @@ def line_of(command: Command) -> tuple[Tool, str]:
             return "timeouts", " ".join(map(str, seconds))
         case WaitForConnections(reals):
             return "wait", f"# until {len(reals)} real servers have no active connection"
-        case CreateSet(name, kind, family, size, maps_marks):
-            definition = ipset.definition(Set(name, kind, family, {}, size, maps_marks))
-            return "ipset", f"create {name} {definition}"
-        case DestroySet(name):
-            return "ipset", f"destroy {name}"
-        case SwapSets(first, second):
-            return "ipset", f"swap {first} {second}"
-        case AddEntry(name, entry):
-            return "ipset", f"add {name} {ipset.entry_words(entry)}"
-        case RemoveEntry(name, parts):
-            return "ipset", f"del {name} {ipset.key_words(parts)}"
+        case CreateSet() | DestroySet() | SwapSets() | AddEntry() | RemoveEntry():
+            return "ipset", _ipset_line(command)
         case CreateDevice() | RaiseDevice() | RemoveDevice() | AddAddress() | RemoveAddress():
             return "ip", _ip_line(command)
-        case _:
+        case AddServer() | EditServer() | RemoveServer() | AddReal() | EditReal() | RemoveReal():
             return "ipvsadm", _ipvsadm_line(command)
+        case _:
+            assert_never(command)
 
 
-def _ip_line(
-    command: CreateDevice | RaiseDevice | RemoveDevice | AddAddress | RemoveAddress,
-) -> str:
+def _ipset_line(command: CommandOfIpset) -> str:
+    match command:
+        case CreateSet(name, kind, family, size, maps_marks):
+            definition = ipset.definition(Set(name, kind, family, {}, size, maps_marks))
+            return f"create {name} {definition}"
+        case DestroySet(name):
+            return f"destroy {name}"
+        case SwapSets(first, second):
+            return f"swap {first} {second}"
+        case AddEntry(name, entry):
+            return f"add {name} {ipset.entry_words(entry)}"
+        case RemoveEntry(name, parts):
+            return f"del {name} {ipset.key_words(parts)}"
+        case _:
+            assert_never(command)
+
+
+def _ip_line(command: CommandOfIp) -> str:
     match command:
         case CreateDevice():
             return f"link add {DEVICE} type dummy"
@@ -229,11 +222,11 @@ def _ip_line(
             return f"address add {text}/{family.bits} dev {DEVICE}{extra}"
         case RemoveAddress(family, address, length):
             return f"address delete {format_address(family, address)}/{length} dev {DEVICE}"
+        case _:
+            assert_never(command)
 
 
-def _ipvsadm_line(
-    command: AddServer | EditServer | RemoveServer | AddReal | EditReal | RemoveReal,
-) -> str:
+def _ipvsadm_line(command: CommandOfIpvsadm) -> str:
     match command:
         case AddServer(key, scheduling):
             return f"-A {ipvsadm.service_words(key, scheduling)}"
@@ -247,3 +240,5 @@ def _ipvsadm_line(
             return f"-e {ipvsadm.server_words(key, real, server)}"
         case RemoveReal(key, real):
             return f"-d {ipvsadm.real_words(key, real)}"
+        case _:
+            assert_never(command)

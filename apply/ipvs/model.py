@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from copy import copy
+from typing import assert_never
 
 from svcc.apply.ipvs.commands import (
     AddAddress,
@@ -10,6 +11,7 @@ from svcc.apply.ipvs.commands import (
     AddReal,
     AddServer,
     Command,
+    CommandOfIpset,
     CreateDevice,
     CreateSet,
     DestroySet,
@@ -81,11 +83,11 @@ def run_on(model: Ipvs, command: Command) -> None:
             model.sets = _with_sets(model.sets, command)
         case CreateDevice() | RaiseDevice() | SetSysctl() | WaitForConnections():
             pass
+        case _:
+            assert_never(command)
 
 
-def _with_sets(
-    sets: Sets, command: CreateSet | DestroySet | SwapSets | AddEntry | RemoveEntry
-) -> Sets:
+def _with_sets(sets: Sets, command: CommandOfIpset) -> Sets:
     match command:
         case CreateSet(name, kind, family, size, maps_marks):
             _expect(name not in sets, command)
@@ -106,6 +108,8 @@ def _with_sets(
         case RemoveEntry(name, parts):
             _expect(name in sets and parts in sets[name].entries, command)
             entries = {p: e for p, e in sets[name].entries.items() if p != parts}
+        case _:
+            assert_never(command)
     changed = copy(sets[command.name])
     changed.entries = entries
     return {**sets, command.name: changed}

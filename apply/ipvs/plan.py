@@ -1,8 +1,9 @@
 """The order in which ipvs mode's kernel objects change, as data.
 
 Pure functions on :class:`~svcc.grammar.ipvs.state.Ipvs`: :func:`stages` gives single commands in an
-order in which each prefix serves every frontend from the old backends, the new ones or both,
-and :func:`run_on` applies one command to a model. docs/apply.md has the reasons.
+order in which each prefix serves every frontend from the old backends, the new ones or both.
+What one command does to a model of the kernel is in :func:`svcc.apply.ipvs.model.run_on`.
+docs/apply.md has the reasons.
 """
 
 from __future__ import annotations
@@ -27,15 +28,13 @@ from svcc.apply.ipvs.commands import (
     SetTimeouts,
     WaitForConnections,
 )
-from svcc.apply.ipvs.model import run_on
 from svcc.apply.ipvs.sets import FIREWALL_MARK, SetPlan
 from svcc.grammar.address import Family
 from svcc.grammar.ipvs.ipvsadm import RealKey, VirtualKey
 from svcc.grammar.ipvs.state import Ipvs
+from svcc.grammar.numbers import TRANSPORTS
 
-__all__ = ["Device", "Place", "Stage", "is_empty", "run_on", "stages"]
-
-TCP = 6
+TCP = TRANSPORTS["tcp"]
 
 
 class Place(Enum):

@@ -14,20 +14,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from svcc.apply.iptables.tool import Iptables, Result, find_tool
 from svcc.apply.ipvs.plan import Device
 from svcc.apply.ipvs.sets import FIREWALL_MARK, PREFIX
 from svcc.apply.system import sysctl
 from svcc.apply.system.errors import ToolError
+from svcc.apply.system.tools import Tools, call, is_installed, output_of
 from svcc.grammar.address import Address, Family, Network, parse_address
 from svcc.grammar.errors import InputError
 from svcc.grammar.ipvs import ipset, ipvsadm
 from svcc.grammar.ipvs.ipset import PortOf, Sets
 from svcc.grammar.ipvs.ipvsadm import VirtualKey, VirtualServers
 from svcc.grammar.ipvs.state import DEVICE, Ipvs
-
-PACKAGES = {"ipvsadm": "ipvsadm", "ipset": "ipset", "ip": "iproute2"}
-"""Tool to the Debian package that has it."""
 
 _IPVS = Path("/proc/thread-self/net/ip_vs")
 _DEVICES = Path("/proc/thread-self/net/dev")
@@ -51,33 +48,7 @@ class Live:
     foreign: frozenset[str] = frozenset()
 
 
-def call(tools: Iptables, name: str, arguments: list[str], text: str | None = None) -> Result:
-    """Run a tool that must be there; its exit code is in the result.
-
-    Raises:
-        ToolError: it is not installed.
-    """
-    path = find_tool(name)
-    if path is None:
-        raise ToolError(f"{name} is not installed (Debian package: {PACKAGES[name]})")
-    return tools.run([path, *arguments], text)
-
-
-def output_of(tools: Iptables, name: str, arguments: list[str]) -> str:
-    """What a tool prints.
-
-    Raises:
-        ToolError: it is not installed, or failed.
-    """
-    result = call(tools, name, arguments)
-    if result.code:
-        how = f"exit code {result.code}" if result.code > 0 else f"signal {-result.code}"
-        reason = " ".join(result.error.split())
-        raise ToolError(f"{name} {' '.join(arguments)} failed ({how}): {reason}")
-    return result.output
-
-
-def may_hold_state(tools: Iptables) -> bool:
+def may_hold_state(tools: Tools) -> bool:
     """Whether svcc may have anything beside iptables rules on this node.
 
     Nothing is asked of a part of the kernel that is not in use: asking would load it.
@@ -85,7 +56,7 @@ def may_hold_state(tools: Iptables) -> bool:
     if any(line.split(":")[0].strip() == DEVICE for line in _lines(_DEVICES)):
         return True
     is_unused = _SET_MODULE.parent.exists() and not _SET_MODULE.exists()
-    if is_unused or find_tool("ipset") is None:
+    if is_unused or not is_installed("ipset"):
         return False
     result = call(tools, "ipset", ["list", "-name"])
     return any(name.startswith(PREFIX) for name in result.output.split())
@@ -115,7 +86,7 @@ def _lines(path: Path) -> list[str]:
 
 
 def read(
-    tools: Iptables,
+    tools: Tools,
     *,
     claims: Iterable[Ipvs],
     exclude: Iterable[Network],

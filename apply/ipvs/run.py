@@ -10,12 +10,21 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 from itertools import groupby
+from typing import assert_never
 
-from svcc.apply.iptables.tool import Iptables, offending_line
-from svcc.apply.ipvs.commands import Command, SetSysctl, Tool, WaitForConnections, line_of
-from svcc.apply.ipvs.read import call, endpoint_key, output_of
+from svcc.apply.ipvs.commands import (
+    Command,
+    CommandOfOurs,
+    SetSysctl,
+    SetTimeouts,
+    Tool,
+    WaitForConnections,
+    line_of,
+)
+from svcc.apply.ipvs.read import endpoint_key
 from svcc.apply.system import sysctl
 from svcc.apply.system.errors import ToolError
+from svcc.apply.system.tools import Tools, call, offending_line, output_of
 from svcc.grammar.address import Family
 from svcc.grammar.ipvs.ipvsadm import RealKey, VirtualKey
 
@@ -27,7 +36,7 @@ _READERS: dict[Tool, tuple[str, list[str]]] = {
 _POLL_SECONDS = 0.25
 
 
-def run(tools: Iptables, commands: Iterable[Command], drain: float) -> None:
+def run(tools: Tools, commands: Iterable[Command], drain: float) -> None:
     """Run commands in their order, those of one tool in one go.
 
     Args:
@@ -43,14 +52,21 @@ def run(tools: Iptables, commands: Iterable[Command], drain: float) -> None:
         if tool in _READERS:
             _feed(tools, *_READERS[tool], "".join(f"{line}\n" for _, line, _ in group))
             continue
-        for _, line, command in group:
-            match command:
-                case SetSysctl(name, value):
-                    sysctl.set_value(name, value)
-                case WaitForConnections(reals):
-                    _wait(tools, frozenset(reals), drain)
-                case _:
-                    output_of(tools, "ipvsadm", ["--set", *line.split()])
+        for _, _, command in group:
+            assert isinstance(command, CommandOfOurs), command
+            _run_ours(tools, command, drain)
+
+
+def _run_ours(tools: Tools, command: CommandOfOurs, drain: float) -> None:
+    match command:
+        case SetSysctl(name, value):
+            sysctl.set_value(name, value)
+        case SetTimeouts(seconds):
+            output_of(tools, "ipvsadm", ["--set", *map(str, seconds)])
+        case WaitForConnections(reals):
+            _wait(tools, frozenset(reals), drain)
+        case _:
+            assert_never(command)
 
 
 def text_of(commands: Iterable[Command]) -> str:
@@ -69,7 +85,7 @@ def tool_of(commands: Iterable[Command]) -> str:
     return {"timeouts": "ipvsadm", "wait": "ipvsadm"}.get(tool, tool)
 
 
-def _feed(tools: Iptables, name: str, arguments: list[str], text: str) -> None:
+def _feed(tools: Tools, name: str, arguments: list[str], text: str) -> None:
     result = call(tools, name, arguments, text)
     reason = " ".join(result.error.split())
     # The exit code of ipvsadm -R is that of its last line alone.
@@ -83,7 +99,7 @@ def _feed(tools: Iptables, name: str, arguments: list[str], text: str) -> None:
     raise ToolError(f"{message} [{line}]" if line else message)
 
 
-def _wait(tools: Iptables, reals: frozenset[tuple[VirtualKey, RealKey]], seconds: float) -> None:
+def _wait(tools: Tools, reals: frozenset[tuple[VirtualKey, RealKey]], seconds: float) -> None:
     deadline = time.monotonic() + seconds
     while reals & active(tools):
         left = deadline - time.monotonic()
@@ -92,7 +108,7 @@ def _wait(tools: Iptables, reals: frozenset[tuple[VirtualKey, RealKey]], seconds
         time.sleep(min(_POLL_SECONDS, left))
 
 
-def active(tools: Iptables) -> set[tuple[VirtualKey, RealKey]]:
+def active(tools: Tools) -> set[tuple[VirtualKey, RealKey]]:
     """Real servers with active connections: for TCP, established ones.
 
     Raises:

@@ -1,25 +1,22 @@
-"""The side of apply that is not iptables rules: whether it can be used, and its steps."""
+"""The side of apply that is not iptables rules: whether it can be used, what is there, and
+whether it became what is wanted.
+"""
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from svcc.apply.iptables.read import Tables
-from svcc.apply.iptables.tool import Iptables, find_tool
 from svcc.apply.ipvs import read as ipvs_read
-from svcc.apply.ipvs.commands import Command, SetSysctl
 from svcc.apply.ipvs.compare import own_difference
-from svcc.apply.ipvs.plan import Place, Stage, is_empty, stages
 from svcc.apply.ipvs.read import Live
-from svcc.apply.ipvs.run import text_of, tool_of
-from svcc.apply.ipvs.sets import PENDING, UDP
-from svcc.apply.system import conntrack, sysctl
+from svcc.apply.ipvs.steps import ServerSteps, server_steps
+from svcc.apply.system import sysctl
 from svcc.apply.system.errors import ApplyError
+from svcc.apply.system.tools import Tools, call, is_installed, not_installed
 from svcc.grammar.address import Address, Family, Network
-from svcc.grammar.ipvs.ipvsadm import RealKey, VirtualKey, VirtualServers
+from svcc.grammar.ipvs.ipvsadm import VirtualKey
 from svcc.grammar.ipvs.state import Ipvs
 
 CONNTRACK = "net/ipv4/vs/conntrack"
@@ -45,17 +42,17 @@ STRICT_ARP = {"net/ipv4/conf/all/arp_ignore": "1", "net/ipv4/conf/all/arp_announ
 _WAITS_WITH_REUSE = (5, 9)
 
 
-def available(tools: Iptables) -> str | None:
+def available(tools: Tools) -> str | None:
     """Why ipvs mode cannot be used here, None if it can.
 
     Asking loads the kernel's ip_vs if it is a module.
     """
     if os.geteuid() != 0:
         return "not root"
-    for name, package in ipvs_read.PACKAGES.items():
-        if find_tool(name) is None:
-            return f"{name} is not installed (Debian package: {package})"
-    result = ipvs_read.call(tools, "ipvsadm", ["-Sn"])
+    for name in ("ipvsadm", "ipset", "ip"):
+        if not is_installed(name):
+            return not_installed(name)
+    result = call(tools, "ipvsadm", ["-Sn"])
     if result.code:
         return f"the kernel has no IPVS (ipvsadm: {' '.join(result.error.split())})"
     if sysctl.value(CONNTRACK) is None:
@@ -75,99 +72,6 @@ def settings_for(wanted: Ipvs | None) -> dict[str, str]:
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
-    """Run the commands of one stage; ``drain``: seconds for connections to end."""
-
-    stage: Stage
-    drain: float
-
-    def describe(self) -> str:
-        """One line for the person at the terminal."""
-        counts: dict[str, int] = {}
-        for command in self.stage.commands:
-            name = _NAMES[type(command).__name__]
-            counts[name] = counts.get(name, 0) + 1
-        parts = [_counted(name, count) for name, count in counts.items()]
-        return f"{tool_of(self.stage.commands)} ({self.stage.title}): {', '.join(parts)}"
-
-    def text(self) -> str:
-        """The commands, a line each."""
-        return text_of(self.stage.commands)
-
-
-_NAMES = {
-    "SetSysctl": "setting changed",
-    "SetTimeouts": "timeouts set",
-    "AddServer": "virtual server added",
-    "EditServer": "virtual server changed",
-    "RemoveServer": "virtual server removed",
-    "AddReal": "real server added",
-    "EditReal": "weight changed",
-    "RemoveReal": "real server removed",
-    "WaitForConnections": "wait",
-    "CreateSet": "set created",
-    "DestroySet": "set destroyed",
-    "SwapSets": "set exchanged",
-    "AddEntry": "entry added",
-    "RemoveEntry": "entry removed",
-    "CreateDevice": "device created",
-    "RaiseDevice": "device raised",
-    "RemoveDevice": "device removed",
-    "AddAddress": "address added",
-    "RemoveAddress": "address removed",
-}
-_UNCOUNTED = frozenset({"timeouts set", "wait", "device created", "device raised",
-                        "device removed"})  # fmt: skip
-
-
-def _counted(name: str, count: int) -> str:
-    if name in _UNCOUNTED:
-        return name
-    noun, _, verb = name.rpartition(" ")
-    ending = {"s": "ses", "y": "ies"}.get(noun[-1], f"{noun[-1]}s")
-    plural = noun if count == 1 else noun[:-1] + ending
-    return f"{count} {plural} {verb}"
-
-
-@dataclass(frozen=True, slots=True)
-class ReleaseServed:
-    """Delete UDP flows to virtual servers that IPVS would no longer make."""
-
-    before: VirtualServers
-    now: VirtualServers
-
-    def describe(self) -> str:
-        """One line for the person at the terminal."""
-        return "conntrack: UDP flows of changed virtual servers released"
-
-    def run(self, tools: Iptables) -> int:
-        """How many kinds of flows were deleted.
-
-        Raises:
-            ToolError: conntrack(8) is not installed or not allowed.
-        """
-        return conntrack.release_served(tools, self.before, self.now)
-
-
-ServerStep = Change | ReleaseServed
-
-
-@dataclass(slots=True)
-class ServerSteps:
-    """Steps by their place among the iptables steps."""
-
-    before_rules: list[ServerStep] = field(default_factory=list)
-    before_nat: list[ServerStep] = field(default_factory=list)
-    behind_nat: list[ServerStep] = field(default_factory=list)
-    after_rules: list[ServerStep] = field(default_factory=list)
-    last: list[ServerStep] = field(default_factory=list)
-
-    def __bool__(self) -> bool:
-        places = (self.before_rules, self.before_nat, self.behind_nat, self.after_rules, self.last)
-        return any(places)
-
-
-@dataclass(frozen=True, slots=True)
 class Servers:
     """What is wanted beside rules, and what was there.
 
@@ -175,32 +79,47 @@ class Servers:
     seconds that connections to real servers that go may take to end.
     """
 
-    tools: Iptables
+    tools: Tools
     before: Live
     wanted: Ipvs
     settings: dict[str, str]
     exclude: tuple[Network, ...]
     drain: float
 
-    def steps(self, tables: Mapping[Family, Tables]) -> ServerSteps:
+    def steps(self, served_by_nat: frozenset[Family]) -> ServerSteps:
         """From what was there to what is wanted.
 
         Args:
-            tables: the rules that are loaded.
+            served_by_nat: families that the loaded nat rules serve.
 
         Raises:
             ApplyError: a set has to become one of another type.
         """
-        return _steps(self.before, self.wanted, self.settings, tables, self.drain)
+        return server_steps(
+            self.before,
+            self.wanted,
+            self.settings,
+            served_by_nat=served_by_nat,
+            drain=self.drain,
+        )
 
-    def steps_back(self, tables: Mapping[Family, Tables]) -> ServerSteps:
+    def steps_back(self, served_by_nat: frozenset[Family]) -> ServerSteps:
         """From what is there now to what was there before.
+
+        Args:
+            served_by_nat: as in :meth:`steps`.
 
         Raises:
             ToolError: what is there cannot be read.
             ApplyError: a set has to become one of another type.
         """
-        return _steps(self.read(), self.before.ipvs, self.before.settings, tables, 0)
+        return server_steps(
+            self.read(),
+            self.before.ipvs,
+            self.before.settings,
+            served_by_nat=served_by_nat,
+            drain=0,
+        )
 
     def read(self) -> Live:
         """What is there now of all that was or will be ours.
@@ -243,7 +162,7 @@ class Servers:
 
 
 def look(
-    tools: Iptables, wanted: Ipvs | None, exclude: tuple[Network, ...], drain: float
+    tools: Tools, wanted: Ipvs | None, exclude: tuple[Network, ...], drain: float
 ) -> Servers | None:
     """Read what is there beside rules; None: nothing is, and nothing is wanted.
 
@@ -275,63 +194,3 @@ def look(
 
 def _is_excluded(key: VirtualKey, exclude: tuple[Network, ...]) -> bool:
     return any(network.holds(Address(key.family, key.address)) for network in exclude)
-
-
-def _steps(
-    live: Live,
-    target: Ipvs,
-    settings: Mapping[str, str],
-    tables: Mapping[Family, Tables],
-    drain: float,
-) -> ServerSteps:
-    result = ServerSteps()
-    changes: tuple[Command, ...] = tuple(
-        SetSysctl(name, value)
-        for name, value in settings.items()
-        if live.settings.get(name, value) != value
-    )
-    if changes:
-        stage = Stage(Place.BEFORE_RULES, "kernel settings", changes)
-        result.before_rules.append(Change(stage, 0))
-    listed = stages(
-        live.ipvs,
-        target,
-        device=live.device,
-        addresses_before_nat=frozenset(f for f, t in tables.items() if is_nat_mode(t)),
-        drain=drain > 0,
-    )
-    lists = {
-        Place.BEFORE_RULES: result.before_rules,
-        Place.BEFORE_NAT: result.before_nat,
-        Place.AFTER_RULES: result.after_rules,
-        Place.LAST: result.last,
-    }
-    for stage in listed:
-        lists[stage.place].append(Change(stage, drain))
-    before, now = _udp(live.ipvs.servers), _udp(target.servers)
-    unfinished = any(name in live.ipvs.sets for name in PENDING.values())
-    if is_empty(target):
-        if before:
-            # From now on nat rules serve these, if anything does.
-            result.behind_nat.append(ReleaseServed(before, {}))
-    elif _reals(before) != _reals(now) or (now and unfinished):
-        result.after_rules.append(ReleaseServed(before, now))
-    return result
-
-
-def _reals(servers: VirtualServers) -> dict[VirtualKey, frozenset[RealKey]]:
-    return {key: frozenset(server.servers) for key, server in servers.items()}
-
-
-def _udp(servers: VirtualServers) -> VirtualServers:
-    return {key: server for key, server in servers.items() if key.protocol == UDP}
-
-
-def is_nat_mode(tables: Tables) -> bool:
-    """Whether the nat rules of svcc that are loaded are those of iptables mode.
-
-    Those of ipvs mode ask in POSTROUTING whether IPVS has sent a packet on.
-    """
-    nat = tables["nat"]
-    lines = [line for rules in nat.chains.values() for line in rules]
-    return bool(lines) and not any(" -m ipvs " in line for line in lines)

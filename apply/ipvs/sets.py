@@ -14,6 +14,7 @@ from svcc.grammar.address import Family
 from svcc.grammar.ipvs.ipset import Entry, Part, Set, Sets, host
 from svcc.grammar.ipvs.ipvsadm import VirtualServer
 from svcc.grammar.ipvs.state import Ipvs
+from svcc.grammar.numbers import TRANSPORTS
 
 PREFIX = "SVCC-"
 """What the names of our sets start with."""
@@ -29,7 +30,7 @@ set for a time, and a later apply could not tell whose it is. That they are ther
 that UDP flows are yet to be released.
 """
 
-UDP = 17
+UDP = TRANSPORTS["udp"]
 FIREWALL_MARK = 0
 _WHOLE_MARK = 0xFFFFFFFF
 

@@ -1,1 +1,1 @@
-"""The node aside from its rules."""
+"""The node aside from its rules: tools, settings, addresses, flows, the lock."""

@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from svcc.apply.iptables.tool import Iptables, find_tool
-from svcc.apply.system.errors import ToolError
+from svcc.apply.system.tools import Tools, output_of
 from svcc.grammar.address import Address, parse_address
 from svcc.grammar.ipvs.state import DEVICE
 
@@ -15,7 +14,7 @@ VIRTUAL_DEVICES = (*IPVS_DEVICES, "nodelocaldns")
 """Devices whose addresses are those of Services."""
 
 
-def local_addresses(tools: Iptables) -> tuple[Address, ...]:
+def local_addresses(tools: Tools) -> tuple[Address, ...]:
     """The node's own addresses, those of loopback, of single links and of Services aside.
 
     Raises:
@@ -31,7 +30,7 @@ def local_addresses(tools: Iptables) -> tuple[Address, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def virtual_ips(tools: Iptables) -> tuple[Address, ...]:
+def virtual_ips(tools: Tools) -> tuple[Address, ...]:
     """The addresses that ipvs modes, svcc's and kube-proxy's, have made the node's own.
 
     Raises:
@@ -47,12 +46,7 @@ def virtual_ips(tools: Iptables) -> tuple[Address, ...]:
     return tuple(dict.fromkeys(found))
 
 
-def _devices(tools: Iptables) -> list[dict[str, Any]]:
-    path = find_tool("ip")
-    if path is None:
-        raise ToolError("ip is not installed (Debian package: iproute2)")
-    result = tools.run([path, "-json", "address", "show"])
-    if result.code:
-        raise ToolError(f"ip address show failed: {' '.join(result.error.split())}")
-    found: list[dict[str, Any]] = json.loads(result.output or "[]")
+def _devices(tools: Tools) -> list[dict[str, Any]]:
+    text = output_of(tools, "ip", ["-json", "address", "show"])
+    found: list[dict[str, Any]] = json.loads(text or "[]")
     return found

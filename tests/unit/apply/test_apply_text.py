@@ -8,8 +8,9 @@ from svcc.apply.diff import difference
 from svcc.apply.engine import apply
 from svcc.apply.iptables.read import TableState, read_table
 from svcc.apply.iptables.respell import respell
-from svcc.apply.iptables.tool import Iptables, Result
+from svcc.apply.iptables.tool import Iptables
 from svcc.apply.iptables.udp_reach import Reach
+from svcc.apply.system.tools import Result
 from svcc.grammar.address import Family, parse_address
 from svcc.grammar.iptables.parse import parse
 

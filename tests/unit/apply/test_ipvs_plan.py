@@ -18,7 +18,8 @@ from svcc.apply.ipvs.commands import (
     WaitForConnections,
 )
 from svcc.apply.ipvs.compare import own_difference
-from svcc.apply.ipvs.plan import Device, Place, is_empty, run_on, stages
+from svcc.apply.ipvs.model import run_on
+from svcc.apply.ipvs.plan import Device, Place, is_empty, stages
 from svcc.apply.ipvs.sets import PENDING
 from svcc.apply.system.errors import ApplyError
 from svcc.grammar.address import Family, Network

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from svcc.apply.iptables.plan import OLD_PREFIX
-from svcc.apply.iptables.read import TABLES, Tables, TableState, read_table
+from svcc.apply.iptables.read import TABLES, Tables, TableState, is_nat_mode, read_table
 from svcc.apply.ipvs.commands import DestroySet
 from svcc.apply.ipvs.plan import Place, Stage
-from svcc.apply.ipvs.servers import NO_REUSE, Change, ServerSteps, is_nat_mode, settings_for
+from svcc.apply.ipvs.servers import NO_REUSE, settings_for
+from svcc.apply.ipvs.steps import Change, ServerSteps
 from svcc.apply.steps import Load, Step, make_steps
 from svcc.compiler.bundle import sysctls
 from svcc.grammar.address import Family

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from typing import get_args
 
 import pytest
 
-from svcc.apply.iptables.tool import Iptables, Result
+from svcc.apply.iptables.tool import Iptables
 from svcc.apply.ipvs import read as ipvs_read
 from svcc.apply.ipvs import servers as ipvs
 from svcc.apply.ipvs.commands import (
@@ -35,7 +36,9 @@ from svcc.apply.ipvs.commands import (
 )
 from svcc.apply.ipvs.plan import Place, Stage
 from svcc.apply.ipvs.run import active, run
+from svcc.apply.ipvs.steps import Change, summary
 from svcc.apply.system.errors import ToolError
+from svcc.apply.system.tools import Result
 from svcc.grammar.address import Family, Network, parse_address
 from svcc.grammar.ipvs.ipset import Entry, PortOf, host
 from svcc.grammar.ipvs.ipvsadm import RealKey, RealServer, Scheduling, VirtualKey
@@ -49,53 +52,56 @@ MARK6 = VirtualKey(Family.IPV6, 0, 0x53000001, 0)
 PARTS = (host(Family.IPV4, VIP), PortOf(6, 80))
 
 
+LINES: list[tuple[Command, str, str]] = [
+    (AddServer(KEY, Scheduling("rr", 300)), "ipvsadm", "-A -t 10.96.0.10:80 -s rr -p 300"),
+    (EditServer(KEY6, Scheduling("rr")), "ipvsadm", "-E -u [fd00:96::a]:53 -s rr"),
+    (RemoveServer(MARK6), "ipvsadm", "-D -f 1392508929 -6"),
+    (
+        AddReal(KEY, RealKey(REAL, 8080), RealServer()),
+        "ipvsadm",
+        "-a -t 10.96.0.10:80 -r 10.244.1.5:8080 -m -w 1",
+    ),
+    (
+        EditReal(KEY6, RealKey(REAL6, 53), RealServer(0)),
+        "ipvsadm",
+        "-e -u [fd00:96::a]:53 -r [fd00:244::5]:53 -m -w 0",
+    ),
+    (
+        RemoveReal(KEY, RealKey(REAL, 8080)),
+        "ipvsadm",
+        "-d -t 10.96.0.10:80 -r 10.244.1.5:8080",
+    ),
+    (
+        CreateSet("SVCC-X", "hash:ip,port", Family.IPV6, 7, True),
+        "ipset",
+        "create SVCC-X hash:ip,port family inet6 maxelem 7 skbinfo",
+    ),
+    (DestroySet("SVCC-X"), "ipset", "destroy SVCC-X"),
+    (SwapSets("SVCC-TMP-0", "SVCC-X"), "ipset", "swap SVCC-TMP-0 SVCC-X"),
+    (
+        AddEntry("SVCC-X", Entry(PARTS, (0x53000001, 0xFFFFFFFF))),
+        "ipset",
+        "add SVCC-X 10.96.0.10,tcp:80 skbmark 0x53000001",
+    ),
+    (RemoveEntry("SVCC-X", PARTS), "ipset", "del SVCC-X 10.96.0.10,tcp:80"),
+    (CreateDevice(), "ip", "link add svcc-ipvs0 type dummy"),
+    (RaiseDevice(), "ip", "link set svcc-ipvs0 up"),
+    (RemoveDevice(), "ip", "link delete svcc-ipvs0"),
+    (AddAddress(Family.IPV4, VIP), "ip", "address add 10.96.0.10/32 dev svcc-ipvs0"),
+    (AddAddress(Family.IPV6, VIP6), "ip", "address add fd00:96::a/128 dev svcc-ipvs0 nodad"),
+    (
+        RemoveAddress(Family.IPV4, VIP, 24),
+        "ip",
+        "address delete 10.96.0.10/24 dev svcc-ipvs0",
+    ),
+    (SetSysctl("net/ipv4/vs/conntrack", "1"), "sysctl", "net.ipv4.vs.conntrack=1"),
+    (SetTimeouts((0, 60, 0)), "timeouts", "0 60 0"),
+]
+
+
 @pytest.mark.parametrize(
     ("command", "tool", "line"),
-    [
-        (AddServer(KEY, Scheduling("rr", 300)), "ipvsadm", "-A -t 10.96.0.10:80 -s rr -p 300"),
-        (EditServer(KEY6, Scheduling("rr")), "ipvsadm", "-E -u [fd00:96::a]:53 -s rr"),
-        (RemoveServer(MARK6), "ipvsadm", "-D -f 1392508929 -6"),
-        (
-            AddReal(KEY, RealKey(REAL, 8080), RealServer()),
-            "ipvsadm",
-            "-a -t 10.96.0.10:80 -r 10.244.1.5:8080 -m -w 1",
-        ),
-        (
-            EditReal(KEY6, RealKey(REAL6, 53), RealServer(0)),
-            "ipvsadm",
-            "-e -u [fd00:96::a]:53 -r [fd00:244::5]:53 -m -w 0",
-        ),
-        (
-            RemoveReal(KEY, RealKey(REAL, 8080)),
-            "ipvsadm",
-            "-d -t 10.96.0.10:80 -r 10.244.1.5:8080",
-        ),
-        (
-            CreateSet("SVCC-X", "hash:ip,port", Family.IPV6, 7, True),
-            "ipset",
-            "create SVCC-X hash:ip,port family inet6 maxelem 7 skbinfo",
-        ),
-        (DestroySet("SVCC-X"), "ipset", "destroy SVCC-X"),
-        (SwapSets("SVCC-TMP-0", "SVCC-X"), "ipset", "swap SVCC-TMP-0 SVCC-X"),
-        (
-            AddEntry("SVCC-X", Entry(PARTS, (0x53000001, 0xFFFFFFFF))),
-            "ipset",
-            "add SVCC-X 10.96.0.10,tcp:80 skbmark 0x53000001",
-        ),
-        (RemoveEntry("SVCC-X", PARTS), "ipset", "del SVCC-X 10.96.0.10,tcp:80"),
-        (CreateDevice(), "ip", "link add svcc-ipvs0 type dummy"),
-        (RaiseDevice(), "ip", "link set svcc-ipvs0 up"),
-        (RemoveDevice(), "ip", "link delete svcc-ipvs0"),
-        (AddAddress(Family.IPV4, VIP), "ip", "address add 10.96.0.10/32 dev svcc-ipvs0"),
-        (AddAddress(Family.IPV6, VIP6), "ip", "address add fd00:96::a/128 dev svcc-ipvs0 nodad"),
-        (
-            RemoveAddress(Family.IPV4, VIP, 24),
-            "ip",
-            "address delete 10.96.0.10/24 dev svcc-ipvs0",
-        ),
-        (SetSysctl("net/ipv4/vs/conntrack", "1"), "sysctl", "net.ipv4.vs.conntrack=1"),
-        (SetTimeouts((0, 60, 0)), "timeouts", "0 60 0"),
-    ],
+    LINES,
     ids=lambda value: type(value).__name__ if not isinstance(value, str) else "",
 )
 def test_lines(command: Command, tool: str, line: str) -> None:
@@ -122,8 +128,7 @@ class Tools(Iptables):
 
 @pytest.fixture(autouse=True)
 def _all_installed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ipvs_read, "find_tool", lambda name: f"/sbin/{name}")
-    monkeypatch.setattr(ipvs, "find_tool", lambda name: f"/sbin/{name}")
+    monkeypatch.setattr("svcc.apply.system.tools.find_tool", lambda name: f"/sbin/{name}")
 
 
 def test_commands_of_one_tool_go_in_one_go() -> None:
@@ -309,7 +314,7 @@ def test_availability(monkeypatch: pytest.MonkeyPatch) -> None:
     )
     monkeypatch.setattr("svcc.apply.system.sysctl.value", lambda name: None)
     assert "CONFIG_IP_VS_NFCT" in (ipvs.available(Tools()) or "")
-    monkeypatch.setattr(ipvs, "find_tool", lambda name: None)
+    monkeypatch.setattr("svcc.apply.system.tools.find_tool", lambda name: None)
     assert ipvs.available(Tools()) == "ipvsadm is not installed (Debian package: ipvsadm)"
     monkeypatch.setattr("os.geteuid", lambda: 1000)
     assert ipvs.available(Tools()) == "not root"
@@ -321,13 +326,37 @@ def test_a_step_says_what_it_does() -> None:
         AddAddress(Family.IPV6, VIP6),
         RaiseDevice(),
     )
-    step = ipvs.Change(Stage(Place.AFTER_RULES, "virtual IPs: what comes", commands), 0)
+    step = Change(Stage(Place.AFTER_RULES, "virtual IPs: what comes", commands), 0)
     assert step.describe() == "ip (virtual IPs: what comes): 2 addresses added, device raised"
     assert step.text().splitlines()[2] == "link set svcc-ipvs0 up"
     settings = (SetSysctl("net/ipv4/vs/conntrack", "1"),)
-    step = ipvs.Change(Stage(Place.BEFORE_RULES, "kernel settings", settings), 0)
+    step = Change(Stage(Place.BEFORE_RULES, "kernel settings", settings), 0)
     assert step.describe() == "sysctl (kernel settings): 1 setting changed"
     assert step.text() == "sysctl -w net.ipv4.vs.conntrack=1\n"
+
+
+def test_every_kind_of_command_is_told() -> None:
+    commands = [command for command, _, _ in LINES]
+    commands.append(WaitForConnections(((KEY, RealKey(REAL, 8080)),)))
+    assert {type(command) for command in commands} == set(get_args(Command))
+    told = [
+        *("virtual server added", "virtual server changed", "virtual server removed"),
+        *("real server added", "weight changed", "real server removed"),
+        *("set created", "set destroyed", "set exchanged", "entry added", "entry removed"),
+        *("device created", "device raised", "device removed"),
+        *("address added", "address added", "address removed"),
+        *("setting changed", "timeouts set", "wait"),
+    ]
+    for command, words in zip(commands, told, strict=True):
+        one = not words.startswith(("device", "timeouts", "wait"))
+        assert summary((command,)) == ("1 " * one) + words
+    assert summary(commands * 2) == (
+        "2 virtual servers added, 2 virtual servers changed, 2 virtual servers removed, "
+        "2 real servers added, 2 weights changed, 2 real servers removed, 2 sets created, "
+        "2 sets destroyed, 2 sets exchanged, 2 entries added, 2 entries removed, device created, "
+        "device raised, device removed, 4 addresses added, 2 addresses removed, "
+        "2 settings changed, timeouts set, wait"
+    )
 
 
 @pytest.mark.parametrize(("release", "has"), [("5.4.0-1-amd64", True), ("5.9.1", False)])

@@ -10,10 +10,10 @@ import pytest
 
 from svcc.api.apply_order import check
 from svcc.apply.engine import _target
-from svcc.apply.iptables.read import TABLES, Tables, TableState
+from svcc.apply.iptables.read import TABLES, Tables, TableState, served_by_nat
 from svcc.apply.ipvs.plan import Device
 from svcc.apply.ipvs.read import Live
-from svcc.apply.ipvs.servers import ServerSteps, _steps
+from svcc.apply.ipvs.steps import server_steps
 from svcc.apply.moments import Moment, moments
 from svcc.apply.steps import Step, make_steps
 from svcc.compiler.pipeline import Compiled
@@ -41,7 +41,8 @@ def planned(old: Compiled | None, new: Compiled | None) -> list[Step]:
     device = Device(bool(any(ipvs_of(old).addresses.values())), True)
     live = Live(ipvs_of(old), device)
     current = tables_of(old)
-    servers: ServerSteps = _steps(live, ipvs_of(new), {}, current, 0)
+    served = served_by_nat(current)
+    servers = server_steps(live, ipvs_of(new), {}, served_by_nat=served, drain=0)
     return make_steps(current, tables_of(new), None, servers)
 
 

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from svcc.apply.engine import ApplyError, Outcome, apply, cleanup, diff
-from svcc.apply.iptables.tool import Iptables, Result, Variant, run_tool
+from svcc.apply.iptables.tool import Iptables, Variant
 from svcc.apply.steps import Load
 from svcc.apply.system import lock, sysctl
+from svcc.apply.system.tools import Result, run_tool
 from svcc.grammar.address import Family
 from svcc.grammar.iptables.write import write
 from tests.support.damage.tables import load_foreign, own, saved
@@ -262,7 +263,7 @@ def test_missing_tools_are_named(
     node: Namespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     del node
-    monkeypatch.setattr("svcc.apply.iptables.tool._SYSTEM_FOLDERS", str(tmp_path))
+    monkeypatch.setattr("svcc.apply.system.tools._SYSTEM_FOLDERS", str(tmp_path))
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ApplyError, match="iptables-save is not installed"):
         run(OLD, Iptables())

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import pytest
 
 from svcc.apply.engine import apply
-from svcc.apply.iptables.tool import Iptables, Result, Variant, run_tool
+from svcc.apply.iptables.tool import Iptables, Variant
+from svcc.apply.system.tools import Result, run_tool
 from svcc.grammar.address import Family
 from tests.support.kernel.wire import Wire
 from tests.support.readings.wanted import Programs, wanted

@@ -10,8 +10,9 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from svcc.apply.engine import ApplyError, apply, cleanup
-from svcc.apply.iptables.tool import Iptables, Result, Runner, Variant, run_tool
+from svcc.apply.iptables.tool import Iptables, Variant
 from svcc.apply.system import lock, sysctl
+from svcc.apply.system.tools import Result, Runner, run_tool
 from svcc.grammar.address import Family
 from tests.support.damage.tables import load_foreign, own, saved
 from tests.support.kernel.namespace import Namespace, in_child

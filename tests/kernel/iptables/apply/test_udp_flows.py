@@ -9,7 +9,8 @@ from collections.abc import Sequence
 import pytest
 
 from svcc.apply.engine import apply, cleanup
-from svcc.apply.iptables.tool import Iptables, Result, Variant, run_tool
+from svcc.apply.iptables.tool import Iptables, Variant
+from svcc.apply.system.tools import Result, find_tool, run_tool
 from tests.support.kernel.namespace import Namespace, in_child
 from tests.support.kernel.wire import Wire
 
@@ -69,7 +70,10 @@ def test_flows_of_others_are_left_alone(wire: Wire, node: Namespace, tools: Ipta
 def test_without_conntrack_the_operator_is_warned(
     wire: Wire, tools: Iptables, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("svcc.apply.system.conntrack.find_tool", lambda name: None)
+    def others(name: str) -> str | None:
+        return None if name == "conntrack" else find_tool(name)
+
+    monkeypatch.setattr("svcc.apply.system.tools.find_tool", others)
     outcome = apply(wire.programs(wire.first), route_localnet=False, tools=tools, wait=5)
     assert ["conntrack is not installed" in warning for warning in outcome.warnings] == [True]
     again = apply(wire.programs(wire.first), route_localnet=False, tools=tools, wait=5)

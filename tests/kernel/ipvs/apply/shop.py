@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from svcc.apply.engine import Outcome, apply
-from svcc.apply.iptables.tool import Iptables, Result, Runner, run_tool
+from svcc.apply.iptables.tool import Iptables
+from svcc.apply.system.tools import Result, Runner, run_tool
 from svcc.compiler.load.loader import load
 from svcc.compiler.pipeline import Compiled, compile_objects
 from svcc.compiler.settings.configuration import Overrides, load_configuration, node_settings

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from svcc.apply.iptables.tool import Iptables, Result, run_tool
+from svcc.apply.iptables.tool import Iptables
+from svcc.apply.system.tools import Result, run_tool
 from svcc.compiler.pipeline import Compiled
 from tests.kernel.ipvs.apply.shop import NEW, OLD, changes, compiled, put
 from tests.support.effort import LONG

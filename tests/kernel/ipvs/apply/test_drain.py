@@ -10,7 +10,8 @@ from contextlib import ExitStack
 
 import pytest
 
-from svcc.apply.iptables.tool import Iptables, Result, run_tool
+from svcc.apply.iptables.tool import Iptables
+from svcc.apply.system.tools import Result, run_tool
 from svcc.compiler.pipeline import Compiled
 from svcc.grammar.address import Family
 from tests.kernel.ipvs.apply.shop import compiled, put, service
