@@ -91,7 +91,7 @@ class Outcome:
         return "".join(parts)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Situation:
     """One reading of the node, beside what is wanted of it."""
 
@@ -285,14 +285,14 @@ def _look(
     nothing = {table: TableState() for table in TABLES}
     targets = {family: targets.get(family, nothing) for family in before}
     return _Situation(
-        before,
-        respell_all(before, targets),
-        targets,
-        sysctl.read(sysctl.ROUTE_LOCALNET),
-        _localnet_to_set(before, wanted=route_localnet),
-        tuple(_warnings(targets, ipvs, tools)),
-        tuple(notes),
-        _look_beside(tools, ipvs, exclude, drain),
+        before=before,
+        current=respell_all(before, targets),
+        wanted=targets,
+        is_localnet=sysctl.read(sysctl.ROUTE_LOCALNET),
+        set_localnet=_localnet_to_set(before, wanted=route_localnet),
+        warnings=tuple(_warnings(targets, ipvs, tools)),
+        notes=tuple(notes),
+        servers=_look_beside(tools, ipvs, exclude, drain),
     )
 
 

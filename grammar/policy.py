@@ -100,7 +100,7 @@ class NodePortTarget:
 Target = AnyTarget | ServiceTarget | AddressTarget | NodePortTarget
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Statement:
     """One statement. Only ``always`` has ``at_least`` (0: no demand), ``inside`` and ``source``.
 
@@ -205,7 +205,7 @@ def _statement(tree: Tree[Token]) -> Statement:
             raise _WordError(word, "this demand stands here twice; write one statement for each")
         demands[kind] = value
     if_any = any(kind == "guard" for kind, *_ in rest)
-    return Statement(verb[2], senders, target, if_any=if_any, **demands)
+    return Statement(verb=verb[2], senders=senders, target=target, if_any=if_any, **demands)
 
 
 def _part(part: Any) -> tuple[str, Any, Any]:

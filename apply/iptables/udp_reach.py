@@ -46,7 +46,7 @@ class Reach:
                 case Jump(chain) | Goto(chain) if chain not in walked:
                     walked.add(chain)
                     waiting += self._rules(chain)
-                case NatTarget("DNAT", first_address=address, first_port=port):
+                case NatTarget(name="DNAT", first_address=address, first_port=port):
                     found.add((address or destination[0], port or destination[1]))
         return frozenset(found)
 

@@ -193,7 +193,16 @@ def line_of(command: Command) -> tuple[Tool, str]:
 def _ipset_line(command: CommandOfIpset) -> str:
     match command:
         case CreateSet(name, kind, family, size, maps_marks):
-            definition = ipset.definition(Set(name, kind, family, {}, size, maps_marks))
+            definition = ipset.definition(
+                Set(
+                    name=name,
+                    kind=kind,
+                    family=family,
+                    entries={},
+                    max_entries=size,
+                    maps_marks=maps_marks,
+                )
+            )
             return f"create {name} {definition}"
         case DestroySet(name):
             return f"destroy {name}"

@@ -91,7 +91,17 @@ def _with_sets(sets: Sets, command: CommandOfIpset) -> Sets:
     match command:
         case CreateSet(name, kind, family, size, maps_marks):
             _expect(name not in sets, command)
-            return {**sets, name: Set(name, kind, family, {}, size, maps_marks)}
+            return {
+                **sets,
+                name: Set(
+                    name=name,
+                    kind=kind,
+                    family=family,
+                    entries={},
+                    max_entries=size,
+                    maps_marks=maps_marks,
+                ),
+            }
         case DestroySet(name):
             _expect(name in sets, command)
             return {n: s for n, s in sets.items() if n != name}

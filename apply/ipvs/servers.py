@@ -71,7 +71,7 @@ def settings_for(wanted: Ipvs | None) -> dict[str, str]:
     return found | STRICT_ARP if wanted.strict_arp else found
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Servers:
     """What is wanted beside rules, and what was there.
 
@@ -189,7 +189,9 @@ def look(
     )
     if wanted is not None and CONNTRACK not in before.settings:
         raise ApplyError(f"{NO_CONNTRACK}; nothing was changed")
-    return Servers(tools, before, target, settings, exclude, drain)
+    return Servers(
+        tools=tools, before=before, wanted=target, settings=settings, exclude=exclude, drain=drain
+    )
 
 
 def _is_excluded(key: VirtualKey, exclude: tuple[Network, ...]) -> bool:

@@ -44,13 +44,17 @@ def pending(live: Ipvs, wanted: Ipvs) -> Sets:
         if not is_marked and (key.protocol != UDP or _same_reals(before, after)):
             continue
         name = PENDING[key.family]
-        item = found.setdefault(name, Set(name, "hash:ip", key.family, maps_marks=True))
+        item = found.setdefault(
+            name, Set(name=name, kind="hash:ip", family=key.family, maps_marks=True)
+        )
         if is_marked:
             item.add(host(key.family, key.address), mark=(key.address, _WHOLE_MARK))
     for name in PENDING.values():
         for known in (live.sets.get(name), wanted.sets.get(name)):
             if known is not None:
-                item = found.setdefault(name, Set(name, known.kind, known.family, maps_marks=True))
+                item = found.setdefault(
+                    name, Set(name=name, kind=known.kind, family=known.family, maps_marks=True)
+                )
                 item.entries |= known.entries
     return found
 
@@ -110,7 +114,14 @@ class SetPlan:
             size = known.max_entries
         while size < count:
             size *= 2
-        return Set(name, target.kind, target.family, {}, size, target.maps_marks)
+        return Set(
+            name=name,
+            kind=target.kind,
+            family=target.family,
+            entries={},
+            max_entries=size,
+            maps_marks=target.maps_marks,
+        )
 
     def early(self) -> Iterator[Command]:
         """What tells of unfinished work, then marks that change or go.

@@ -70,23 +70,25 @@ def service(fields: Fields, origin: Origin) -> Service:
     ports = tuple(_ports(spec))
     external = _policy(spec, "externalTrafficPolicy")
     return Service(
-        namespace,
-        name,
-        kind,
-        origin,
-        meta.string_map("labels"),
-        meta.string_map("annotations"),
-        headless,
-        () if kind == "ExternalName" else cluster_ips,
-        ports,
-        tuple(spec.texts("externalIPs", remote_address)),
-        tuple(_ingress(fields)),
-        tuple(spec.texts("loadBalancerSourceRanges", network)),
-        _policy(spec, "internalTrafficPolicy"),
-        external,
-        _affinity(spec),
-        spec.number("healthCheckNodePort", 0, 65535, 0) if kind == "LoadBalancer" else 0,
-        _scheduler(meta),
+        namespace=namespace,
+        name=name,
+        type=kind,
+        origin=origin,
+        labels=meta.string_map("labels"),
+        annotations=meta.string_map("annotations"),
+        headless=headless,
+        cluster_ips=() if kind == "ExternalName" else cluster_ips,
+        ports=ports,
+        external_ips=tuple(spec.texts("externalIPs", remote_address)),
+        ingress=tuple(_ingress(fields)),
+        source_ranges=tuple(spec.texts("loadBalancerSourceRanges", network)),
+        internal_traffic_policy=_policy(spec, "internalTrafficPolicy"),
+        external_traffic_policy=external,
+        affinity_timeout=_affinity(spec),
+        health_check_node_port=spec.number("healthCheckNodePort", 0, 65535, 0)
+        if kind == "LoadBalancer"
+        else 0,
+        ipvs_scheduler=_scheduler(meta),
     )
 
 
@@ -190,7 +192,16 @@ def endpoint_slice(fields: Fields, origin: Origin) -> EndpointSlice | None:
     owner = labels.get(SERVICE_NAME_LABEL, "")
     if not owner:
         return None
-    return EndpointSlice(namespace, name, owner, family, ports, endpoints, origin, labels)
+    return EndpointSlice(
+        namespace=namespace,
+        name=name,
+        service=owner,
+        family=family,
+        ports=ports,
+        endpoints=endpoints,
+        origin=origin,
+        labels=labels,
+    )
 
 
 def _endpoint_ports(fields: Fields) -> Iterator[EndpointPort]:
@@ -217,7 +228,15 @@ def _endpoints(fields: Fields, family: Family) -> Iterator[Endpoint]:
                     "addresses", f"{found} is no {family.name.replace('IPV', 'IPv')} address"
                 )
         if addresses and addresses[0].family is family:
-            yield Endpoint(addresses[0], ready, serving, terminating, node or None, zones, nodes)
+            yield Endpoint(
+                address=addresses[0],
+                ready=ready,
+                serving=serving,
+                terminating=terminating,
+                node_name=node or None,
+                zone_hints=zones,
+                node_hints=nodes,
+            )
 
 
 def endpoints(fields: Fields, origin: Origin) -> list[EndpointSlice]:
@@ -235,21 +254,21 @@ def endpoints(fields: Fields, origin: Origin) -> list[EndpointSlice]:
                     entry.wrong(None, "ip is missing")
                 continue
             node = entry.name("nodeName", what="subdomain")
-            endpoint = Endpoint(value, node_name=node or None)
+            endpoint = Endpoint(address=value, node_name=node or None)
             by_family.setdefault(value.family, []).append(endpoint)
         for entry in subset.objects("notReadyAddresses"):
             entry.read("ip", remote_address)
         for family, members in by_family.items():
             found.append(
                 EndpointSlice(
-                    namespace,
-                    f"{name}-{number:06}",
-                    name,
-                    family,
-                    ports,
-                    tuple(members),
-                    origin,
-                    labels,
+                    namespace=namespace,
+                    name=f"{name}-{number:06}",
+                    service=name,
+                    family=family,
+                    ports=ports,
+                    endpoints=tuple(members),
+                    origin=origin,
+                    labels=labels,
                     from_endpoints=True,
                 )
             )

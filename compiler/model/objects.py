@@ -41,7 +41,7 @@ class ServicePort:
     node_port: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
     """A Service as the API server would hold it.
 
@@ -83,7 +83,7 @@ class EndpointPort:
     port: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
     """One endpoint: its first address, and what it says of itself (absent conditions filled in)."""
 
@@ -96,7 +96,7 @@ class Endpoint:
     node_hints: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class EndpointSlice:
     """An EndpointSlice, or one subset of an Endpoints object in the same form.
 

@@ -22,7 +22,7 @@ class Backend:
     port: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ServicePort:
     """One port of a Service in one family, as this node forwards it.
 

@@ -80,22 +80,24 @@ def _service_ports(
     for port in service.ports:
         selection = select(slices, port, family, settings)
         yield ServicePort(
-            family,
-            f"{service.key}:{port.name}" if port.name else service.key,
-            PROTOCOL_NUMBERS[port.protocol],
-            cluster_ip.value,
-            port.port,
-            external,
-            balancer,
-            port.node_port if answers and service.type in ("NodePort", "LoadBalancer") else 0,
-            selection.everywhere,
-            selection.here,
-            selection.usable,
-            service.internal_traffic_policy == "Local",
-            service.external_traffic_policy == "Local",
-            service.affinity_timeout,
-            sources,
-            service.ipvs_scheduler,
+            family=family,
+            label=f"{service.key}:{port.name}" if port.name else service.key,
+            protocol=PROTOCOL_NUMBERS[port.protocol],
+            cluster_ip=cluster_ip.value,
+            port=port.port,
+            external_addresses=external,
+            balancer_addresses=balancer,
+            node_port=port.node_port
+            if answers and service.type in ("NodePort", "LoadBalancer")
+            else 0,
+            everywhere=selection.everywhere,
+            here=selection.here,
+            usable=selection.usable,
+            internal_local=service.internal_traffic_policy == "Local",
+            external_local=service.external_traffic_policy == "Local",
+            affinity_timeout=service.affinity_timeout,
+            allowed_sources=sources,
+            scheduler=service.ipvs_scheduler,
         )
 
 

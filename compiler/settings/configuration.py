@@ -290,18 +290,18 @@ def _settings(layers: Layers, name: str, node: Node | None, known: bool) -> Node
         bit = None
     mode = reader.choice("proxy_mode", given.proxy_mode or "iptables", MODES)
     settings = NodeSettings(
-        name,
-        known,
-        tuple(addresses),
-        given.zone or (node.zone if node is not None else None),
-        next(item for item in MODES if item == mode),
-        _pods(given, pod_cidrs, reader),
-        bool(given.masquerade_all),
-        14 if bit is None else bit,
-        _node_port_networks(given, addresses, reader),
-        given.iptables_localhost_nodeports is not False,
-        bool(given.conntrack_tcp_be_liberal),
-        _ipvs(given, reader),
+        node_name=name,
+        known_node=known,
+        addresses=tuple(addresses),
+        zone=given.zone or (node.zone if node is not None else None),
+        mode=next(item for item in MODES if item == mode),
+        pods=_pods(given, pod_cidrs, reader),
+        masquerade_all=bool(given.masquerade_all),
+        masquerade_bit=14 if bit is None else bit,
+        node_port_networks=_node_port_networks(given, addresses, reader),
+        localhost_node_ports=given.iptables_localhost_nodeports is not False,
+        tcp_be_liberal=bool(given.conntrack_tcp_be_liberal),
+        ipvs=_ipvs(given, reader),
     )
     if reader.problems:
         raise InputError(reader.problems)
@@ -332,11 +332,20 @@ def _ipvs(given: Overrides, reader: _Reader) -> IpvsSettings:
     scheduler = reader.choice("ipvs_scheduler", given.ipvs_scheduler or "rr", SCHEDULERS)
     texts = tuple(filter(None, (given.ipvs_exclude_cidrs or "").split(",")))
     excluded = reader.each("ipvs_exclude_cidrs", texts, network)
-    timeouts = []
-    for name in ("ipvs_tcp_timeout", "ipvs_tcpfin_timeout", "ipvs_udp_timeout"):
-        text = getattr(given, name)
-        timeouts += (reader.each(name, (text,), _duration) if text else []) or [0]
-    return IpvsSettings(scheduler, bool(given.ipvs_strict_arp), tuple(excluded), *timeouts)
+
+    def seconds(setting: str) -> int:
+        text = getattr(given, setting)
+        found = reader.each(setting, (text,), _duration) if text else []
+        return found[0] if found else 0
+
+    return IpvsSettings(
+        scheduler=scheduler,
+        strict_arp=bool(given.ipvs_strict_arp),
+        exclude_networks=tuple(excluded),
+        tcp_timeout=seconds("ipvs_tcp_timeout"),
+        tcp_fin_timeout=seconds("ipvs_tcpfin_timeout"),
+        udp_timeout=seconds("ipvs_udp_timeout"),
+    )
 
 
 def _pods(given: Overrides, pod_cidrs: list[Network], reader: _Reader) -> PodDetection:

@@ -24,7 +24,7 @@ class PodDetection:
     """As ``-i`` takes it: ``cbr0``, or ``veth+`` for a prefix."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class IpvsSettings:
     """Settings of ipvs mode only.
 
@@ -40,7 +40,7 @@ class IpvsSettings:
     udp_timeout: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NodeSettings:
     """One node's settings after flags, environment, file and Node object were merged.
 

@@ -10,7 +10,7 @@ from svcc.compiler.load.text import shorten
 from svcc.grammar.errors import InputError, Position, Problem
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Overrides:
     """Settings given by flags, variables or the configuration file; None: not given.
 

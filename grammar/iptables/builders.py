@@ -263,7 +263,7 @@ def _recent(options: Options, family: Family) -> Match:
     name = options["--name"].values[0] if "--name" in options else "DEFAULT"
     if not 0 < len(name) < 200 or "/" in name:
         raise ValueError("a list's name has 1 to 199 characters and no slash")
-    match = RecentMatch("set", name, negated=options[operation].negated)
+    match = RecentMatch(operation="set", name=name, negated=options[operation].negated)
     if operation != "--set":
         match.operation = (
             "rcheck" if operation == "--rcheck"
@@ -329,7 +329,7 @@ def _reject(options: Options, family: Family) -> Target:
 
 def _nat(name: str, option: str) -> Callable[[Options, Family], Target]:
     def make(options: Options, family: Family) -> Target:
-        target = NatTarget("DNAT" if name == "DNAT" else "SNAT")
+        target = NatTarget(name="DNAT" if name == "DNAT" else "SNAT")
         text = _one(options, option)
         shifted = re.fullmatch(r"(.*:\d+-\d+)/(\d+)", text)
         if shifted and name == "DNAT":
@@ -357,7 +357,9 @@ def _to_ports(options: Options) -> tuple[int | None, int | None]:
 
 def _redirect(options: Options, family: Family) -> Target:
     first, last = _to_ports(options)
-    return NatTarget("REDIRECT", first_port=first, last_port=last, random="--random" in options)
+    return NatTarget(
+        name="REDIRECT", first_port=first, last_port=last, random="--random" in options
+    )
 
 
 def _masquerade(options: Options, family: Family) -> Target:

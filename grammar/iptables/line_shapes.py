@@ -321,7 +321,7 @@ class RuleShape:
             LineError: a value is wrong.
         """
         family = self._family
-        rule = Rule(words[self._chain], line=line)
+        rule = Rule(chain=words[self._chain], line=line)
         rule.command = _COMMANDS[self._command]
         rule.protocol = self._protocol_match
         if self._rest:

@@ -96,7 +96,7 @@ class MarkMatch:
     negated: bool = False
 
 
-@dataclass(slots=True, unsafe_hash=True)
+@dataclass(slots=True, unsafe_hash=True, kw_only=True)
 class ConntrackMatch:
     """``-m conntrack``: each part that is given must hold."""
 
@@ -148,7 +148,7 @@ class NthMatch:
     negated: bool = False
 
 
-@dataclass(slots=True, unsafe_hash=True)
+@dataclass(slots=True, unsafe_hash=True, kw_only=True)
 class RecentMatch:
     """``-m recent``: a named list of addresses (net/netfilter/xt_recent.c).
 
@@ -253,7 +253,7 @@ class Reject:
     reject_with: str
 
 
-@dataclass(slots=True, unsafe_hash=True)
+@dataclass(slots=True, unsafe_hash=True, kw_only=True)
 class NatTarget:
     """``-j DNAT|SNAT --to-… [ADDRESS[-ADDRESS]][:PORT[-PORT]]``, ``-j REDIRECT --to-ports``.
 
@@ -329,7 +329,7 @@ Target = (
 )
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class Rule:
     """One rule line. ``target`` None: the rule only counts packets.
 

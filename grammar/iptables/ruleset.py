@@ -155,15 +155,15 @@ def _run_rule_command(
 def as_appended(rule: Rule) -> Rule:
     """The rule as ``iptables-save`` would list it: appended."""
     return Rule(
-        rule.chain,
-        rule.source,
-        rule.destination,
-        rule.in_interface,
-        rule.out_interface,
-        rule.protocol,
-        rule.fragment,
-        rule.matches,
-        rule.target,
+        chain=rule.chain,
+        source=rule.source,
+        destination=rule.destination,
+        in_interface=rule.in_interface,
+        out_interface=rule.out_interface,
+        protocol=rule.protocol,
+        fragment=rule.fragment,
+        matches=rule.matches,
+        target=rule.target,
         counters=rule.counters,
         line=rule.line,
     )

@@ -57,7 +57,7 @@ class Entry(NamedTuple):
     no_match: bool = False
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class Set:
     """A set. ``family`` None: a bitmap, which is of none.
 
@@ -216,7 +216,7 @@ def _create(words: list[str], line: int) -> Set:
     if not re.fullmatch(r"(bitmap|hash|list):[a-z]+(,[a-z]+)*", kind):
         raise WordError(2, f"{kind!r} is not a set type")
     options = _pairs(words, _CREATE_VALUES, _CREATE_FLAGS)
-    item = Set(words[1], kind, line=line)
+    item = Set(name=words[1], kind=kind, line=line)
     if kind.startswith("hash:"):
         item.family = Family.IPV4
     if "family" in options:

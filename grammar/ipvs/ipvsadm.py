@@ -66,7 +66,7 @@ class RealServer:
     lower_threshold: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Scheduling:
     """How a virtual server chooses.
 

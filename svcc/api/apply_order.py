@@ -114,7 +114,14 @@ def _about(ipvs: Ipvs, family: Family, target: Target, own: frozenset[int]) -> I
     }
     sets: Sets = {}
     for name, item in ipvs.sets.items():
-        part = Set(item.name, item.kind, item.family, {}, item.max_entries, item.maps_marks)
+        part = Set(
+            name=item.name,
+            kind=item.kind,
+            family=item.family,
+            entries={},
+            max_entries=item.max_entries,
+            maps_marks=item.maps_marks,
+        )
         part.entries = {
             parts: entry
             for parts, entry in item.entries.items()

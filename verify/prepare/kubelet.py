@@ -30,19 +30,27 @@ def with_kubelet(rules: RuleSet) -> bool:
     drop = rules.tables["nat"]["KUBE-MARK-DROP"]
     if drop.rules:
         return False
-    drop.rules.append(Rule(drop.name, target=SetMark(DROP_MARK, DROP_MARK)))
+    drop.rules.append(Rule(chain=drop.name, target=SetMark(DROP_MARK, DROP_MARK)))
     firewall = Chain("KUBE-FIREWALL", None)
     marked: tuple[Match, ...] = (MarkMatch(DROP_MARK, DROP_MARK),)
-    firewall.rules.append(Rule(firewall.name, matches=marked, target=Verdict("DROP")))
+    firewall.rules.append(Rule(chain=firewall.name, matches=marked, target=Verdict("DROP")))
     if rules.family is Family.IPV4:
         source = AddressMatch(127 << 24, 0xFF << 24, True)
         destination = AddressMatch(127 << 24, 0xFF << 24, False)
-        states = ConntrackMatch(frozenset({"RELATED", "ESTABLISHED", "DNAT"}), True)
+        states = ConntrackMatch(
+            states=frozenset({"RELATED", "ESTABLISHED", "DNAT"}), states_negated=True
+        )
         firewall.rules.append(
-            Rule(firewall.name, source, destination, matches=(states,), target=Verdict("DROP"))
+            Rule(
+                chain=firewall.name,
+                source=source,
+                destination=destination,
+                matches=(states,),
+                target=Verdict("DROP"),
+            )
         )
     chains = rules.tables["filter"]
     chains[firewall.name] = firewall
     for name in ("INPUT", "OUTPUT"):
-        chains[name].rules.append(Rule(name, target=Jump(firewall.name)))
+        chains[name].rules.append(Rule(chain=name, target=Jump(firewall.name)))
     return True

@@ -215,7 +215,7 @@ def _balance(rules: RuleSet, state: Passage, hook: str) -> None:
     if key is None:
         return
     server = servers[key]
-    rule = Rule(hook, line=server.line)
+    rule = Rule(chain=hook, line=server.line)
     if not usable(server):
         state.trace.append(Step("ipvs", hook, rule, f"{key} has no real server: refused", key))
         raise _FinalError("rejected")

@@ -400,7 +400,7 @@ def virtual_item(key: VirtualKey, server: VirtualServer, box: Box | None) -> Ite
 
     ``box``: all packets that get here; conditions that they all fulfil are left out.
     """
-    record = Record(Rule("IPVS", line=server.line), "ipvs", (), ("virtual", key, server))
+    record = Record(Rule(chain="IPVS", line=server.line), "ipvs", (), ("virtual", key, server))
     conditions: list[tuple[object, ...]] = []
     if not key.protocol:
         conditions.append(("mark", key.address, FULL_MARK, False))

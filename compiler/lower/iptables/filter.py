@@ -97,7 +97,7 @@ class FilterTable:
         if chain not in self._chains:
             # What the node sent to itself was judged on OUTPUT, before its source was rewritten.
             lo = InterfaceMatch("lo")
-            self._chains.append(Rule(chain, in_interface=lo, target=Verdict("RETURN")))
+            self._chains.append(Rule(chain=chain, in_interface=lo, target=Verdict("RETURN")))
             for network in port.allowed_sources or ():
                 source = AddressMatch(network.value, network.mask)
                 self._chains.add(

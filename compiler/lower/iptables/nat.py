@@ -39,8 +39,8 @@ class NatTable:
         if self._node_ports:
             dispatch_ports(chains, NODE_PORTS, self._node_ports, stem="SVCC-NP")
             jump_selected(chains, SERVICES, NODE_PORTS, self._settings, loopback=False)
-        chains.base(Rule("PREROUTING", target=Jump(SERVICES)))
-        chains.base(Rule("OUTPUT", target=Jump(SERVICES)))
+        chains.base(Rule(chain="PREROUTING", target=Jump(SERVICES)))
+        chains.base(Rule(chain="OUTPUT", target=Jump(SERVICES)))
         if self._family is Family.IPV4 and self._forwarding.loopback_node_ports:
             jump_selected_loopback(chains, NODE_PORTS, self._settings)
         masquerade(chains, self._settings.masquerade_mark, gates, self._local_node_ports)

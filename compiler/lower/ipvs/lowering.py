@@ -158,7 +158,7 @@ class _Table:
                 return
         self._chains.append(
             Rule(
-                chain,
+                chain=chain,
                 source=source,
                 in_interface=in_interface,
                 matches=matches,
@@ -199,8 +199,8 @@ class _Table:
         self._firewall_marks(marked)
         if not any(chain in chains for chain in (denied, outside, marked)):
             return chains
-        chains.base(Rule("PREROUTING", target=Jump(inward)))
-        chains.base(Rule("OUTPUT", target=Jump(outward)))
+        chains.base(Rule(chain="PREROUTING", target=Jump(inward)))
+        chains.base(Rule(chain="OUTPUT", target=Jump(outward)))
         for chain in (inward, outward):
             # Sent on already: what the packet is addressed to now is a backend.
             chains.add(chain, _RETURN, matches=(TRANSLATED,))
@@ -245,8 +245,8 @@ class _Table:
     def nat(self) -> Chains:
         chains, services = self._chains, "SVCC-SERVICES"
         chains.declare(services)
-        chains.base(Rule("PREROUTING", target=Jump(services)))
-        chains.base(Rule("OUTPUT", target=Jump(services)))
+        chains.base(Rule(chain="PREROUTING", target=Jump(services)))
+        chains.base(Rule(chain="OUTPUT", target=Jump(services)))
         writer = ServiceChains(chains, self._settings)
         gates = dispatch_addresses(chains, services, self._by_rules(writer), stem="SVCC-T")
         self._marks(services)
@@ -318,7 +318,7 @@ class _Table:
         self._if_to_port(chain, virtual.EXTERNAL, Jump("SVCC-MARK-MASQ"))
         self._if_to_port(chain, virtual.EXTERNAL_LOCAL, Jump("SVCC-EXTERNAL-LOCAL"))
         if lowered.node_port_address is not None:
-            to_server = NatTarget("DNAT", lowered.node_port_address)
+            to_server = NatTarget(name="DNAT", first_address=lowered.node_port_address)
             self._if_to_port(chain, virtual.SERVED, to_server)
 
     def _loopback(self, writer: ServiceChains) -> list[tuple[int, int]]:
@@ -378,7 +378,9 @@ class _Table:
         reject = REJECT[self._family]
         self._if_to(REFUSE, virtual.REFUSED, reject)
         self._if_to(REFUSE, virtual.FRONTENDS, _RETURN)
-        chains.append(Rule(REFUSE, protocol=protocol_match(_ICMP[self._family]), target=_RETURN))
+        chains.append(
+            Rule(chain=REFUSE, protocol=protocol_match(_ICMP[self._family]), target=_RETURN)
+        )
         self._if_virtual_ip(REFUSE, reject)
         below = REFUSE_NODE_PORTS
         self._if_to_port(below, virtual.REFUSED, reject)

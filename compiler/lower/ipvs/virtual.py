@@ -70,7 +70,7 @@ def everywhere(family: Family) -> tuple[Network, Network]:
     return Network(family, 0, 1), Network(family, 1 << (family.bits - 1), 1)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class Virtual:
     """One family's part of the lowering.
 
@@ -108,7 +108,7 @@ def lower_virtual(forwarding: Forwarding, family: Family, ipvs: Ipvs) -> Virtual
     """Add one family's virtual servers, sets and addresses to ``ipvs``."""
     settings = forwarding.settings
     address = _node_port_address(settings, family)
-    result = Virtual(ipvs, family, settings, address)
+    result = Virtual(ipvs=ipvs, family=family, settings=settings, node_port_address=address)
     ports = forwarding.of(family)
     writer = _Writer(result, _taken(ports))
     for port in ports:
@@ -163,7 +163,12 @@ class _Writer:
         name = set_name(self._family, purpose)
         if name not in self._sets:
             self._sets[name] = Set(
-                name, kind, self._family, {}, DEFAULT_MAX_ENTRIES, maps_marks=marks
+                name=name,
+                kind=kind,
+                family=self._family,
+                entries={},
+                max_entries=DEFAULT_MAX_ENTRIES,
+                maps_marks=marks,
             )
         return self._sets[name]
 
@@ -272,7 +277,8 @@ class _Writer:
 
     def _server(self, port: ServicePort, backends: tuple[Backend, ...]) -> VirtualServer:
         scheduling = Scheduling(
-            port.scheduler or self._settings.ipvs.scheduler, port.affinity_timeout
+            scheduler=port.scheduler or self._settings.ipvs.scheduler,
+            persistence=port.affinity_timeout,
         )
         servers = {RealKey(b.address, b.port): _MASQUERADING for b in backends}
         return VirtualServer(scheduling, servers)

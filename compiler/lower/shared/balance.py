@@ -69,7 +69,9 @@ class Choice:
         """Append the choice to a chain; it always ends there."""
         if self._timeout is not None:
             for backend in backends:
-                known = RecentMatch("update", self._list(backend), seconds=self._timeout, reap=True)
+                known = RecentMatch(
+                    operation="update", name=self._list(backend), seconds=self._timeout, reap=True
+                )
                 self._translate(chain, backend, (known,))
         self._number = 0
         self._spread(chain, chain, backends)
@@ -79,7 +81,7 @@ class Choice:
             for backend, chance in zip(backends, _equal(len(backends)), strict=True):
                 matches: tuple[Match, ...] = () if chance is None else (chance,)
                 if self._timeout is not None:
-                    matches = (*matches, RecentMatch("set", self._list(backend)))
+                    matches = (*matches, RecentMatch(operation="set", name=self._list(backend)))
                 self._translate(chain, backend, matches)
             return
         size = -(-len(backends) // self._chains.branches.backends)
@@ -94,10 +96,15 @@ class Choice:
 
     def _translate(self, chain: str, backend: Backend, matches: tuple[Match, ...]) -> None:
         rule = Rule(
-            chain,
+            chain=chain,
             protocol=protocol_match(self._protocol),
             matches=matches,
-            target=NatTarget("DNAT", backend.address, None, backend.port),
+            target=NatTarget(
+                name="DNAT",
+                first_address=backend.address,
+                last_address=None,
+                first_port=backend.port,
+            ),
         )
         self._chains.append(rule)
 

@@ -67,9 +67,9 @@ class Chains:
         if comment and self._comments:
             matches = (Comment(comment), *matches)
         rule = Rule(
-            chain,
-            source,
-            destination,
+            chain=chain,
+            source=source,
+            destination=destination,
             protocol=None if protocol is None else protocol_match(protocol),
             matches=matches,
             target=target,

@@ -38,7 +38,7 @@ def base_jumps(chains: Chains) -> None:
     """Jumps from the base chains of the filter table."""
     for hook, chain in (("INPUT", INPUT), ("FORWARD", FORWARD), ("OUTPUT", OUTPUT)):
         chains.declare(chain)
-        chains.base(Rule(hook, target=Jump(chain)))
+        chains.base(Rule(chain=hook, target=Jump(chain)))
 
 
 def loopback_guard(chains: Chains, forwarding: Forwarding) -> None:
@@ -46,7 +46,7 @@ def loopback_guard(chains: Chains, forwarding: Forwarding) -> None:
     if chains.family is Family.IPV4 and forwarding.loopback_node_ports:
         chains.append(
             Rule(
-                INPUT,
+                chain=INPUT,
                 destination=loopback_match(chains.family),
                 in_interface=InterfaceMatch("lo", negated=True),
                 matches=(_UNKNOWN,),

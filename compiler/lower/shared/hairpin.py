@@ -77,7 +77,7 @@ def masquerade(
     """
     for name in (POSTROUTING, HAIRPIN):
         chains.declare(name)
-    chains.base(Rule("POSTROUTING", target=Jump(POSTROUTING)))
+    chains.base(Rule(chain="POSTROUTING", target=Jump(POSTROUTING)))
     matches = (TRANSLATED, SENT_TO_ITSELF[chains.family])
     chains.add(POSTROUTING, Jump(HAIRPIN), matches=matches)
     more()
@@ -127,4 +127,6 @@ def _ports(chains: Chains, chain: str, ports: Sequence[_Ports], target: Target) 
 
 def _port(chains: Chains, chain: str, protocol: int, span: PortRange, target: Target) -> None:
     match = ConntrackMatch(original_destination_ports=span)
-    chains.append(Rule(chain, protocol=protocol_match(protocol), matches=(match,), target=target))
+    chains.append(
+        Rule(chain=chain, protocol=protocol_match(protocol), matches=(match,), target=target)
+    )

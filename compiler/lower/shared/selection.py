@@ -45,7 +45,7 @@ def jump_selected_loopback(chains: Chains, target: str, settings: NodeSettings) 
     """
     for network in _selected_loopback(settings):
         destination = AddressMatch(network.value, network.mask)
-        chains.base(Rule("OUTPUT", destination=destination, target=Jump(target)))
+        chains.base(Rule(chain="OUTPUT", destination=destination, target=Jump(target)))
 
 
 def _selected_loopback(settings: NodeSettings) -> list[Network]:

@@ -79,7 +79,9 @@ class ServiceChains:
             chains.add(chain, self._mark, destination=destination)
         elif settings.pods.in_interface:
             interface = InterfaceMatch(settings.pods.in_interface, negated=True)
-            rule = Rule(chain, destination=destination, in_interface=interface, target=self._mark)
+            rule = Rule(
+                chain=chain, destination=destination, in_interface=interface, target=self._mark
+            )
             chains.append(rule)
         elif network is not None:
             source = AddressMatch(network.value, network.mask, negated=True)
@@ -92,7 +94,7 @@ class ServiceChains:
         network = pods.networks.get(port.family)
         if pods.in_interface:
             interface = InterfaceMatch(pods.in_interface)
-            chains.append(Rule(chain, in_interface=interface, target=Goto(everywhere)))
+            chains.append(Rule(chain=chain, in_interface=interface, target=Goto(everywhere)))
         elif network is not None:
             source = AddressMatch(network.value, network.mask)
             chains.add(chain, Goto(everywhere), source=source)

@@ -34,11 +34,11 @@ endpoints: [{addresses: [10.244.2.1]}, {addresses: [10.244.2.2]}, {addresses: [1
 """
 BACKENDS = {"10.244.2.1", "10.244.2.2", "10.244.2.3"}
 SETTINGS = NodeSettings(
-    "node-a",
+    node_name="node-a",
     addresses=(parse_address("192.168.7.10"),),
     mode="ipvs",
     pods=PodDetection({Family.IPV4: parse_network("10.244.0.0/16")}),
-    ipvs=IpvsSettings("sh"),
+    ipvs=IpvsSettings(scheduler="sh"),
 )
 
 

@@ -42,7 +42,7 @@ ports: [{port: 80}]
 endpoints: [ENDPOINTS]
 """
 SETTINGS = NodeSettings(
-    "node-a",
+    node_name="node-a",
     addresses=(parse_address("192.168.7.10"),),
     mode="ipvs",
     pods=PodDetection({Family.IPV4: parse_network("10.244.0.0/16")}),

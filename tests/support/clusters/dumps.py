@@ -28,7 +28,7 @@ def dump_settings(name: str) -> NodeSettings:
     )
     networks = [parse_network(text) for text in values["cluster-cidr"].split(",")]
     return NodeSettings(
-        values["node-name"],
+        node_name=values["node-name"],
         addresses=tuple(parse_address(text) for text in values["node-ip"].split(",")),
         pods=PodDetection({network.family: network for network in networks}),
         masquerade_all=name == "masquerade-all",

@@ -63,7 +63,7 @@ class _Makers:
         host = random.randint(1, 3)
         ready = random.random() < 0.7
         return Endpoint(
-            parse_address(_PODS[family].format(host, 10 + number)),
+            address=parse_address(_PODS[family].format(host, 10 + number)),
             ready=ready,
             serving=ready or random.random() < 0.6,
             terminating=not ready and random.random() < 0.6,
@@ -90,13 +90,13 @@ class _Makers:
                 )
                 found.append(
                     EndpointSlice(
-                        service.namespace,
-                        f"{service.name}-{family.label}-{number}",
-                        service.name,
-                        family,
-                        ports,
-                        endpoints,
-                        ORIGIN,
+                        namespace=service.namespace,
+                        name=f"{service.name}-{family.label}-{number}",
+                        service=service.name,
+                        family=family,
+                        ports=ports,
+                        endpoints=endpoints,
+                        origin=ORIGIN,
                         from_endpoints=from_endpoints,
                     )
                 )
@@ -120,10 +120,10 @@ class _Makers:
         balanced = kind == "LoadBalancer"
         return (
             Service(
-                random.choice(("default", "shop")),
-                f"svc-{number}",
-                kind,
-                ORIGIN,
+                namespace=random.choice(("default", "shop")),
+                name=f"svc-{number}",
+                type=kind,
+                origin=ORIGIN,
                 cluster_ips=tuple(self.address("cluster", family) for family in families),
                 ports=ports,
                 external_ips=self.some("external", families),
@@ -182,7 +182,7 @@ def random_settings(random: Random) -> NodeSettings:
         )
     )
     return NodeSettings(
-        "node-a",
+        node_name="node-a",
         known_node=random.random() < 0.9,
         addresses=NODE_ADDRESSES,
         zone=random.choice((None, "zone-1")),

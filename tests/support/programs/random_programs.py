@@ -104,7 +104,12 @@ def _recent() -> st.SearchStrategy[Match]:
     names = st.text("ABCdef-_0189", min_size=1, max_size=20).filter(lambda n: n[0] != "-")
     checks = st.builds(
         lambda op, name, seconds, reap, count, negated: RecentMatch(
-            op, name, seconds, reap and seconds is not None, count, negated=negated
+            operation=op,
+            name=name,
+            seconds=seconds,
+            reap=reap and seconds is not None,
+            hitcount=count,
+            negated=negated,
         ),
         st.sampled_from(("rcheck", "update")),
         names,
@@ -113,7 +118,7 @@ def _recent() -> st.SearchStrategy[Match]:
         st.none() | st.integers(1, 20),
         st.booleans(),
     )
-    sets = st.builds(lambda name: RecentMatch("set", name), names)
+    sets = st.builds(lambda name: RecentMatch(operation="set", name=name), names)
     return st.one_of(checks, sets)
 
 
@@ -182,7 +187,15 @@ def targets(
     elif chain not in CHAINS:
         first = st.integers(1, (1 << family.bits) - 1)
         port = st.none() if transport is None else st.none() | st.integers(1, 65535)
-        found.append(st.builds(lambda a, p: NatTarget("DNAT", a, None, p), first, port))
+        found.append(
+            st.builds(
+                lambda a, p: NatTarget(
+                    name="DNAT", first_address=a, last_address=None, first_port=p
+                ),
+                first,
+                port,
+            )
+        )
     return st.one_of(found)
 
 
@@ -194,12 +207,12 @@ def rules(draw: st.DrawFn, table: str, chain: str, family: Family) -> Rule:
         InterfaceMatch, st.sampled_from(("eth0", "veth+", "lo")), st.booleans()
     )
     return Rule(
-        chain,
-        draw(st.none() | addresses(family)),
-        draw(st.none() | addresses(family)),
-        draw(interface) if chain in ("PREROUTING", "INPUT", "FORWARD") else None,
-        draw(interface) if chain in ("OUTPUT", "POSTROUTING", "FORWARD") else None,
-        None if transport is None else ProtocolMatch(NUMBERS[transport]),
+        chain=chain,
+        source=draw(st.none() | addresses(family)),
+        destination=draw(st.none() | addresses(family)),
+        in_interface=draw(interface) if chain in ("PREROUTING", "INPUT", "FORWARD") else None,
+        out_interface=draw(interface) if chain in ("OUTPUT", "POSTROUTING", "FORWARD") else None,
+        protocol=None if transport is None else ProtocolMatch(NUMBERS[transport]),
         matches=draw(matches(family, transport)),
         target=draw(targets(table, chain, family, transport)),
     )

@@ -42,7 +42,7 @@ def difference(
     full = (1 << family.bits) - 1
     port, protocol = packet.destination_port, packet.protocol
     frontend = Frontend(family, packet.destination, protocol, port, "x", "external IP")
-    settings = NodeSettings("node-a", addresses=known)
+    settings = NodeSettings(node_name="node-a", addresses=known)
     regions = Regions(index_rules(rules), Expectation(family, settings, (), ()))
     local = True if packet.destination in {address.value for address in known} else None
     box = Box(packet.destination, full, protocol, port, port, local)

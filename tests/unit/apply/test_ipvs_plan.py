@@ -45,7 +45,7 @@ NETWORKS = {
 def server(draw: st.DrawFn, family: Family) -> VirtualServer:
     base = 0 if family is Family.IPV4 else 0xFD << 120
     reals = draw(st.sets(st.integers(1, 4), min_size=1))
-    scheduling = Scheduling(draw(st.sampled_from(("rr", "sh"))))
+    scheduling = Scheduling(scheduler=draw(st.sampled_from(("rr", "sh"))))
     return VirtualServer(scheduling, {RealKey(base + n, 8080): RealServer() for n in sorted(reals)})
 
 
@@ -70,7 +70,9 @@ def _enter(
 
     def put(purpose: str, *more: Network, kind: str = "hash:ip,port", mark: int = 0) -> None:
         name = f"{prefix}{purpose}"
-        item = made.sets.setdefault(name, Set(name, kind, family, maps_marks=bool(mark)))
+        item = made.sets.setdefault(
+            name, Set(name=name, kind=kind, family=family, maps_marks=bool(mark))
+        )
         item.add(*parts, *more, mark=(mark, 0xFFFFFFFF) if mark else None)
 
     put("FRONTENDS")
@@ -172,7 +174,7 @@ def key(address: int = 10 << 24 | 1, protocol: int = 6) -> VirtualKey:
 
 def one(*reals: int, protocol: int = 6, weight: int = 1) -> Ipvs:
     servers = {RealKey(n, 8080): RealServer(weight) for n in reals}
-    made = Ipvs({key(protocol=protocol): VirtualServer(Scheduling("rr"), servers)})
+    made = Ipvs({key(protocol=protocol): VirtualServer(Scheduling(scheduler="rr"), servers)})
     made.addresses = {Family.IPV4: (10 << 24 | 1,), Family.IPV6: ()}
     return made
 
@@ -241,8 +243,8 @@ def test_timeouts() -> None:
 
 def test_a_set_cannot_become_one_of_another_type() -> None:
     live, wanted = Ipvs(), one(1)
-    live.sets["SVCC-X"] = Set("SVCC-X", "hash:ip", Family.IPV4)
-    wanted.sets["SVCC-X"] = Set("SVCC-X", "hash:ip,port", Family.IPV4)
+    live.sets["SVCC-X"] = Set(name="SVCC-X", kind="hash:ip", family=Family.IPV4)
+    wanted.sets["SVCC-X"] = Set(name="SVCC-X", kind="hash:ip,port", family=Family.IPV4)
     with pytest.raises(ApplyError, match="SVCC-X is a hash:ip of ipv4"):
         stages(live, wanted)
 

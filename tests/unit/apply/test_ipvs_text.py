@@ -53,8 +53,12 @@ PARTS = (host(Family.IPV4, VIP), PortOf(6, 80))
 
 
 LINES: list[tuple[Command, str, str]] = [
-    (AddServer(KEY, Scheduling("rr", 300)), "ipvsadm", "-A -t 10.96.0.10:80 -s rr -p 300"),
-    (EditServer(KEY6, Scheduling("rr")), "ipvsadm", "-E -u [fd00:96::a]:53 -s rr"),
+    (
+        AddServer(KEY, Scheduling(scheduler="rr", persistence=300)),
+        "ipvsadm",
+        "-A -t 10.96.0.10:80 -s rr -p 300",
+    ),
+    (EditServer(KEY6, Scheduling(scheduler="rr")), "ipvsadm", "-E -u [fd00:96::a]:53 -s rr"),
     (RemoveServer(MARK6), "ipvsadm", "-D -f 1392508929 -6"),
     (
         AddReal(KEY, RealKey(REAL, 8080), RealServer()),
@@ -136,7 +140,7 @@ def test_commands_of_one_tool_go_in_one_go() -> None:
     run(
         tools,
         [
-            AddServer(KEY, Scheduling("rr")),
+            AddServer(KEY, Scheduling(scheduler="rr")),
             AddReal(KEY, RealKey(REAL, 80), RealServer()),
             DestroySet("SVCC-X"),
             RaiseDevice(),
@@ -155,7 +159,7 @@ def test_commands_of_one_tool_go_in_one_go() -> None:
     [
         (
             {"ipvsadm -R": Result(0, "", "Service already exists\n")},
-            AddServer(KEY, Scheduling("rr")),
+            AddServer(KEY, Scheduling(scheduler="rr")),
             r"ipvsadm -R failed: Service already exists \[-A -t 10\.96\.0\.10:80 -s rr\]",
         ),
         (

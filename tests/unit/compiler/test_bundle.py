@@ -17,7 +17,7 @@ from svcc.grammar.address import Family
 from svcc.grammar.iptables.parse import parse
 from tests.support.clusters.random_objects import random_objects, random_settings
 
-EMPTY = compile_objects(Objects(), NodeSettings("node-a"))
+EMPTY = compile_objects(Objects(), NodeSettings(node_name="node-a"))
 
 
 def test_scripts_are_what_was_compiled() -> None:
@@ -73,7 +73,7 @@ def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
 def test_ipv4_is_printed_unless_all_is_ipv6() -> None:
     assert main_family(EMPTY) is Family.IPV4
     objects = random_objects(Random(1), 20)
-    settings = NodeSettings("node-a")
+    settings = NodeSettings(node_name="node-a")
     assert main_family(compile_objects(objects, settings)) is Family.IPV4
     objects.services = [
         service

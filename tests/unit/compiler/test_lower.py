@@ -31,23 +31,25 @@ BASE = {
     "nat": {"PREROUTING", "OUTPUT", "POSTROUTING"},
     "filter": {"INPUT", "FORWARD", "OUTPUT"},
 }
-NODE = NodeSettings("node-a", pods=PodDetection({Family.IPV4: parse_network("10.244.0.0/16")}))
+NODE = NodeSettings(
+    node_name="node-a", pods=PodDetection({Family.IPV4: parse_network("10.244.0.0/16")})
+)
 PORT = ServicePort(
-    Family.IPV4,
-    "shop/web:http",
-    6,
-    (10 << 24) + (96 << 16) + 10,
-    80,
-    (),
-    (),
-    0,
-    (Backend(0x0AF40105, 8080),),
-    (),
-    True,
-    False,
-    False,
-    None,
-    None,
+    family=Family.IPV4,
+    label="shop/web:http",
+    protocol=6,
+    cluster_ip=(10 << 24) + (96 << 16) + 10,
+    port=80,
+    external_addresses=(),
+    balancer_addresses=(),
+    node_port=0,
+    everywhere=(Backend(0x0AF40105, 8080),),
+    here=(),
+    usable=True,
+    internal_local=False,
+    external_local=False,
+    affinity_timeout=None,
+    allowed_sources=None,
 )
 
 

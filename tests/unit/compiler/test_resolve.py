@@ -22,7 +22,7 @@ from svcc.compiler.settings.node import NodeSettings
 from svcc.grammar.address import Address, Family, format_address, parse_address, parse_network
 
 ORIGIN = Origin("test.yaml")
-HERE = NodeSettings("node-a", addresses=(parse_address("192.168.7.10"),), zone="zone-1")
+HERE = NodeSettings(node_name="node-a", addresses=(parse_address("192.168.7.10"),), zone="zone-1")
 Conditions = tuple[bool, bool, bool]
 """ready, serving, terminating"""
 READY: Conditions = (True, True, False)
@@ -37,10 +37,10 @@ def addresses(*texts: str) -> tuple[Address, ...]:
 
 
 WEB = Service(
-    "shop",
-    "web",
-    "LoadBalancer",
-    ORIGIN,
+    namespace="shop",
+    name="web",
+    type="LoadBalancer",
+    origin=ORIGIN,
     cluster_ips=addresses("10.96.0.10"),
     ports=(ServicePort("http", "TCP", 80, 30080),),
     ingress=addresses("192.0.2.80"),
@@ -54,9 +54,12 @@ def endpoint(
     nodes: tuple[str, ...] = (),
     conditions: Conditions = READY,
 ) -> Endpoint:
+    ready, serving, terminating = conditions
     return Endpoint(
-        parse_address(address),
-        *conditions,
+        address=parse_address(address),
+        ready=ready,
+        serving=serving,
+        terminating=terminating,
         node_name=node,
         zone_hints=frozenset(zones),
         node_hints=frozenset(nodes),
@@ -72,7 +75,15 @@ def slice_of(
     labels: dict[str, str] | None = None,
 ) -> EndpointSlice:
     return EndpointSlice(
-        "shop", name, "web", family, ports, endpoints, ORIGIN, labels or {}, from_endpoints
+        namespace="shop",
+        name=name,
+        service="web",
+        family=family,
+        ports=ports,
+        endpoints=endpoints,
+        origin=ORIGIN,
+        labels=labels or {},
+        from_endpoints=from_endpoints,
     )
 
 

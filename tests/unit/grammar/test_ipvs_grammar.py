@@ -34,12 +34,12 @@ def schedulings(draw: st.DrawFn, family: Family) -> Scheduling:
     persistence = draw(st.none() | st.integers(1, 86400))
     netmask = draw(st.none() | st.integers(1, family.bits - 1)) if persistence else None
     return Scheduling(
-        draw(st.sampled_from(ipvsadm.SCHEDULERS)),
-        persistence,
-        netmask,
-        tuple(sorted(draw(st.sets(st.sampled_from(ipvsadm.SCHEDULER_FLAGS), max_size=2)))),
-        draw(st.booleans()),
-        draw(st.sampled_from(("", "sip"))),
+        scheduler=draw(st.sampled_from(ipvsadm.SCHEDULERS)),
+        persistence=persistence,
+        netmask=netmask,
+        flags=tuple(sorted(draw(st.sets(st.sampled_from(ipvsadm.SCHEDULER_FLAGS), max_size=2)))),
+        one_packet=draw(st.booleans()),
+        persistence_engine=draw(st.sampled_from(("", "sip"))),
     )
 
 
@@ -84,9 +84,9 @@ def sets(draw: st.DrawFn) -> Sets:
         kind = draw(st.sampled_from(sorted(ipset.KINDS)))
         family = draw(st.sampled_from(list(Family)))
         item = Set(
-            f"SET-{number}",
-            kind,
-            None if kind.startswith("bitmap") else family,
+            name=f"SET-{number}",
+            kind=kind,
+            family=None if kind.startswith("bitmap") else family,
             maps_marks=draw(st.booleans()),
         )
         if not kind.startswith("bitmap"):

@@ -82,17 +82,17 @@ def statements(draw: st.DrawFn) -> Statement:
     senders = tuple(draw(st.lists(_SENDERS, min_size=1, max_size=4)))
     target, if_any = draw(targets()), draw(st.booleans())
     if verb == "never":
-        return Statement("never", senders, target, if_any=if_any)
+        return Statement(verb="never", senders=senders, target=target, if_any=if_any)
     if verb == "only":
-        return Statement("only", senders, target, if_any=if_any)
+        return Statement(verb="only", senders=senders, target=target, if_any=if_any)
     return Statement(
-        "always",
-        senders,
-        target,
-        draw(st.integers(0, 100_000)),
-        tuple(draw(st.lists(networks(), max_size=3))),
-        draw(st.sampled_from(("", "kept", "masqueraded"))),
-        if_any,
+        verb="always",
+        senders=senders,
+        target=target,
+        at_least=draw(st.integers(0, 100_000)),
+        inside=tuple(draw(st.lists(networks(), max_size=3))),
+        source=draw(st.sampled_from(("", "kept", "masqueraded"))),
+        if_any=if_any,
     )
 
 

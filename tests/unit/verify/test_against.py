@@ -146,7 +146,7 @@ def test_what_is_the_same_is_the_same_for_packets(text: str, data: st.DataObject
         lines[at], lines[at + 1] = lines[at + 1], lines[at]
     other = "\n".join(lines) + "\n"
     own = parse_address("192.168.7.10")
-    node = NodeSettings("node-a", addresses=(own,))
+    node = NodeSettings(node_name="node-a", addresses=(own,))
     report = compare(Objects(), node, of(text), of(other))
     world = World(lambda address: address == own.value)
     for _ in range(6):
@@ -178,9 +178,9 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
 def test_targets_outside_the_model_are_never_the_same(other: str) -> None:
     text = "*mangle\n:PREROUTING ACCEPT [0:0]\n-A PREROUTING {} -j TPROXY --on-port {}\nCOMMIT\n"
     mine = text.format("-p tcp -m tcp --dport 80", 1)
-    report = compare(Objects(), NodeSettings("n"), of(mine), of(text.format(other, 2)))
+    report = compare(Objects(), NodeSettings(node_name="n"), of(mine), of(text.format(other, 2)))
     assert report.verdict == "undecided", report.to_text()
-    assert compare(Objects(), NodeSettings("n"), of(mine), of(mine)).verdict == "proved"
+    assert compare(Objects(), NodeSettings(node_name="n"), of(mine), of(mine)).verdict == "proved"
 
 
 def test_both_modes_serve_the_same(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -45,7 +45,7 @@ def test_alike_nodes_have_the_same_rules_and_verdict(
 
 def node(name: str, address: str) -> NodeSettings:
     pods = PodDetection({Family.IPV4: parse_network("10.244.0.0/16")})
-    return NodeSettings(name, addresses=(parse_address(address),), pods=pods)
+    return NodeSettings(node_name=name, addresses=(parse_address(address),), pods=pods)
 
 
 def test_what_tells_nodes_apart() -> None:

@@ -20,7 +20,7 @@ from svcc.verify.spec import codes
 
 SERVICES = 60
 SETTINGS = NodeSettings(
-    NODE,
+    node_name=NODE,
     addresses=(parse_address("192.168.7.10"),),
     pods=PodDetection({Family.IPV4: parse_network(CLUSTER_CIDR[4])}),
 )

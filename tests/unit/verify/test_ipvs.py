@@ -93,7 +93,9 @@ def test_a_backend_that_is_a_frontend_has_no_node_port_on_loopback(tmp_path: Pat
     path = tmp_path / "objects.yaml"
     path.write_text(HOST_NETWORK)
     objects = load([str(path)])
-    settings = NodeSettings("node-a", addresses=(parse_address("192.168.7.10"),), mode="ipvs")
+    settings = NodeSettings(
+        node_name="node-a", addresses=(parse_address("192.168.7.10"),), mode="ipvs"
+    )
     compiled = compile_objects(objects, settings)
     assert "shop/web" in compiled.notes[-1]
     assert "not served on loopback" in compiled.notes[-1]

@@ -79,12 +79,20 @@ def statements(draw: st.DrawFn) -> Statement:
     target = draw(st.sampled_from(_TARGETS))
     if draw(st.booleans()):
         if draw(st.booleans()):
-            return Statement("never", senders, target, if_any=True)
-        return Statement("only", senders, target, if_any=True)
+            return Statement(verb="never", senders=senders, target=target, if_any=True)
+        return Statement(verb="only", senders=senders, target=target, if_any=True)
     inside = tuple(draw(st.lists(_NETWORK, max_size=2))) if draw(st.booleans()) else ()
     source: SourceWord = draw(st.sampled_from(_SOURCE_WORDS))
     at_least = draw(st.sampled_from((0, 0, 1, 2, 3)))
-    return Statement("always", senders, target, at_least, inside, source, if_any=True)
+    return Statement(
+        verb="always",
+        senders=senders,
+        target=target,
+        at_least=at_least,
+        inside=inside,
+        source=source,
+        if_any=True,
+    )
 
 
 def packets(objects: Objects, family: Family) -> Iterator[Packet]:

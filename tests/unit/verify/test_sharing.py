@@ -66,7 +66,7 @@ def short_runs(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_regions_that_share(family: Family) -> None:
     random = Random(f"sharing {family.label}")
     maker = RuleMaker(random, family)
-    settings = NodeSettings("node-a", addresses=(parse_address(_NODE[family]),))
+    settings = NodeSettings(node_name="node-a", addresses=(parse_address(_NODE[family]),))
     shared = different = 0
     for _ in range(60 if LONG else 6):
         rules = read_rules(maker.make().text().replace("@", "0"), family)
@@ -91,7 +91,7 @@ def test_runs(family: Family, monkeypatch: pytest.MonkeyPatch) -> None:
     """With runs and without, the answers are the same."""
     random = Random(f"runs {family.label}")
     maker = RuleMaker(random, family)
-    settings = NodeSettings("node-a", addresses=(parse_address(_NODE[family]),))
+    settings = NodeSettings(node_name="node-a", addresses=(parse_address(_NODE[family]),))
     found = 0
     for _ in range(60 if LONG else 6):
         rules = read_rules(maker.make().text().replace("@", "0"), family)

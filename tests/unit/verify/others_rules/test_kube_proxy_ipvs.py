@@ -109,7 +109,7 @@ IPVSADM = """\
 ADDRESSES = "link add kube-ipvs0 type dummy\naddress add 10.96.0.10/32 dev kube-ipvs0\n"
 NODE = parse_address("192.168.7.10")
 SETTINGS = NodeSettings(
-    "node-a",
+    node_name="node-a",
     addresses=(NODE,),
     mode="ipvs",
     pods=PodDetection({Family.IPV4: parse_network("10.244.0.0/16")}),
