@@ -2,6 +2,9 @@
 
 Source: kube-proxy pkg/proxy/topology.go (CategorizeEndpoints, topologyModeFromHints) and
 pkg/proxy/endpointslicecache.go (duplicates).
+
+The verifier selects endpoints by code of its own, svcc/verify/spec/endpoints.py: shared, a mistake
+would be proved right.
 """
 
 from __future__ import annotations

@@ -1,0 +1,309 @@
+"""The rooms of the house: which may import which, and why; and how imports are found.
+
+A room is a folder of modules, or a module that has a row of its own. Every import counts,
+those inside functions and under ``if TYPE_CHECKING`` too: a room that needs another one's
+types knows it.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from tests.paths import ROOT
+
+PACKAGES = ("grammar", "compiler", "verify", "apply")
+"""Folders at the top of the repository that are imported as ``svcc.NAME``."""
+FOLDERS = (*PACKAGES, "svcc", "tests", "bench", "examples")
+MOST_FILES = 15
+
+
+class Room(NamedTuple):
+    """A row: ``imports`` are the rooms that it may import, all of them above it in the table.
+
+    ``NAME.*`` stands for NAME and all below it.
+    """
+
+    name: str
+    imports: str
+    reason: str
+
+    def may_import(self, other: str) -> bool:
+        """Whether the row has a room in it."""
+        return other == self.name or any(
+            other == entry or (entry.endswith(".*") and _is_below(other, entry[:-2]))
+            for entry in self.imports.split()
+        )
+
+
+_OBJECTS = "compiler.model compiler.settings"
+_CORE = (
+    "verify.netfilter verify.spec verify.simulator verify.prepare verify.model verify.slicing "
+    "verify.smt verify.confirm verify.proof verify.report"
+)
+
+ROOMS = (
+    Room("svcc", "", "the version"),
+    Room("grammar", "", "text and types: what everybody else is about"),
+    Room("grammar.ipvs", "grammar", "ipset and ipvsadm know nothing of rules"),
+    Room("grammar.iptables", "grammar grammar.ipvs", "a rule set may have virtual servers beside"),
+    Room("compiler.model", "grammar", "objects, however they were read"),
+    Room("compiler.load", "grammar compiler.model", "objects are loaded whatever the node is"),
+    Room(
+        "compiler.settings",
+        "grammar compiler.model compiler.load",
+        "a configuration is a file, and a Node an object",
+    ),
+    Room("compiler.resolve", f"grammar {_OBJECTS}", "what is forwarded, not how it is told"),
+    Room(
+        "compiler.lower.shared",
+        "grammar grammar.iptables compiler.settings compiler.resolve",
+        "what every mode's rules are made of",
+    ),
+    Room(
+        "compiler.lower.iptables",
+        "grammar grammar.iptables compiler.settings compiler.resolve compiler.lower.shared",
+        "a mode knows no other mode",
+    ),
+    Room(
+        "compiler.lower.ipvs",
+        "grammar.* compiler.settings compiler.resolve compiler.lower.shared",
+        "a mode knows no other mode",
+    ),
+    Room(
+        "compiler.pipeline",
+        f"grammar.* {_OBJECTS} compiler.resolve compiler.lower.*",
+        "the whole compiler in one call, from objects on",
+    ),
+    Room("compiler.bundle", "svcc grammar.* compiler.pipeline", "files of what was compiled"),
+    Room("verify.netfilter", "grammar.*", "kernel facts: the trusted base of both models"),
+    Room(
+        "verify.spec",
+        f"grammar.* {_OBJECTS} verify.netfilter",
+        "what must happen is said without looking at what the rules do",
+    ),
+    Room(
+        "verify.simulator",
+        "grammar.* verify.netfilter",
+        "the second opinion shares nothing with the first but kernel facts",
+    ),
+    Room(
+        "verify.prepare",
+        f"grammar.* {_OBJECTS} verify.netfilter verify.spec verify.simulator",
+        "rewritings of what was read, before anybody models it",
+    ),
+    Room(
+        "verify.model",
+        "grammar.* verify.netfilter verify.prepare",
+        "rules as conditions, whatever they are wanted for",
+    ),
+    Room(
+        "verify.slicing",
+        "grammar.* verify.netfilter verify.spec verify.prepare verify.model",
+        "cuts rules to a region, and asks no solver",
+    ),
+    Room(
+        "verify.smt",
+        "grammar.* verify.netfilter verify.spec verify.simulator verify.prepare verify.model "
+        "verify.slicing",
+        "formulas and what solvers answer, not what is to be proved",
+    ),
+    Room(
+        "verify.confirm",
+        "grammar.* verify.netfilter verify.spec verify.simulator verify.prepare verify.model "
+        "verify.slicing",
+        "a packet is replayed whoever found it",
+    ),
+    Room(
+        "verify.proof",
+        "grammar.* verify.netfilter verify.spec verify.simulator verify.prepare verify.model "
+        "verify.slicing verify.smt verify.confirm",
+        "the core of the verifier, complete without add-ons",
+    ),
+    Room(
+        "verify.report",
+        "svcc grammar.* verify.netfilter verify.spec verify.simulator verify.prepare verify.model "
+        "verify.slicing verify.smt verify.confirm",
+        "findings in words, however they were found",
+    ),
+    Room("verify.recheck", f"grammar.* {_OBJECTS} {_CORE}", "an add-on: the core does without"),
+    Room("verify.policy", f"grammar.* {_OBJECTS} {_CORE}", "an add-on: the core does without"),
+    Room("verify.equivalence", f"grammar.* {_OBJECTS} {_CORE}", "an add-on: the core does without"),
+    Room(
+        "verify",
+        f"grammar.* {_OBJECTS} verify.*",
+        "entry points; the objects are shared with the compiler, nothing that it decides",
+    ),
+    Room("apply.system", "grammar grammar.ipvs", "the node aside from its rules"),
+    Room("apply.iptables", "grammar grammar.iptables apply.system", "one kernel interface"),
+    Room("apply.ipvs", "grammar grammar.ipvs apply.system", "one kernel interface"),
+    Room("apply", "grammar.* apply.*", "the protocol; it is given programs, and compiles none"),
+    Room(
+        "api",
+        "svcc grammar.* compiler.* verify.* apply.*",
+        "workflows for any caller, who need not be a command line",
+    ),
+    Room(
+        "commands",
+        "svcc grammar.* compiler.* verify.* apply.* api",
+        "the command line: it may ask everybody, and nobody asks it",
+    ),
+    Room("cli", "svcc grammar commands", "finds the command and runs it"),
+    Room("__main__", "cli", "python -m svcc"),
+)
+
+
+class Never(NamedTuple):
+    """``room`` must not import any of ``others``; each stands for all below it, too."""
+
+    room: str
+    others: str
+    reason: str
+
+
+NEVERS = (
+    Never("grammar", "compiler verify apply api commands", "everybody reads and writes text"),
+    Never("compiler", "apply", "compiling touches no kernel"),
+    Never("compiler.load", "compiler.settings compiler.resolve", "loading decides nothing"),
+    Never("compiler.lower.shared", "compiler.lower.iptables compiler.lower.ipvs", "it is shared"),
+    Never("compiler.lower.iptables", "compiler.lower.ipvs", "what both need is shared"),
+    Never("compiler.lower.ipvs", "compiler.lower.iptables", "what both need is shared"),
+    Never(
+        "verify",
+        "compiler.resolve compiler.lower compiler.pipeline compiler.bundle apply",
+        "a proof by the code that is to be proved is none",
+    ),
+    Never(
+        "verify.simulator",
+        "verify.model verify.slicing verify.smt verify.spec",
+        "a second opinion that shares the first one's code is none",
+    ),
+    Never(
+        "verify.spec",
+        "verify.model verify.slicing verify.smt",
+        "what is wanted does not depend on what the rules do",
+    ),
+    Never("verify.model", "verify.slicing verify.spec", "rules mean what they mean"),
+    Never("verify.slicing", "verify.smt verify.proof", "a slice is cut without a solver"),
+    Never("verify.smt", "verify.proof", "a formula does not know what it is asked for"),
+    Never("verify.confirm", "verify.proof verify.smt", "it distrusts both"),
+    Never("verify.report", "verify.proof", "it reports findings, and makes none"),
+    Never(
+        "verify.proof",
+        "verify.policy verify.equivalence verify.recheck",
+        "the core does without add-ons",
+    ),
+    Never("verify.policy", "verify.equivalence", "add-ons know the core only"),
+    Never("verify.equivalence", "verify.policy", "add-ons know the core only"),
+    Never("apply.system", "apply.iptables apply.ipvs", "what both need depends on neither"),
+    Never("apply.iptables", "apply.ipvs", "what both need is in system, or handed in"),
+    Never("apply.ipvs", "apply.iptables", "what both need is in system, or handed in"),
+    Never("api", "commands", "workflows know no command line"),
+)
+
+
+def modules() -> dict[str, Path]:
+    """Every module of svcc by its name, packages too."""
+    found: dict[str, Path] = {}
+    for package in PACKAGES:
+        for path in sorted((ROOT / package).rglob("*.py")):
+            found[module_name(path)] = path
+    # The packages are in svcc/ as links.
+    for path in sorted((ROOT / "svcc").glob("*.py")) + sorted((ROOT / "svcc").glob("*/*.py")):
+        if path.parent.name not in PACKAGES:
+            found[module_name(path)] = path
+    return found
+
+
+def module_name(path: Path) -> str:
+    """What a file is imported as."""
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    name = ".".join(parts if parts[0] == "svcc" else ("svcc", *parts))
+    return name.removesuffix(".__init__")
+
+
+def imports(source: str) -> Iterator[tuple[str, str]]:
+    """What a module's text imports: (module, name in it or empty).
+
+    Raises:
+        ValueError: an import is relative.
+    """
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, "") for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            if node.level:
+                raise ValueError(f"line {node.lineno}: a relative import; write svcc.…")
+            yield from ((node.module or "", alias.name) for alias in node.names)
+
+
+def imported_modules(source: str, known: Iterable[str]) -> set[str]:
+    """The modules of svcc that a text imports; names that are no known module too."""
+    found = set()
+    for module, name in imports(source):
+        if module == "svcc" or module.startswith("svcc."):
+            inner = f"{module}.{name}"
+            found.add(inner if inner in known else module)
+    return found
+
+
+_NAMES = frozenset(room.name for room in ROOMS)
+
+
+def room_of(module: str) -> str | None:
+    """The room of a module: its own row, or that of the package that it is in; None without."""
+    name = module.removeprefix("svcc.")
+    if name in _NAMES:
+        return name
+    package = name.rpartition(".")[0]
+    return package if package in _NAMES else None
+
+
+def refusal(module: str, imported: str) -> str | None:
+    """Why a module must not import another one; None if it may."""
+    room, other = room_of(module), room_of(imported)
+    if room is None or other is None:
+        return f"{module if room is None else imported} is in no room; give it a row"
+    for never in NEVERS:
+        if _is_below(room, never.room) and any(_is_below(other, o) for o in never.others.split()):
+            return f"{never.room} must never import {other}: {never.reason}"
+    row = next(row for row in ROOMS if row.name == room)
+    return None if row.may_import(other) else f"{room} may not import {other}: {row.reason}"
+
+
+def _is_below(room: str, other: str) -> bool:
+    return room == other or room.startswith(f"{other}.")
+
+
+def circles(graph: Mapping[str, Iterable[str]]) -> list[list[str]]:
+    """Modules that import each other in a circle: one list of names for each knot of them.
+
+    Tarjan's algorithm: SIAM Journal on Computing 1 (1972), 146.
+    """
+    index: dict[str, int] = {}
+    low: dict[str, int] = {}
+    stack: list[str] = []
+    found: list[list[str]] = []
+
+    def visit(node: str) -> None:
+        index[node] = low[node] = len(index)
+        stack.append(node)
+        for other in graph.get(node, ()):
+            if other not in index:
+                visit(other)
+                low[node] = min(low[node], low[other])
+            elif other in stack:
+                low[node] = min(low[node], index[other])
+        if low[node] == index[node]:
+            knot = [stack.pop()]
+            while knot[-1] != node:
+                knot.append(stack.pop())
+            if len(knot) > 1 or node in graph.get(node, ()):
+                found.append(sorted(knot))
+
+    for node in graph:
+        if node not in index:
+            visit(node)
+    return found
