@@ -62,7 +62,7 @@ def may_hold_state(tools: Tools) -> bool:
     return any(name.startswith(PREFIX) for name in result.output.split())
 
 
-def printed(tools: Iptables) -> dict[str, str]:
+def printed(tools: Tools) -> dict[str, str]:
     """What ``ipvsadm -Sn`` and ``ipset save`` print, by command, of what is in use here.
 
     Nothing is asked of a part of the kernel that is not in use: asking would load it.
@@ -73,7 +73,7 @@ def printed(tools: Iptables) -> dict[str, str]:
     found = {}
     if _IPVS.exists():
         found["ipvsadm -Sn"] = output_of(tools, "ipvsadm", ["-Sn"])
-    if _SET_MODULE.exists() and find_tool("ipset") is not None:
+    if _SET_MODULE.exists() and is_installed("ipset"):
         found["ipset save"] = output_of(tools, "ipset", ["save"])
     return found
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
-from svcc.compiler.load.document import MAX_DEPTH, Path, Source
+from svcc.compiler.load.document import Source
 from svcc.compiler.load.fields import field_name
+from svcc.compiler.load.text import MAX_DEPTH, Path
 from svcc.grammar.errors import InputError, Position, Problem
 
 NAME = "<objects>"

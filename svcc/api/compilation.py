@@ -101,7 +101,7 @@ def compiled_for(
     Raises:
         InputError: as :func:`compile`.
     """
-    from svcc.compiler.lower.iptables.lowering import TooDeepError
+    from svcc.compiler.lower.shared.depth import TooDeepError
     from svcc.compiler.pipeline import compile_objects
 
     try:

@@ -239,6 +239,11 @@ def imports(source: str) -> Iterator[tuple[str, str]]:
             yield from ((node.module or "", alias.name) for alias in node.names)
 
 
+def imported_names(source: str) -> set[str]:
+    """Modules that a text imports, and names in them."""
+    return {name for module, inner in imports(source) for name in (module, f"{module}.{inner}")}
+
+
 def imported_modules(source: str, known: Iterable[str]) -> set[str]:
     """The modules of svcc that a text imports; names that are no known module too."""
     found = set()

@@ -14,7 +14,7 @@ import pytest
 import svcc.api
 from svcc.api.settings import Flags
 from svcc.compiler.settings.overrides import Overrides
-from tests.house.test_imports import imported, modules
+from tests.house.rooms import imported_names, modules
 from tests.paths import ROOT
 
 API = sorted((ROOT / "svcc" / "api").glob("*.py"))
@@ -76,7 +76,7 @@ def calls(path: Path) -> Iterator[str]:
 
 @pytest.mark.parametrize("path", API, ids=_name)
 def test_the_library_neither_prints_nor_parses_arguments(path: Path) -> None:
-    assert not {"argparse", "svcc.commands", "svcc.cli"} & set(imported(path))
+    assert not {"argparse", "svcc.commands", "svcc.cli"} & imported_names(path.read_text())
     for name in calls(path):
         assert name not in ("print", "input", "exit", "sys.exit")
         assert not name.startswith(("sys.stdout", "sys.stderr", "os.environ"))
@@ -84,7 +84,7 @@ def test_the_library_neither_prints_nor_parses_arguments(path: Path) -> None:
 
 @pytest.mark.parametrize("path", COMMANDS, ids=_name)
 def test_commands_go_through_the_library(path: Path) -> None:
-    for name in imported(path):
+    for name in imported_names(path.read_text()):
         assert not name.startswith(("svcc.compiler", "svcc.apply", "svcc.grammar")), name
         if name.startswith("svcc.verify"):
             assert name.startswith(("svcc.verify.report", "svcc.verify.confirm")), name
@@ -92,5 +92,9 @@ def test_commands_go_through_the_library(path: Path) -> None:
 
 def test_garbage_collection_is_left_alone() -> None:
     """A program's own business: only the command line, which ends soon, does without."""
-    users = {path.relative_to(ROOT) for _, path in modules() if "gc" in set(imported(path))}
+    users = {
+        path.relative_to(ROOT)
+        for path in modules().values()
+        if "gc" in imported_names(path.read_text())
+    }
     assert users == {Path("svcc/cli.py")}
