@@ -103,3 +103,13 @@ def test_heavy_libraries_are_lazy(statement: str, allowed: tuple[str, ...]) -> N
     loaded = set(done.stdout.split())
     assert "svcc" in loaded
     assert not (set(HEAVY) & loaded) - set(allowed)
+
+
+def test_the_simulator_is_a_second_opinion() -> None:
+    """What it shares with the symbolic model are rules, and the kernel facts that are trusted."""
+    shared = ("svcc.grammar.", "svcc.verify.netfilter", "svcc.verify.simulator")
+    paths = sorted((ROOT / "verify" / "simulator").glob("*.py"))
+    assert len(paths) > 3
+    for path in paths:
+        names = [name for name in imported(path) if name.startswith("svcc")]
+        assert not [name for name in names if not name.startswith(shared)], path
