@@ -8,21 +8,36 @@ from fractions import Fraction
 
 from svcc.compiler.model.objects import Objects
 from svcc.compiler.settings.node import NodeSettings
-from svcc.grammar.address import Address, Family, parse_address
-from svcc.verify.confirm.findings import VerdictName
-from svcc.verify.confirm.judge import Failure, allowed_outcomes, describe_outcome, describe_result
-from svcc.verify.confirm.replay import failures
-from svcc.verify.model.rules import index_rules
-from svcc.verify.prepare.connmark import with_plain_marks
-from svcc.verify.prepare.excluded_servers import without_others
-from svcc.verify.prepare.kubelet import with_kubelet
+from svcc.grammar.address import Address, Family
+from svcc.verify.confirm.findings import Finding, VerdictName, is_worse, worst
+from svcc.verify.confirm.judge import allowed_outcomes, describe_outcome, describe_result
+from svcc.verify.confirm.replay import every_way
+from svcc.verify.model.owned_rules import owned_rules
 from svcc.verify.prepare.loaded import LoadedRules
-from svcc.verify.prepare.redirects import with_redirects
-from svcc.verify.simulator.packet import DOCUMENTATION_SOURCE, EPHEMERAL_PORT, Packet, Result, World
+from svcc.verify.prepare.prepare import prepare
+from svcc.verify.proof.prover import Prover
+from svcc.verify.region_judge import RegionJudge
+from svcc.verify.simulator.interpreter import distribution
+from svcc.verify.simulator.matching import UndecidableError
+from svcc.verify.simulator.packet import (
+    DOCUMENTATION_SOURCE,
+    EPHEMERAL_PORT,
+    Allowances,
+    Packet,
+    Result,
+    World,
+)
 from svcc.verify.slicing.regions import Region, Regions
-from svcc.verify.spec.expectation import PROTOCOL_NUMBER, Frontend, expect
-from svcc.verify.spec.kube_proxy_before_1_26 import loosened
-from svcc.verify.spec.kube_proxy_ipvs import accepting, settings_for
+from svcc.verify.spec.expectation import Frontend
+from svcc.verify.spec.for_rules import expect_of
+
+
+class EndlessError(Exception):
+    """A walk through the rules does not end."""
+
+    def __init__(self, source: str, reason: str) -> None:
+        super().__init__(reason)
+        self.source = source
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,24 +52,28 @@ class Way:
         return f"{share_text(self.share):>18}  {describe_result(packet, self.result)}"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Explanation:
-    """What becomes of a packet, what must, and what is wrong (empty: nothing)."""
+    """What becomes of a packet, what must, and what is wrong with that.
+
+    ``ways`` are what the rules do, in the world in which it is wrong if it is in some; ``worlds``
+    says what that world is, in words. ``notes`` are what a reader must know besides.
+    """
 
     packet: Packet
     frontend: Frontend | None
     expected: str
     ways: tuple[Way, ...]
-    wrong: tuple[Failure, ...]
+    verdict: VerdictName
+    wrong: tuple[Finding, ...] = ()
+    undecided: tuple[str, ...] = ()
+    worlds: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     source: str
     """The name of the text that the rules were read from."""
     sender: str = ""
-    """``outside``, ``pod`` or ``node`` where a Service was asked for."""
-
-    @property
-    def verdict(self) -> VerdictName:
-        """``proved`` or ``violated``, for this packet."""
-        return "violated" if self.wrong else "proved"
+    """``outside``, ``pod`` or ``node`` where a Service was asked for; ``other``: a packet that
+    fares worse than those of all these."""
 
     def outcomes(self) -> list[tuple[Fraction, str]]:
         """All that can become of the packet: exact share, and what in words."""
@@ -64,57 +83,191 @@ class Explanation:
 class Explainer:
     """Explains packets of one family on one node.
 
-    Raises (each method): UndecidableError, if the packet meets a rule outside the model.
+    The verdict on a packet is that of :func:`svcc.verify.engine.verify` on its frontend, as far
+    as it is about that packet: the same rules, the same expectation, the same allowances. What is
+    shown is what the simulator does with it; where that contradicts the proof, nothing is proved.
+
+    Raises:
+        EndlessError: a walk through the rules does not end.
     """
 
     def __init__(
-        self, objects: Objects, settings: NodeSettings, family: Family, loaded: LoadedRules
+        self,
+        objects: Objects,
+        settings: NodeSettings,
+        family: Family,
+        loaded: LoadedRules,
+        prover: Prover | None = None,
     ) -> None:
-        self._rules = loaded.rules
-        if self._rules.ipvs is not None:
-            self._rules.ipvs = without_others(self._rules.ipvs, settings.ipvs.exclude_networks)
+        prepared = prepare(loaded.rules, settings)
+        if prepared.endless:
+            raise EndlessError(loaded.source, prepared.endless[0].reason)
+        self._rules = prepared.rules
         self._source = loaded.source
         self._settings = settings
         self._family = family
-        with_kubelet(self._rules)
-        with_plain_marks(self._rules)
-        with_redirects(self._rules, settings.addresses)
-        node = settings_for(settings, self._rules)
-        expectation = loosened(expect(objects, node, family), self._rules)
-        expectation = accepting(expectation, self._rules, objects)
-        self._regions = Regions(index_rules(self._rules), expectation)
+        expectation = expect_of(objects, settings, prepared.rules)
+        indexed = owned_rules(prepared.rules, expectation.settings.masquerade_mark)
+        self._regions = Regions(indexed, expectation)
+        self._judge = RegionJudge(self._regions, prepared.rules, prover or Prover())
         self._every = list(self._regions)
+        self._known: dict[tuple[str, bool], list[Finding]] = {}
+        self._shared: list[Finding] | None = None
 
     def packet(self, packet: Packet) -> Explanation:
         """One packet, as it is given; one from an address of the node is the node's own."""
-        full = self._regions.full_mask
-        if self._regions.always_local(packet.source, full):
+        if self._regions.always_local(packet.source, self._regions.full_mask):
             packet = replace(packet, from_node=True, in_interface="")
-        region = self._region_of(packet)
+        first, *others = [self._of_region(packet, region) for region in self._regions_of(packet)]
+        for other in others:
+            if is_worse(other.verdict, first.verdict):
+                where = str(Address(self._family, packet.destination))
+                return replace(other, worlds=(f"{where} is the node's own", *other.worlds))
+        return first
 
-        def is_local(address: int) -> bool:
-            return self._regions.always_local(address, full)
-
-        world = World(is_local)
-        wrong, outcomes = failures(
-            self._rules, self._regions, region, packet, world, self._settings.masquerade_mark
-        )
+    def _of_region(self, packet: Packet, region: Region) -> Explanation:
+        whole = self._findings(region)
+        found = whole
+        if any(finding.verdict != "proved" for finding in whole):
+            found = [*self._judge.of_packet(region, packet), *self._of_shared_lists(region)]
+        wrong = tuple(f for f in found if f.verdict == "violated")
+        undecided = tuple(f"{f.property}: {f.reason}" for f in found if f.verdict == "undecided")
+        notes: list[str] = []
+        ways = self._ways(packet, self._judge.usual_world(region), notes)
+        if not wrong and not undecided:
+            undecided = tuple(self._contradictions(region, packet))
+            notes += self._notes(region, whole)
+        worlds: tuple[str, ...] = ()
+        if wrong and not self._is_wrong_usually(region, packet):
+            example = wrong[0].counterexample
+            if example is not None and example.world is not None:
+                worlds = tuple(self._described(example.packet, example.world))
+                ways = self._ways(packet, example.world, notes)
         allowed = allowed_outcomes(region.cases, packet)
-        expected = ", or ".join(describe_outcome(packet, outcome) for outcome in allowed)
-        ways = tuple(Way(share, result) for share, result in outcomes)
-        return Explanation(packet, region.frontend, expected, ways, tuple(wrong), self._source)
+        return Explanation(
+            packet=packet,
+            frontend=region.frontend,
+            expected=", or ".join(describe_outcome(packet, outcome) for outcome in allowed),
+            ways=ways,
+            verdict="violated" if wrong else "undecided" if undecided else "proved",
+            wrong=wrong,
+            undecided=() if wrong else undecided,
+            worlds=worlds,
+            notes=tuple(notes),
+            source=self._source,
+        )
+
+    # -- the verdict -------------------------------------------------------------------
+
+    def _findings(self, region: Region) -> list[Finding]:
+        """What verify finds of all packets of the region."""
+        key = (region.name, region.from_node)
+        if key not in self._known:
+            found = [*self._judge.findings(region), *self._of_shared_lists(region)]
+            self._known[key] = found
+        return self._known[key]
+
+    def _of_shared_lists(self, region: Region) -> Iterator[Finding]:
+        """What is wrong as another Service port fills a recent list that this one asks."""
+        if region.frontend is None:
+            return
+        if self._shared is None:
+            if not self._judge.note_lists(region):
+                return
+            for other in self._every:
+                self._judge.note_lists(other)
+            self._shared = list(self._judge.list_findings())
+        yield from (f for f in self._shared if f.frontend == region.name)
+
+    def _contradictions(self, region: Region, packet: Packet) -> Iterator[str]:
+        """Why what is proved of a packet is not said to be right all the same."""
+        try:
+            found = self._judge.usual_failures(region, packet)
+        except UndecidableError:
+            # Proved whatever that rule does.
+            return
+        if found and self._judge.arrives(region, packet):
+            yield f"internal error, please report: proved, but the simulator {found[0]}"
+        elif found:
+            yield "no such packet is assumed to arrive (docs/verification.md)"
+
+    def _is_wrong_usually(self, region: Region, packet: Packet) -> bool:
+        try:
+            return bool(self._judge.usual_failures(region, packet))
+        except UndecidableError:
+            return False
+
+    def _notes(self, region: Region, whole: list[Finding]) -> Iterator[str]:
+        """That other packets to the same frontend fare worse."""
+        for verdict, text in (("violated", "is wrong"), ("undecided", "is not decided")):
+            worse = next((f for f in whole if f.verdict == verdict), None)
+            if worse is not None:
+                why = worse.says or worse.reason
+                yield f"for other packets {region.name} {text}: {why}"
+                return
+
+    # -- what is shown -----------------------------------------------------------------
+
+    def _ways(self, packet: Packet, world: World, notes: list[str]) -> tuple[Way, ...]:
+        """All that can become of the packet, whoever does it."""
+        world = replace(world, allowances=Allowances())
+        try:
+            found = distribution(self._rules, packet, world)
+        except UndecidableError as error:
+            notes.append(f"line {error.rule.line}: {error.what} is outside the model")
+            try:
+                found = distribution(self._rules, packet, next(every_way(world)))
+            except UndecidableError:
+                return ()
+            notes[-1] += "; shown is the way if it is not true"
+        return tuple(Way(share, result) for share, result in found)
+
+    def _described(self, packet: Packet, world: World) -> Iterator[str]:
+        """A world in words, as far as it is not the usual one."""
+        for name, age in sorted(world.recent.items()):
+            yield f"the sender was seen {age} s ago in the recent list {name}"
+        own = packet.destination
+        full = self._regions.full_mask
+        if world.is_local(own) and not self._regions.always_local(own, full):
+            yield f"{Address(self._family, own)} is the node's own"
+        elif world.out_interface not in ("eth0", "eth1", "lo"):
+            yield f"it leaves by {world.out_interface}"
+
+    # -- frontends ---------------------------------------------------------------------
 
     def service(self, name: str) -> Iterator[Explanation]:
         """Every frontend of a Service (``NAMESPACE/NAME`` or ``NAMESPACE/NAME:PORT``), for each
-        kind of sender."""
+        kind of sender.
+        """
         for region in self._every:
             frontend = region.frontend
             if frontend is None or region.from_node:
                 continue
             if name not in (frontend.service, frontend.service.partition(":")[0]):
                 continue
-            for sender, packet in self._senders(frontend, region):
-                yield replace(self.packet(packet), sender=sender)
+            shown = [
+                replace(self.packet(packet), sender=sender)
+                for sender, packet in self._senders(frontend, region)
+            ]
+            yield from shown
+            seen = worst(item.verdict for item in shown)
+            for other in (region, replace(region, from_node=True)):
+                for finding in self._findings(other):
+                    if is_worse(finding.verdict, seen):
+                        seen = finding.verdict
+                        found = self._as_found(other, finding, shown[0].packet)
+                        yield replace(found, sender="other")
+
+    def _as_found(self, region: Region, finding: Finding, packet: Packet) -> Explanation:
+        """The packet that shows a finding."""
+        if finding.counterexample is not None:
+            return self._of_region(finding.counterexample.packet, region)
+        return replace(
+            self._of_region(packet, region),
+            verdict=finding.verdict,
+            undecided=(f"{finding.property}: {finding.reason}",),
+            ways=(),
+        )
 
     def _senders(self, frontend: Frontend, region: Region) -> Iterator[tuple[str, Packet]]:
         primary = self._settings.primary_address(self._family)
@@ -140,7 +293,10 @@ class Explainer:
             yield "pod", replace(outside, in_interface=name)
         yield "node", replace(outside, source=own, from_node=True, in_interface="")
 
-    def _region_of(self, packet: Packet) -> Region:
+    def _regions_of(self, packet: Packet) -> list[Region]:
+        """The region that a packet is in, and the one that it is in if its destination is an
+        address of the node that nobody has listed.
+        """
         place = (packet.destination, packet.protocol, packet.destination_port)
         local = self._regions.always_local(packet.destination, self._regions.full_mask)
         node_port = rest = None
@@ -152,12 +308,15 @@ class Explainer:
                 if virtual is None or virtual.value == packet.destination:
                     rest = rest or region
             elif (front.address, front.protocol, front.port) == place:
-                return region
-            elif local and (front.address, front.protocol, front.port) == (None, *place[1:]):
+                return [region]
+            elif (front.address, front.protocol, front.port) == (None, *place[1:]):
                 node_port = region
-        rest = node_port or rest
-        assert rest is not None
-        return rest
+        if local and node_port is not None:
+            return [node_port]
+        found = [rest]
+        if node_port is not None and not self._regions.never_local(packet.destination):
+            found.append(node_port)
+        return [region for region in found if region is not None]
 
 
 def share_text(share: Fraction) -> str:
@@ -168,81 +327,3 @@ def share_text(share: Fraction) -> str:
     near = abs(simple - share) < Fraction(1, 1 << 28)
     fraction = f"{simple}" if near else f"{float(share):.6f}"
     return f"{fraction} ({float(share):.4%})"
-
-
-class QuestionError(ValueError):
-    """Words that do not ask for a packet."""
-
-
-def read_packet(words: list[str], node: Address | None) -> Packet:
-    """``from SOURCE to ADDRESS:PORT[/PROTOCOL] [port N] [in INTERFACE] [mark N]``.
-
-    Args:
-        words: SOURCE is an address or ``node``; without ``from`` a client from outside.
-        node: the node's own address of the family, for ``from node``.
-
-    Raises:
-        QuestionError: they do not say that.
-    """
-    given: dict[str, str] = {}
-    rest = iter(words)
-    for word in rest:
-        if word not in ("from", "to", "port", "in", "iif", "mark"):
-            raise QuestionError(f"{word!r} is not understood")
-        value = next(rest, None)
-        if value is None:
-            raise QuestionError(f"{word!r} needs a value")
-        given["in" if word == "iif" else word] = value
-    if "to" not in given:
-        raise QuestionError("there is no destination; say to ADDRESS:PORT")
-    address, port, protocol = _destination(given["to"])
-    family = address.family
-    source = DOCUMENTATION_SOURCE[family]
-    if given.get("from") == "node":
-        if node is None or node.family is not family:
-            raise QuestionError(f"the node has no {family.label} address; give --node-ip")
-        source = node.value
-    elif "from" in given:
-        parsed = _address(given["from"])
-        if parsed.family is not family:
-            raise QuestionError("source and destination are of different families")
-        source = parsed.value
-    return Packet(
-        family,
-        False,
-        source,
-        _number(given.get("port", str(EPHEMERAL_PORT)), 0xFFFF),
-        address.value,
-        port,
-        protocol,
-        given.get("in", "eth0"),
-        _number(given.get("mark", "0"), 0xFFFFFFFF),
-    )
-
-
-def _destination(text: str) -> tuple[Address, int, int]:
-    place, _, protocol = text.partition("/")
-    address, colon, port = place.rpartition(":")
-    if not colon or not port:
-        raise QuestionError(f"{text!r} has no port; say ADDRESS:PORT/tcp, IPv6 as [ADDRESS]:PORT")
-    name = (protocol or "tcp").upper()
-    if name not in PROTOCOL_NUMBER:
-        raise QuestionError(f"{protocol!r} is not tcp, udp or sctp")
-    return _address(address.strip("[]")), _number(port, 0xFFFF), PROTOCOL_NUMBER[name]
-
-
-def _address(text: str) -> Address:
-    try:
-        return parse_address(text)
-    except ValueError:
-        raise QuestionError(f"{text!r} is no IP address") from None
-
-
-def _number(text: str, highest: int) -> int:
-    try:
-        number = int(text, 0)
-    except ValueError:
-        raise QuestionError(f"{text!r} is no number") from None
-    if not 0 <= number <= highest:
-        raise QuestionError(f"{text} is not between 0 and {highest}")
-    return number

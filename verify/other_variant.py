@@ -6,24 +6,25 @@ is judged; of the other it is only asked whether it can touch packets to fronten
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from svcc.compiler.model.objects import Objects
 from svcc.compiler.settings.node import NodeSettings
 from svcc.grammar.iptables.names import BUILT_IN_CHAINS
+from svcc.grammar.iptables.program import NatTarget
 from svcc.grammar.iptables.ruleset import RuleSet
-from svcc.verify.model.other_tools import leave_to_tools
-from svcc.verify.model.ownership import mark_ownership
-from svcc.verify.model.rules import index_rules
-from svcc.verify.prepare.connmark import with_plain_marks
-from svcc.verify.prepare.termination import check_ends
+from svcc.verify.model.other_tools import of_a_tool
+from svcc.verify.model.owned_rules import owned_rules
+from svcc.verify.prepare.prepare import prepare
+from svcc.verify.simulator.packet import Packet, Result
 from svcc.verify.slicing.box import Box
 from svcc.verify.slicing.regions import Regions
 from svcc.verify.slicing.slicer import Item, MissingChainError, SliceTooLargeError
 from svcc.verify.spec.expectation import Expectation, expect
 from svcc.verify.spec.outcomes import Serve
 
-_DISPATCH = ("KUBE-SERVICES", "SVCC-SERVICES")
+DISPATCH = ("KUBE-SERVICES", "SVCC-SERVICES")
+"""The chains that service proxies begin with."""
 _OF_KUBELET = frozenset({"KUBE-FIREWALL", "KUBE-MARK-DROP", "KUBE-MARK-MASQ", "KUBE-POSTROUTING"})
 """The kubelet writes them with the variant that it takes for the node's."""
 _HARMLESS = frozenset({"accept", "nothing", "return", "excused"})
@@ -31,27 +32,57 @@ _HARMLESS = frozenset({"accept", "nothing", "return", "excused"})
 
 def has_service_chains(rules: RuleSet) -> bool:
     """Whether a service proxy's dispatch is among the rules."""
-    return any(name in chains for chains in rules.tables.values() for name in _DISPATCH)
+    return any(name in chains for chains in rules.tables.values() for name in DISPATCH)
 
 
-def touching(objects: Objects, settings: NodeSettings, rules: RuleSet) -> str | None:
+def holds_service_rules(rules: RuleSet) -> bool:
+    """Whether there is anything that can serve: a service proxy's dispatch, a virtual server, or
+    a translation that is no other tool's.
+    """
+    if has_service_chains(rules) or (rules.ipvs is not None and rules.ipvs.servers):
+        return True
+    return any(
+        isinstance(rule.target, NatTarget) and rule.target.name != "SNAT"
+        for name, chain in rules.tables.get("nat", {}).items()
+        if not of_a_tool(name)
+        for rule in chain.rules
+    )
+
+
+def places_of(packet: Packet, results: Iterable[Result]) -> list[Box]:
+    """Where a packet is addressed to on its way."""
+    full = (1 << packet.family.bits) - 1
+    places = [(packet.destination, packet.destination_port)]
+    places += [(result.destination, result.destination_port) for result in results]
+    return [
+        Box(address, full, packet.protocol, port, port) for address, port in dict.fromkeys(places)
+    ]
+
+
+def touching(
+    objects: Objects,
+    settings: NodeSettings,
+    rules: RuleSet,
+    places: Iterable[Box] | None = None,
+) -> str | None:
     """A rule or policy that can touch packets to frontends, before or after translation, in the
     words of iptables; None if there is none.
+
+    ``places``: packets to these, in place of those to frontends.
     """
-    if check_ends(rules):
+    prepared = prepare(rules, settings, as_they_stand=True)
+    if prepared.endless:
         return "a walk that does not end"
-    with_plain_marks(rules)
-    indexed = index_rules(rules)
-    mark_ownership(indexed)
-    leave_to_tools(indexed, settings.masquerade_mark)
+    rules = prepared.rules
+    indexed = owned_rules(rules, settings.masquerade_mark)
     expectation = expect(objects, settings, rules.family)
     slicer = Regions(indexed, expectation).slicer(excluded=False)
-    places = dict.fromkeys(_boxes(expectation))
+    boxes = dict.fromkeys(_boxes(expectation) if places is None else places)
     for table, chains in rules.tables.items():
         for hook in BUILT_IN_CHAINS[table]:
             if hook not in chains:
                 continue
-            for box in places:
+            for box in boxes:
                 try:
                     items, policy = slicer.hook(table, hook, [box], box)
                 except (SliceTooLargeError, MissingChainError):

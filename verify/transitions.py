@@ -108,7 +108,7 @@ def seen(state: State, packet: Packet) -> frozenset[What]:
 
 
 def _what(result: Result) -> What:
-    if result.verdict != "passed":
+    if result.verdict == "rejected" or result.verdict == "dropped":
         return result.verdict, 0, 0
     if not result.translated:
         return "left alone", 0, 0

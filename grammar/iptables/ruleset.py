@@ -34,6 +34,11 @@ class RuleSet:
     ipvs: Ipvs | None = None
 
 
+def rule_count(rules: RuleSet) -> int:
+    """How many rules there are in all chains."""
+    return sum(len(chain.rules) for chains in rules.tables.values() for chain in chains.values())
+
+
 def load(program: Program, onto: RuleSet | None = None) -> RuleSet:
     """Run a restore script on nothing, or with ``--noflush`` on what is loaded.
 

@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from svcc.verify.confirm.findings import Counterexample, Finding
     from svcc.verify.explain import Explanation
     from svcc.verify.report.report import Report
-    from svcc.verify.simulator.matching import UndecidableError
     from svcc.verify.spec.codes import CODES
 
 __all__ = [
@@ -54,7 +53,6 @@ __all__ = [
     "Problem",
     "Report",
     "Rules",
-    "UndecidableError",
     "all_node_settings",
     "apply",
     "cleanup",
@@ -93,7 +91,6 @@ _HOME = {
     "svcc.verify.confirm.findings": ("Counterexample", "Finding"),
     "svcc.verify.explain": ("Explanation",),
     "svcc.verify.report.report": ("Report",),
-    "svcc.verify.simulator.matching": ("UndecidableError",),
     "svcc.verify.spec.codes": ("CODES",),
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}

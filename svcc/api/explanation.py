@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 from svcc.api.compilation import compiled_for
 from svcc.api.errors import bad_input
+from svcc.api.live import with_all_in_force
 from svcc.api.own_rules import read_back
 from svcc.grammar.address import Family
-from svcc.verify.explain import Explainer, Explanation, QuestionError, read_packet
-from svcc.verify.prepare.termination import check_ends
+from svcc.verify.explain import EndlessError, Explainer, Explanation
+from svcc.verify.packet_question import QuestionError, read_packet
 
 if TYPE_CHECKING:
     from svcc.api.rules import Rules
@@ -26,9 +27,12 @@ def explain(
     what: str,
     rules: Rules | None = None,
     *,
+    family: Family | None = None,
     note: Note | None = None,
 ) -> list[Explanation]:
     """Explain a packet, or every frontend of a Service for every kind of sender.
+
+    The verdicts are what :func:`svcc.api.verification.verify` says, of these packets.
 
     Args:
         objects: what is right by.
@@ -36,6 +40,7 @@ def explain(
         what: a packet such as ``from 10.1.2.3 to 10.96.0.12:80/tcp``, or a Service
             (``NAMESPACE/NAME``, ``NAMESPACE/NAME:PORT``).
         rules: None: those that svcc compiles for the node.
+        family: explain no other.
         note: is told what a person should know.
 
     Returns:
@@ -44,12 +49,25 @@ def explain(
     Raises:
         InputError: that is no packet and no Service with frontends, or a walk through the
             rules does not end.
-        UndecidableError: a packet meets a rule outside the model.
     """
+    found = _explained(objects, settings, what, rules, family, note)
+    if rules is None:
+        return found
+    return [with_all_in_force(item, rules, objects, settings) for item in found]
+
+
+def _explained(
+    objects: Objects,
+    settings: NodeSettings,
+    what: str,
+    rules: Rules | None,
+    only: Family | None,
+    note: Note | None,
+) -> list[Explanation]:
     words = what.split()
     if not words:
         raise bad_input("explain", f"name a packet or a Service; for example: {_EXAMPLE}")
-    explainers = _explainers(objects, settings, rules, note)
+    explainers = _explainers(objects, settings, rules, only, note)
     if words[0] not in ("from", "to"):
         found = [item for each in explainers.values() for item in each.service(words[0])]
         if len(words) > 1 or not found:
@@ -71,14 +89,22 @@ def explain(
 
 
 def _explainers(
-    objects: Objects, settings: NodeSettings, rules: Rules | None, note: Note | None
+    objects: Objects,
+    settings: NodeSettings,
+    rules: Rules | None,
+    only: Family | None,
+    note: Note | None,
 ) -> dict[Family, Explainer]:
     if rules is None:
         loaded = read_back(compiled_for(objects, settings, note=note))
     else:
         loaded = rules.of(None)
-    for item in loaded.values():
-        for endless in check_ends(item.rules):
-            message = f"the walk through these rules does not end: {endless.reason}"
-            raise bad_input(item.source, message)
-    return {family: Explainer(objects, settings, family, item) for family, item in loaded.items()}
+    try:
+        return {
+            family: Explainer(objects, settings, family, item)
+            for family, item in loaded.items()
+            if only in (None, family)
+        }
+    except EndlessError as endless:
+        message = f"the walk through these rules does not end: {endless}"
+        raise bad_input(endless.source, message) from None

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from svcc.api.beside import Beside, tables_beside
 from svcc.api.errors import bad_input
 from svcc.api.rules import Rules
 
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from svcc.grammar.address import Family
     from svcc.grammar.ipvs.state import Ipvs
     from svcc.verify.confirm.findings import Finding
+    from svcc.verify.explain import Explanation
     from svcc.verify.prepare.loaded import LoadedRules
 
 
@@ -49,21 +52,29 @@ def live_rules(
     except ToolError as error:
         hint = "" if os.geteuid() == 0 else "; are you root?"
         raise bad_input("--live", f"{error}{hint}") from None
-    name, other = f"iptables-{tools.kind}", tools.other_variant()
-    if other is None:
-        return Rules(loaded, name=name)
-    beside_name = f"iptables-{other.kind}"
-    beside, hidden = _of_other(other, list(loaded), say)
+    name, beside = f"iptables-{tools.kind}", in_force_beside(tools, list(loaded), say)
     ours, theirs = (
-        any(has_service_chains(item.rules) for item in side.values()) for side in (loaded, beside)
+        any(has_service_chains(item.rules) for item in side.values())
+        for side in (loaded, beside.loaded)
     )
-    if theirs and not ours and iptables is None and len(beside) == len(loaded):
+    if theirs and not ours and iptables is None and len(beside.loaded) == len(loaded):
         say(
-            f"note: the service chains are among the rules of {beside_name}, which are judged; "
+            f"note: the service chains are among the rules of {beside.name}, which are judged; "
             f"iptables is {name}"
         )
-        return Rules(beside, name=beside_name, beside=loaded, beside_name=name)
-    return Rules(loaded, name=name, beside=beside, beside_name=beside_name, hidden=hidden)
+        other = replace(beside, name=name, loaded=loaded)
+        return Rules(beside.loaded, name=beside.name, beside=other)
+    return Rules(loaded, name=name, beside=beside)
+
+
+def in_force_beside(tools: Iptables, families: list[Family], note: Note | None = None) -> Beside:
+    """What is in force beside the rules of these tools."""
+    tables, unread = tables_beside(tools)
+    other = tools.other_variant()
+    if other is None:
+        return Beside(tables=tables, unread=unread)
+    loaded, hidden = _of_other(other, families, note or _nobody)
+    return Beside(f"iptables-{other.kind}", loaded, hidden, tables, unread)
 
 
 def _nobody(text: str) -> None:
@@ -139,31 +150,72 @@ def _of_other(
 def open_questions(
     rules: Rules, objects: Objects, settings: NodeSettings, note: Note | None = None
 ) -> Iterator[Finding]:
-    """What stays open because of the other variant's rules: whether they touch packets to
-    Services.
+    """What stays open of live rules: what else is in force can touch packets to Services, or
+    there are no rules of a Service proxy.
     """
     from svcc.verify.confirm.findings import Finding
-    from svcc.verify.other_variant import has_service_chains, touching
     from svcc.verify.spec import codes
     from svcc.verify.spec.properties import REACHES
 
     say = note or _nobody
-    subject, code = f"rules of {rules.beside_name}", codes.OUTSIDE_THE_MODEL
-    for family, reason in rules.hidden.items():
-        say(f"warning: {family.label}: {reason}")
-        yield Finding(REACHES, subject, family, "undecided", None, reason, code)
-    for family, item in rules.beside.items():
-        what = touching(objects, settings, item.rules)
-        if has_service_chains(item.rules):
-            what = f"a service proxy's chains; {what}" if what else "a service proxy's chains"
-        if what is None:
-            continue
-        reason = (
-            f"{rules.beside_name} holds rules that can touch these packets, too ({what}), and "
-            f"both are in force; only {rules.name} is judged"
+    for family in rules.families if rules.name else ():
+        reasons = [
+            (codes.IN_FORCE_BESIDE, f"{doubt}; only {rules.name} is judged")
+            for doubt in rules.beside.doubts(objects, settings, family)
+        ]
+        if missing := missing_proxy(rules, objects, settings, family):
+            reasons.insert(0, (codes.NO_SERVICE_RULES, missing))
+        for code, reason in reasons:
+            advice, name = "", rules.beside.name
+            if name and reason.startswith(name):
+                variant = name.removeprefix("iptables-")
+                advice = f"; remove what is not wanted, or judge it with --iptables {variant}"
+            say(f"warning: {family.label}: {reason}{advice}")
+            subject = "rules that are in force"
+            yield Finding(REACHES, subject, family, "undecided", None, reason, code)
+
+
+def missing_proxy(
+    rules: Rules, objects: Objects, settings: NodeSettings, family: Family
+) -> str | None:
+    """Why live rules of a family are no Service proxy's, and cannot be judged as such.
+
+    None if they are, or if they had nothing to do.
+    """
+    from svcc.verify.other_variant import DISPATCH, holds_service_rules
+    from svcc.verify.spec.expectation import expect
+
+    if not rules.name or any(holds_service_rules(r.rules) for r in rules.loaded.values()):
+        return None
+    if not expect(objects, settings, family).frontends:
+        return None
+    table = rules.beside.table_of_kube_proxy(family)
+    if table is not None:
+        return (
+            "the Service rules are those of kube-proxy's nftables mode, which svcc does not read "
+            f"yet; {table.command} prints them"
         )
-        say(
-            f"warning: {family.label}: {reason}; remove what is not wanted, or judge it with "
-            f"--iptables {rules.beside_name.removeprefix('iptables-')}"
-        )
-        yield Finding(REACHES, subject, family, "undecided", None, reason, code)
+    chains = " nor ".join(DISPATCH)
+    return (
+        f"no rules of a Service proxy were found here: neither a chain {chains} nor a translation "
+        f"in {rules.name}, no virtual server of IPVS, no table kube-proxy of nftables"
+    )
+
+
+def with_all_in_force(
+    item: Explanation, rules: Rules, objects: Objects, settings: NodeSettings
+) -> Explanation:
+    """An explanation, with what else is in force: what that can touch is not decided."""
+    from svcc.verify.other_variant import places_of
+
+    family = item.packet.family
+    missing = missing_proxy(rules, objects, settings, family)
+    if missing and item.frontend is not None:
+        return replace(item, verdict="undecided", wrong=(), undecided=(missing,), worlds=())
+    places = places_of(item.packet, (way.result for way in item.ways))
+    doubts = tuple(rules.beside.doubts(objects, settings, family, places))
+    if not doubts:
+        return item
+    if item.verdict == "violated":
+        return replace(item, notes=(*item.notes, *doubts))
+    return replace(item, verdict="undecided", undecided=(*item.undecided, *doubts))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -69,7 +69,7 @@ def apply(
     def judge(moments: Iterable[Moment]) -> str | None:
         return _unsafe(moments, settings, note)
 
-    return engine.apply(
+    outcome = engine.apply(
         compiled.programs,
         route_localnet=compiled.route_localnet,
         ipvs=compiled.ipvs,
@@ -80,6 +80,8 @@ def apply(
         dry_run=dry_run,
         judge=judge if prove else None,
     )
+    doubts = tuple(_in_force_beside(objects, compiled, tools))
+    return replace(outcome, warnings=(*outcome.warnings, *doubts))
 
 
 def diff(
@@ -103,6 +105,9 @@ def diff(
     tools = chosen_tools(iptables)
     settings = _for_this_node(settings, tools, fallback, note)
     compiled = compiled_for(objects, settings, comments=comments, note=note)
+    if note is not None:
+        for doubt in _in_force_beside(objects, compiled, tools):
+            note(f"warning: {doubt}")
     try:
         return engine.diff(
             compiled.programs,
@@ -114,6 +119,16 @@ def diff(
         )
     except ToolError as error:
         raise ApplyError(str(error)) from error
+
+
+def _in_force_beside(objects: Objects, compiled: Compiled, tools: Iptables) -> Iterator[str]:
+    """What else can touch packets to Services here, whatever is loaded by these tools."""
+    from svcc.api.live import in_force_beside
+
+    beside = in_force_beside(tools, list(compiled.programs))
+    for family in compiled.programs:
+        for doubt in beside.doubts(objects, compiled.settings, family):
+            yield f"{family.label}: {doubt}; svcc explain --live tells what it may touch"
 
 
 def cleanup(

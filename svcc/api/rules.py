@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from svcc.api.beside import Beside
 from svcc.api.inputs import named_texts
 
 if TYPE_CHECKING:
@@ -19,17 +20,14 @@ class Rules:
     """Rules by family, as they were read.
 
     ``name`` is the variant of iptables that they are live rules of, empty if they are not live.
-    ``beside`` are those of the other variant, which packets must get through as well, and
-    ``hidden`` says why some of them cannot be shown.
+    ``beside`` is what else is in force, which packets must get through as well.
     ``in_files``: whether their sources are files that people can open.
     """
 
     loaded: Mapping[Family, LoadedRules]
     in_files: bool = False
     name: str = ""
-    beside: Mapping[Family, LoadedRules] = field(default_factory=dict)
-    beside_name: str = ""
-    hidden: Mapping[Family, str] = field(default_factory=dict)
+    beside: Beside = field(default_factory=Beside)
 
     @property
     def families(self) -> tuple[Family, ...]:

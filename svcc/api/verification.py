@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from svcc.api.compilation import compiled_for
 from svcc.api.errors import bad_input
-from svcc.api.live import open_questions
+from svcc.api.live import missing_proxy, open_questions
 from svcc.api.own_rules import read_back
 from svcc.grammar.address import Family
 from svcc.verify.engine import verify as verify_rules
@@ -151,7 +151,12 @@ class _Judge:
     def _loaded(self, settings: NodeSettings) -> dict[Family, LoadedRules]:
         if self._rules is not None:
             _check_families(self._objects, settings, self._rules, self._family)
-            return self._rules.of(self._family)
+            # What is no Service proxy's is not judged as such.
+            return {
+                family: item
+                for family, item in self._rules.of(self._family).items()
+                if not missing_proxy(self._rules, self._objects, settings, family)
+            }
         own = read_back(compiled_for(self._objects, settings, note=self._note))
         return {f: item for f, item in own.items() if self._family in (None, f)}
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from svcc.api.errors import bad_input
 from svcc.commands import arguments as given_by
 from svcc.commands import options
-from svcc.commands.exit_codes import OK, UNDECIDED, VIOLATED
+from svcc.commands.exit_codes import OF_VERDICT, OK
 from svcc.commands.terminal import say
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     options.add_input(parser, required=False)
     options.add_node(parser)
     options.add_rules(parser)
+    options.add_family(parser)
     options.add_kernel(parser)
     parser.add_argument(
         "-o", "--output", choices=("text", "json"), default="text", help="format of the result"
@@ -45,7 +46,8 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Explain."""
-    from svcc.api import UndecidableError, explain
+    from svcc.api import explain
+    from svcc.verify.confirm.findings import worst
 
     words = " ".join(arguments.what).split()
     if len(words) == 1 and re.fullmatch(r"(?i)svc\d+", words[0]):
@@ -55,11 +57,8 @@ def run(arguments: argparse.Namespace) -> int:
     objects = given_by.objects(arguments)
     node = given_by.node(arguments, objects)
     rules = given_by.rules(arguments)
-    try:
-        found = explain(objects, node, " ".join(words), rules, note=say)
-    except UndecidableError as error:
-        say(f"line {error.rule.line}: {error.what} is outside the model")
-        return UNDECIDED
+    family = given_by.family(arguments)
+    found = explain(objects, node, " ".join(words), rules, family=family, note=say)
     if arguments.output == "json":
         json.dump([_json(item) for item in found], sys.stdout, indent=2)
         sys.stdout.write("\n")
@@ -67,7 +66,7 @@ def run(arguments: argparse.Namespace) -> int:
         sys.stdout.write(_service_text(found))
     else:
         sys.stdout.write(_packet_text(found[0]))
-    return VIOLATED if any(item.wrong for item in found) else OK
+    return OF_VERDICT[worst(item.verdict for item in found)]
 
 
 def _code(number: str) -> int:
@@ -109,11 +108,15 @@ def _packet_text(item: Explanation) -> str:
 
 
 def _verdict(item: Explanation) -> list[str]:
-    if not item.wrong:
-        return ["right"]
+    said = [f"if        {world}" for world in item.worlds]
+    said += [f"note: {note}" for note in item.notes]
+    if item.verdict == "proved":
+        return [*said, "right"]
+    if item.verdict == "undecided":
+        return said + list(dict.fromkeys(f"undecided: {reason}" for reason in item.undecided))
     name = str(item.frontend or "no frontend:")
-    said = dict.fromkeys(f"wrong: {failure.code} {name} {failure.says}" for failure in item.wrong)
-    return list(said)[:MAX_SAID]
+    wrong = dict.fromkeys(f"wrong: {found.code} {name} {found.says}" for found in item.wrong)
+    return said + list(wrong)[:MAX_SAID]
 
 
 def _service_text(found: list[Explanation]) -> str:
@@ -124,9 +127,17 @@ def _service_text(found: list[Explanation]) -> str:
         if name != last:
             lines.append(name)
             last = name
-        verdict = "right" if not item.wrong else f"wrong: {item.wrong[0].code}"
+        verdict = "right"
+        if item.verdict == "violated":
+            verdict = f"wrong: {item.wrong[0].code}"
+        elif item.verdict == "undecided":
+            verdict = f"undecided: {item.undecided[0]}"
+        if item.sender == "other":
+            verdict += f"; {item.packet}"
         lines.append(f"  {item.sender:8} {verdict}; expected {item.expected}")
         lines += [f"    {way.text(item.packet)}" for way in item.ways]
+        lines += [f"    if {world}" for world in item.worlds]
+        lines += [f"    note: {note}" for note in item.notes]
     return "\n".join(lines) + "\n"
 
 
@@ -154,4 +165,11 @@ def _json(item: Explanation) -> dict[str, Any]:
         found["sender"] = item.sender
     if item.wrong:
         found["wrong"] = [{"code": f.code, "message": f.says} for f in item.wrong]
+    for name, texts in (
+        ("undecided", item.undecided),
+        ("world", item.worlds),
+        ("notes", item.notes),
+    ):
+        if texts:
+            found[name] = list(texts)
     return found

@@ -113,6 +113,11 @@ def add_rules(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--live", action="store_true", help="the rules of this network namespace")
 
 
+def add_family(parser: argparse.ArgumentParser) -> None:
+    """--family."""
+    parser.add_argument("--family", choices=("ipv4", "ipv6"), help="judge this family only")
+
+
 def add_no_comments(parser: argparse.ArgumentParser) -> None:
     """--no-comments."""
     parser.add_argument("--no-comments", action="store_true", help="leave comments out")

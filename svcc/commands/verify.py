@@ -48,7 +48,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="have the solver look again at what ordinary code established; takes much longer",
     )
-    parser.add_argument("--family", choices=("ipv4", "ipv6"), help="judge this family only")
+    options.add_family(parser)
     options.add_kernel(parser)
     parser.add_argument(
         "-o",

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from svcc.cli import main
-from svcc.verify.explain import QuestionError, read_packet, share_text
+from svcc.verify.explain import share_text
+from svcc.verify.packet_question import QuestionError, read_packet
 from svcc.verify.spec.codes import CODES
 from tests.support.clusters.dumps import DUMPS
 

@@ -1,4 +1,4 @@
-"""``svcc verify --live`` where both iptables variants hold rules."""
+"""``--live``, apply and diff where more than the rules of one iptables variant is in force."""
 
 from __future__ import annotations
 
@@ -34,7 +34,15 @@ def load(node: Namespace, variant: str) -> None:
 
 
 def verify(node: Namespace, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "svcc", "verify", *ARGUMENTS, *arguments]
+    return svcc(node, "verify", *ARGUMENTS, *arguments)
+
+
+def explain(node: Namespace, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return svcc(node, "explain", *ARGUMENTS, *arguments)
+
+
+def svcc(node: Namespace, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "svcc", *arguments]
     return subprocess.run(
         ["ip", "netns", "exec", node.name, *command],
         cwd=ROOT,
@@ -85,3 +93,104 @@ def test_rules_that_iptables_cannot_show_are_not_proved(node: Namespace) -> None
     done = verify(node, "--iptables", "legacy")
     assert done.returncode == 3, done.stdout
     assert "cannot print table nat" in done.stderr
+
+
+PACKET = "from 203.0.113.7 to 10.96.0.11:80"
+OF_NODE = tuple(a for a in ARGUMENTS if a not in ("--family", "ipv4", "--live"))
+STALE = "-d 10.96.0.11/32 -p tcp -m tcp --dport 80 -j DNAT --to-destination 10.9.9.9:8080"
+
+
+@pytest.mark.parametrize(("judged", "other"), [("legacy", "nft"), ("nft", "legacy")])
+def test_explain_sees_the_other_variant(node: Namespace, judged: str, other: str) -> None:
+    load(node, judged)
+    assert explain(node, "--iptables", judged, PACKET).returncode == 0
+    node.run(f"iptables-{other}", "-t", "nat", "-I", "PREROUTING", *STALE.split())
+    done = explain(node, "--iptables", judged, PACKET)
+    assert done.returncode == 3, done.stdout
+    assert f"iptables-{other} holds rules that can touch" in done.stdout
+    assert "nat PREROUTING" in done.stdout
+    assert "right" not in done.stdout
+    # Another packet is none of its business.
+    done = explain(node, "--iptables", judged, "from 203.0.113.7 to 10.1.1.1:22")
+    assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.parametrize(("judged", "other"), [("legacy", "nft"), ("nft", "legacy")])
+def test_apply_and_diff_warn_of_the_other_variant(node: Namespace, judged: str, other: str) -> None:
+    chosen = ("--iptables", judged)
+    assert svcc(node, "apply", *OF_NODE, *chosen).returncode == 0
+    quiet = svcc(node, "diff", *OF_NODE, *chosen)
+    assert (quiet.returncode, quiet.stdout) == (0, "")
+    assert f"iptables-{other}" not in quiet.stderr
+    node.run(f"iptables-{other}", "-t", "nat", "-I", "PREROUTING", *STALE.split())
+    for command, code in (("diff", 0), ("apply", 0)):
+        done = svcc(node, command, *OF_NODE, *chosen)
+        assert done.returncode == code, done.stderr
+        assert f"warning: ipv4: iptables-{other} holds rules that can touch" in done.stderr
+        assert f"iptables-{other}-save prints them" in done.stderr
+
+
+FIREWALL = """\
+table inet firewall {
+  chain in {
+    type filter hook forward priority 0; policy accept;
+    ip daddr 10.244.0.0/16 drop
+  }
+}
+"""
+IDLE = """\
+table inet idle {
+  chain in {
+    type filter hook forward priority 0; policy accept;
+  }
+  chain elsewhere {
+    drop
+  }
+}
+"""
+KUBE_PROXY = """\
+table ip kube-proxy {
+  chain nat-prerouting {
+    type nat hook prerouting priority -100; policy accept;
+    ip daddr 10.96.0.11 dnat to 10.244.1.5
+  }
+}
+"""
+
+
+def test_tables_of_nftables_are_told(node: Namespace) -> None:
+    load(node, "legacy")
+    node.run("nft", "-f", "-", text=IDLE)
+    assert verify(node, "--iptables", "legacy").returncode == 0
+    node.run("nft", "-f", "-", text=FIREWALL)
+    done = verify(node, "--iptables", "legacy")
+    assert done.returncode == 3, done.stdout
+    assert "nft list table inet firewall prints it" in done.stderr
+    assert "idle" not in done.stderr
+    done = explain(node, "--iptables", "legacy", PACKET)
+    assert done.returncode == 3
+    assert "nft list table inet firewall prints it" in done.stdout
+    done = svcc(node, "diff", *OF_NODE, "--iptables", "legacy")
+    assert "nft list table inet firewall prints it" in done.stderr
+
+
+def test_kube_proxys_nftables_mode_is_named(node: Namespace) -> None:
+    node.run("nft", "-f", "-", text=KUBE_PROXY)
+    for done in (verify(node), explain(node, PACKET), explain(node, "shop/web")):
+        assert done.returncode == 3, done.stdout
+        said = done.stdout + done.stderr
+        assert "kube-proxy's nftables mode, which svcc does not read yet" in said
+        assert "nft list table ip kube-proxy" in said
+        assert "violated" not in done.stdout
+        assert "wrong" not in done.stdout
+
+
+def test_a_namespace_without_a_service_proxy(node: Namespace) -> None:
+    for done in (verify(node), explain(node, PACKET), explain(node, "shop/web")):
+        assert done.returncode == 3, done.stdout
+        said = done.stdout + done.stderr
+        assert "no rules of a Service proxy were found here" in said
+        assert "KUBE-SERVICES" in said
+        assert "violated" not in done.stdout
+    # What is no frontend's is as it must be all the same.
+    assert explain(node, "from 203.0.113.7 to 10.1.1.1:22").returncode == 0

@@ -139,6 +139,7 @@ ROOMS = (
     Room("apply.system", "grammar grammar.ipvs", "the node aside from its rules"),
     Room("apply.iptables", "grammar grammar.iptables apply.system", "one kernel interface"),
     Room("apply.ipvs", "grammar grammar.ipvs apply.system", "one kernel interface"),
+    Room("apply.nftables", "grammar grammar.iptables apply.system", "one kernel interface"),
     Room("apply", "grammar.* apply.*", "the protocol; it is given programs, and compiles none"),
     Room(
         "api",
@@ -197,9 +198,20 @@ NEVERS = (
     ),
     Never("verify.policy", "verify.equivalence", "add-ons know the core only"),
     Never("verify.equivalence", "verify.policy", "add-ons know the core only"),
-    Never("apply.system", "apply.iptables apply.ipvs", "what both need depends on neither"),
-    Never("apply.iptables", "apply.ipvs", "what both need is in system, or handed in"),
-    Never("apply.ipvs", "apply.iptables", "what both need is in system, or handed in"),
+    Never(
+        "apply.system",
+        "apply.iptables apply.ipvs apply.nftables",
+        "what they share knows none",
+    ),
+    Never(
+        "apply.iptables", "apply.ipvs apply.nftables", "what they share is in system"
+    ),
+    Never(
+        "apply.ipvs", "apply.iptables apply.nftables", "what they share is in system"
+    ),
+    Never(
+        "apply.nftables", "apply.iptables apply.ipvs", "what they share is in system"
+    ),
     Never("api", "commands", "workflows know no command line"),
 )
 

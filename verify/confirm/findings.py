@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from svcc.grammar.address import Family
-from svcc.verify.simulator.packet import Packet, Step
+from svcc.verify.simulator.packet import Packet, Step, World
 
 VerdictName = Literal["proved", "violated", "undecided"]
 
@@ -34,6 +34,8 @@ class Counterexample:
     got: str
     other: tuple[Step, ...] = ()
     """The way through the rules that these are compared with."""
+    world: World | None = field(default=None, compare=False, repr=False)
+    """What the packet does not say, as it must be for this to happen."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from typing import assert_never
 
 from svcc.grammar.address import Family
 from svcc.verify.simulator.packet import Packet, Result, World, endpoint_text
@@ -87,77 +88,118 @@ def judge(
 ) -> list[Failure]:
     """What is wrong with the distribution of a packet's results; empty if nothing.
 
-    ``tolerance`` is how far a backend's share may be from 1/n. With several outcomes
-    allowed, one of them must be met in full; the failures are those of the first.
+    ``tolerance`` is how far a backend's share may be from 1/n. With several outcomes allowed,
+    each result must be one of them; the failures are then those against the first. Where backends
+    are among them, once, those that are reached have equal shares.
     """
-    first: list[Failure] = []
-    for outcome in allowed:
-        found = [
-            failure
-            for _, result in outcomes
-            if (failure := _against(outcome, packet, world, result, masquerade_mark))
-        ]
-        if not found and isinstance(outcome, Serve):
-            found = _shares(outcome, world, outcomes, tolerance)
-        if not found:
-            return []
-        first = first or found
-    return first
+    found = [
+        failure
+        for _, result in outcomes
+        if (failure := _judge_result(allowed, packet, world, result, masquerade_mark))
+    ]
+    serves = [outcome for outcome in allowed if isinstance(outcome, Serve)]
+    if found or len(serves) != 1:
+        return found
+    return _shares(serves[0], world, outcomes, tolerance, only=len(allowed) == 1)
+
+
+def _judge_result(
+    allowed: Sequence[Outcome], packet: Packet, world: World, result: Result, mark: int
+) -> Failure | None:
+    """What is wrong with one result."""
+    if result.verdict == "excused":
+        return None
+    failures = [_against(outcome, packet, world, result, mark) for outcome in allowed]
+    if not all(failures):
+        return None
+    first = allowed[0]
+    # What another tool lets past the service rules cannot be refused by them.
+    refusals = isinstance(first, Refuse | Discard) or (
+        len(allowed) > 1 and not isinstance(first, Untouched)
+    )
+    return None if refusals and result.let_past else failures[0]
 
 
 def _against(
     outcome: Outcome, packet: Packet, world: World, result: Result, mark: int
 ) -> Failure | None:
+    """What one result has against one outcome."""
+    match outcome:
+        case Refuse() | Discard():
+            return _against_refusal(outcome, packet, result)
+        case Doomed():
+            return _against_doom(outcome, packet, result)
+        case Untouched():
+            return _against_untouched(outcome, packet, world, result, mark)
+        case Serve():
+            return _against_backends(outcome, packet, result)
+        case _:
+            assert_never(outcome)
+
+
+def _against_refusal(outcome: Refuse | Discard, packet: Packet, result: Result) -> Failure | None:
+    wanted = "rejected" if isinstance(outcome, Refuse) else "dropped"
+    if result.verdict == wanted:
+        return None
     got = describe_result(packet, result)
-    expected = describe_outcome(packet, outcome)
-    if isinstance(outcome, Refuse | Discard):
-        wanted = "rejected" if isinstance(outcome, Refuse) else "dropped"
-        if result.verdict == wanted:
-            return None
-        stopped = result.verdict != "passed"
-        return Failure(
-            REFUSES,
-            expected,
-            got,
-            result,
-            codes.OTHER_REFUSAL if stopped else codes.NOT_REFUSED,
-            f"must have this packet {wanted}, but it is {got}",
-        )
-    if isinstance(outcome, Doomed):
-        doomed = result.verdict == "passed" and result.sent_out and not result.translated
-        if doomed and not packet.from_node and result.mark & outcome.mark == outcome.mark:
-            return None
-        return Failure(
-            REFUSES, expected, got, result, codes.NOT_REFUSED,
-            f"must have this packet dropped, but it is {got}",
-        )  # fmt: skip
-    if isinstance(outcome, Untouched):
-        marked = (result.mark ^ packet.mark) & mark
-        changed = result.masqueraded or marked
-        if outcome.mark_may_stay and world.is_local(result.destination):
-            changed = False
-        if result.verdict == "passed" and not (result.translated or changed):
-            return None
-        if marked and not result.masqueraded:
-            got += f", with the masquerade mark {mark:#x} left on it"
-        return Failure(
-            CAPTURES, expected, got, result, codes.CAPTURED,
-            f"must be left alone, but this packet is {got}",
-        )  # fmt: skip
+    return Failure(
+        REFUSES,
+        describe_outcome(packet, outcome),
+        got,
+        result,
+        codes.NOT_REFUSED if result.verdict == "passed" else codes.OTHER_REFUSAL,
+        f"must have this packet {wanted}, but it is {got}",
+    )
+
+
+def _against_doom(outcome: Doomed, packet: Packet, result: Result) -> Failure | None:
+    doomed = result.verdict == "passed" and result.sent_out and not result.translated
+    if doomed and not packet.from_node and result.mark & outcome.mark == outcome.mark:
+        return None
+    got = describe_result(packet, result)
+    return Failure(
+        REFUSES, describe_outcome(packet, outcome), got, result, codes.NOT_REFUSED,
+        f"must have this packet dropped, but it is {got}",
+    )  # fmt: skip
+
+
+def _against_untouched(
+    outcome: Untouched, packet: Packet, world: World, result: Result, mark: int
+) -> Failure | None:
+    marked = (result.mark ^ packet.mark) & mark
+    masqueraded = result.masqueraded and not result.rewritten_by_others
+    changed = masqueraded or marked
+    if outcome.mark_may_stay and world.is_local(result.destination):
+        changed = False
+    if result.verdict == "passed" and not (result.translated or changed):
+        return None
+    got = describe_result(packet, result)
+    if marked and not masqueraded:
+        got += f", with the masquerade mark {mark:#x} left on it"
+    return Failure(
+        CAPTURES, describe_outcome(packet, outcome), got, result, codes.CAPTURED,
+        f"must be left alone, but this packet is {got}",
+    )  # fmt: skip
+
+
+def _against_backends(outcome: Serve, packet: Packet, result: Result) -> Failure | None:
+    got, expected = describe_result(packet, result), describe_outcome(packet, outcome)
     backend = Backend(result.destination, result.destination_port)
     if result.verdict != "passed" or backend not in outcome.backends:
         code, says = _astray(packet, result, got)
         return Failure(REACHES, expected, got, result, code, says)
+    if outcome.masquerade is None or result.rewritten_by_others:
+        return None
     hairpin = packet.source == result.destination
     must = result.sent_out and (outcome.masquerade or hairpin)
-    if outcome.masquerade is not None and result.masqueraded != must:
-        if must:
-            what = "a hairpin's" if hairpin else "the"
-            says = f"keeps {what} source address, which must be rewritten"
-            return Failure(MASQUERADES, expected, got, result, codes.NOT_MASQUERADED, says)
-        says = "rewrites the source address, which must stay"
-        return Failure(MASQUERADES, expected, got, result, codes.MASQUERADED, says)
-    return None
+    if result.masqueraded == must:
+        return None
+    if must:
+        what = "a hairpin's" if hairpin else "the"
+        says = f"keeps {what} source address, which must be rewritten"
+        return Failure(MASQUERADES, expected, got, result, codes.NOT_MASQUERADED, says)
+    says = "rewrites the source address, which must stay"
+    return Failure(MASQUERADES, expected, got, result, codes.MASQUERADED, says)
 
 
 def _astray(packet: Packet, result: Result, got: str) -> tuple[str, str]:
@@ -171,13 +213,20 @@ def _astray(packet: Packet, result: Result, got: str) -> tuple[str, str]:
 
 
 def _shares(
-    outcome: Serve, world: World, outcomes: Distribution, tolerance: Fraction
+    outcome: Serve, world: World, outcomes: Distribution, tolerance: Fraction, *, only: bool
 ) -> list[Failure]:
+    """What is wrong with the shares; ``only``: nothing but these backends is allowed."""
     if outcome.affinity_timeout is not None and world.recent:
+        return []
+    if any(result.verdict == "excused" and not result.placed for _, result in outcomes):
         return []
     share = dict.fromkeys(outcome.backends, Fraction(0))
     for weight, result in outcomes:
-        share[Backend(result.destination, result.destination_port)] += weight
+        backend = Backend(result.destination, result.destination_port)
+        if backend in share:
+            share[backend] += weight
+    if not only and not any(share.values()):
+        return []
     fair = Fraction(1, len(outcome.backends))
     failures = []
     for backend, got in share.items():
@@ -223,6 +272,8 @@ def judge_return(
             # Each packet renews the memory: the third comes as late after the second.
             renewed = replace(world, recent=dict.fromkeys(second.recorded, timeout - 1))
             for result in (second, *(third for _, third in run(renewed))):
+                if result.verdict == "excused":
+                    continue
                 if (result.destination, result.destination_port) != (
                     first.destination,
                     first.destination_port,
@@ -239,7 +290,10 @@ def judge_return(
                     ]
         late = replace(world, recent=dict.fromkeys(first.recorded, timeout))
         late_outcomes = run(late)
-        if len(outcome.backends) > 1 and len({r.destination for _, r in late_outcomes}) < 2:
+        if any(result.verdict == "excused" for _, result in late_outcomes):
+            continue
+        reached = {(r.destination, r.destination_port) for _, r in late_outcomes}
+        if len(outcome.backends) > 1 and len(reached) < 2:
             result = late_outcomes[0][1]
             return [
                 Failure(
@@ -273,6 +327,8 @@ def describe_outcome(packet: Packet, outcome: Outcome) -> str:
 
 def describe_result(packet: Packet, result: Result) -> str:
     """What became of a packet, in words."""
+    if result.verdict == "excused":
+        return "left to another program's rules"
     if result.verdict != "passed":
         return result.verdict
     source = "masqueraded" if result.masqueraded else "not masqueraded"

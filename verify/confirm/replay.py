@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from svcc.grammar.address import Family
@@ -12,7 +12,6 @@ from svcc.grammar.iptables.ruleset import RuleSet
 from svcc.verify.confirm.answers import Violated
 from svcc.verify.confirm.judge import Failure, allowed_outcomes, judge, judge_return
 from svcc.verify.netfilter.extensions import can_be_false
-from svcc.verify.netfilter.rounding import FIVE_DIGITS, KERNEL_ROUNDING
 from svcc.verify.simulator.interpreter import distribution
 from svcc.verify.simulator.matching import UndecidableError
 from svcc.verify.simulator.packet import (
@@ -20,12 +19,11 @@ from svcc.verify.simulator.packet import (
     EPHEMERAL_PORT,
     TCP,
     Packet,
-    Result,
     World,
 )
 from svcc.verify.slicing.regions import Region, Regions
 from svcc.verify.slicing.schema import Numbering
-from svcc.verify.spec.outcomes import Outcome, Serve
+from svcc.verify.spec.outcomes import Case, Serve
 
 MAX_GUESSES = 256
 """Ways that matches outside the model can go for one packet; with more it is not decided."""
@@ -141,38 +139,61 @@ def interface_of(violated: Violated, variable: str, default: str) -> str:
     return next(unnamed, default)
 
 
-def failures(
-    rules: RuleSet,
-    regions: Regions,
-    region: Region,
-    packet: Packet,
-    world: World,
-    mark: int,
-) -> tuple[list[Failure], list[tuple[Fraction, Result]]]:
-    """What the plain reading finds wrong with a packet of a region.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trial:
+    """What a packet's results are judged by.
 
-    Where the packet meets a match outside the model, it must be wrong whether that is true or
-    not.
-
-    Raises:
-        UndecidableError: a rule outside the model decides.
+    ``cases`` are those of the packet's region. ``tolerance`` is how far a backend's share may be
+    from 1/n.
     """
-    try:
-        return _failures(rules, regions, region, packet, world, mark)
-    except UndecidableError as undecidable:
-        first: list[Failure] | None = None
+
+    rules: RuleSet
+    cases: tuple[Case, ...]
+    masquerade_mark: int
+    tolerance: Fraction
+
+    def failures(self, packet: Packet, world: World) -> list[Failure]:
+        """What the plain reading finds wrong with a packet.
+
+        Where the packet meets a match outside the model, it must be wrong whether that is true
+        or not.
+
+        Raises:
+            UndecidableError: a rule outside the model decides.
+        """
         try:
-            for guessed in every_way(world):
-                found, outcomes = _failures(rules, regions, region, packet, guessed, mark)
-                kept = {_what(failure) for failure in found}
-                first = [f for f in (found if first is None else first) if _what(f) in kept]
-                if not first:
-                    break
-        except TooManyWaysError:
-            first = None
-        if not first:
-            raise undecidable from None
-        return first, outcomes
+            return self._failures(packet, world)
+        except UndecidableError as undecidable:
+            first: list[Failure] | None = None
+            try:
+                for guessed in every_way(world):
+                    found = self._failures(packet, guessed)
+                    kept = {_what(failure) for failure in found}
+                    first = [f for f in (found if first is None else first) if _what(f) in kept]
+                    if not first:
+                        break
+            except TooManyWaysError:
+                first = None
+            if not first:
+                raise undecidable from None
+            return first
+
+    def _failures(self, packet: Packet, world: World) -> list[Failure]:
+        outcomes = distribution(self.rules, packet, world)
+        allowed = allowed_outcomes(self.cases, packet)
+        found = judge(
+            allowed,
+            packet,
+            world,
+            outcomes,
+            masquerade_mark=self.masquerade_mark,
+            tolerance=self.tolerance,
+        )
+        if len(allowed) == 1 and isinstance(allowed[0], Serve):
+            found += judge_return(
+                allowed[0], packet, world, lambda w: distribution(self.rules, packet, w)
+            )
+        return found
 
 
 def _what(failure: Failure) -> tuple[object, ...]:
@@ -211,33 +232,6 @@ def every_way(world: World) -> Iterator[World]:
             pending.append({key: answers[key] for key in asked[:place]} | {asked[place]: True})
     if pending:
         raise TooManyWaysError
-
-
-def _failures(
-    rules: RuleSet,
-    regions: Regions,
-    region: Region,
-    packet: Packet,
-    world: World,
-    mark: int,
-) -> tuple[list[Failure], list[tuple[Fraction, Result]]]:
-    outcomes = distribution(rules, packet, world)
-    allowed = allowed_outcomes(region.cases, packet)
-    found: list[Failure] = []
-    for tolerance in (FIVE_DIGITS, KERNEL_ROUNDING):
-        found = found or judge(
-            allowed, packet, world, outcomes, masquerade_mark=mark, tolerance=tolerance
-        )
-    found += _affinity(rules, allowed, packet, world)
-    return found, outcomes
-
-
-def _affinity(
-    rules: RuleSet, allowed: tuple[Outcome, ...], packet: Packet, world: World
-) -> list[Failure]:
-    if len(allowed) != 1 or not isinstance(allowed[0], Serve):
-        return []
-    return judge_return(allowed[0], packet, world, lambda w: distribution(rules, packet, w))
 
 
 def unconfirmed(packet: Packet) -> str:

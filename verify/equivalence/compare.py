@@ -18,7 +18,7 @@ from fractions import Fraction
 from svcc.compiler.model.objects import Objects
 from svcc.compiler.settings.node import NodeSettings
 from svcc.grammar.address import Family
-from svcc.grammar.iptables.ruleset import RuleSet
+from svcc.grammar.iptables.ruleset import RuleSet, rule_count
 from svcc.verify.confirm.answers import Values
 from svcc.verify.confirm.findings import Counterexample, Finding, is_worse
 from svcc.verify.confirm.judge import describe_result
@@ -28,10 +28,8 @@ from svcc.verify.equivalence.query import apart, ask, side_of
 from svcc.verify.equivalence.rule_frontends import with_named
 from svcc.verify.model.rules import index_rules
 from svcc.verify.netfilter.rounding import FIVE_DIGITS
-from svcc.verify.prepare.connmark import with_plain_marks
 from svcc.verify.prepare.loaded import LoadedRules
-from svcc.verify.prepare.redirects import with_redirects
-from svcc.verify.prepare.termination import check_ends
+from svcc.verify.prepare.prepare import prepare
 from svcc.verify.proof.refinement import MAX_EXCLUSIONS, outside
 from svcc.verify.report.report import Report
 from svcc.verify.simulator.interpreter import distribution
@@ -98,17 +96,10 @@ class _Comparison:
     ) -> None:
         self._family, self._report = family, report
         self._known: dict[object, tuple[str, Values]] = {}
-        self._endless = False
-        indexed = []
-        for item in loaded:
-            rules = item.rules
-            report.rules += sum(
-                len(chain.rules) for chains in rules.tables.values() for chain in chains.values()
-            )
-            with_plain_marks(rules)
-            with_redirects(rules, settings.addresses)
-            self._endless |= bool(check_ends(rules))
-            indexed.append(index_rules(rules))
+        prepared = [prepare(item.rules, settings, as_they_stand=True) for item in loaded]
+        report.rules += sum(rule_count(item.rules) for item in prepared)
+        self._endless = any(item.endless for item in prepared)
+        indexed = [index_rules(item.rules) for item in prepared]
         expectation = with_named(expect(objects, settings, family), indexed)
         apart = frozenset(
             address for rules in indexed if rules.virtual for address in rules.virtual.addresses
@@ -119,7 +110,7 @@ class _Comparison:
             # Later packets are told apart by nobody's frontends.
             named = expectation if state == "NEW" else replace(expectation, frontends=())
             sides = []
-            for item, index in zip(loaded, indexed, strict=True):
+            for item, index in zip(prepared, indexed, strict=True):
                 regions = Regions(index, named, apart=apart, everybodys=True)
                 sides.append(_Side(item.rules, regions, Cutter(regions, state)))
             self._of_state[state] = sides

@@ -16,7 +16,7 @@ from svcc.verify.proof.prover import Prover
 from svcc.verify.proof.refinement import MAX_EXCLUSIONS, outside
 from svcc.verify.simulator.interpreter import distribution
 from svcc.verify.simulator.matching import UndecidableError
-from svcc.verify.simulator.packet import Packet, Result, endpoint_text
+from svcc.verify.simulator.packet import Allowances, Packet, Result, endpoint_text
 from svcc.verify.slicing.cutter import Cut
 from svcc.verify.slicing.regions import Region, Regions
 from svcc.verify.slicing.schema import Numbering, Schema
@@ -98,13 +98,13 @@ class PolicyJudge:
                 reason = "too many rules touch these packets to be written out"
                 self._undecided(claim, region, reason, codes.TOO_MANY_RULES)
 
-    def judge(self, region: Region, cut: Cut) -> None:
+    def judge(self, region: Region, cut: Cut, allowances: Allowances) -> None:
         """See what the statements that speak of a region say of it."""
         for claim in self._of(region):
             alternatives = claim.of(from_node=region.from_node)
             if not alternatives or self._states[claim.placed].done(region.name):
                 continue
-            self._judge(claim, region, cut, alternatives)
+            self._judge(claim, region, cut, alternatives, allowances)
 
     def _of(self, region: Region) -> list[Claim]:
         if region.frontend is None:
@@ -114,7 +114,14 @@ class PolicyJudge:
             self._states[claim.placed].matched = True
         return found
 
-    def _judge(self, claim: Claim, region: Region, cut: Cut, alternatives: Alternatives) -> None:
+    def _judge(
+        self,
+        claim: Claim,
+        region: Region,
+        cut: Cut,
+        alternatives: Alternatives,
+        allowances: Allowances,
+    ) -> None:
         numbering = cut.numbering
         cases = numbering.cases(tuple(Case(condition, ()) for condition in alternatives))
         schema = cut.schema._replace(cases=cases)
@@ -142,7 +149,7 @@ class PolicyJudge:
                 reason = "outside the model: " + "; ".join(rules)
             self._undecided(claim, region, reason, code)
         elif answer is not None:
-            self._confirm(claim, region, numbering, alternatives, answer)
+            self._confirm(claim, region, numbering, alternatives, answer, allowances)
 
     def _for_all_numbers(self, schema: Schema, obligation: Obligation) -> bool:
         try:
@@ -177,10 +184,12 @@ class PolicyJudge:
         numbering: Numbering,
         alternatives: Alternatives,
         answer: Violated,
+        allowances: Allowances,
     ) -> None:
         """Report the solver's packet if the plain reading agrees."""
         packet = packet_of(region, self._regions.family, answer)
         world = world_of(self._regions, numbering, packet, answer)
+        world = replace(world, allowances=allowances)
         breach = None
         try:
             outcomes = distribution(self._rules, packet, world)
@@ -279,8 +288,12 @@ def broken(
 ) -> tuple[str, str, Result] | None:
     """The plain reading of a statement, for a packet that it speaks of: expected, got, result.
 
-    ``fresh`` are the outcomes for a client that no affinity binds.
+    ``fresh`` are the outcomes for a client that no affinity binds. What another tool stops by its
+    own marks and interfaces is not judged.
     """
+    if any(r.verdict == "excused" and not r.placed for _, r in fresh):
+        fresh = ()
+    outcomes = [(share, result) for share, result in outcomes if result.verdict != "excused"]
     if statement.verb != "always":
         return _first("to reach no backend", packet, outcomes, _served)
     found = _first("to reach a backend", packet, outcomes, lambda result: not _served(result))
@@ -309,7 +322,7 @@ def broken(
             lambda result: result.sent_out and not result.masqueraded,
         )
     backends = {(result.destination, result.destination_port) for _, result in fresh}
-    if found is None and len(backends) < statement.at_least:
+    if found is None and fresh and len(backends) < statement.at_least:
         shown = ", ".join(endpoint_text(packet.family, *place) for place in sorted(backends))
         wanted = f"to reach one of {statement.at_least} or more backends"
         found = (wanted, f"only {shown} can be reached", fresh[0][1])

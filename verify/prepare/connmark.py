@@ -7,14 +7,14 @@ at no other bit, or whose bits nobody looks at, is as plain as one that looks at
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from svcc.grammar.iptables import values
 from svcc.grammar.iptables.program import MarkMatch, Match, OtherMatch, OtherTarget, Rule, SetMark
 from svcc.grammar.iptables.ruleset import RuleSet
 from svcc.grammar.numbers import c_integer
+from svcc.verify.prepare.sharing import ChainName, with_rules
 
 ALL = 0xFFFFFFFF
 
@@ -64,46 +64,44 @@ def read(target: OtherTarget) -> ConnectionMark | None:
     raise ValueError("CONNMARK without an option")
 
 
-def with_plain_marks(rules: RuleSet) -> None:
-    """Put what they come to in the place of ``--restore-mark`` and ``-m connmark``, where that
-    does not depend on the connection.
+def with_plain_marks(rules: RuleSet) -> RuleSet:
+    """The rule set with what they come to in the place of ``--restore-mark`` and ``-m connmark``,
+    where that does not depend on the connection.
     """
-    connmarks: list[tuple[Rule, OtherTarget]] = []
-    asking: list[Rule] = []
-    for rule in _rules(rules):
-        target = rule.target
-        if isinstance(target, OtherTarget) and target.name == "CONNMARK":
-            connmarks.append((rule, target))
-        for match in rule.matches:
-            if isinstance(match, OtherMatch) and match.name == "connmark":
-                asking.append(rule)
+    connmarks: list[tuple[ChainName, int, Rule, OtherTarget]] = []
+    asking: list[tuple[ChainName, int, Rule]] = []
+    looked_at = settable = 0
+    for table, chains in rules.tables.items():
+        for name, chain in chains.items():
+            for position, rule in enumerate(chain.rules):
+                target = rule.target
+                if isinstance(target, OtherTarget) and target.name == "CONNMARK":
+                    connmarks.append(((table, name), position, rule, target))
+                for match in rule.matches:
+                    if isinstance(match, MarkMatch):
+                        looked_at |= match.mask
+                    elif isinstance(match, OtherMatch) and match.name == "connmark":
+                        asking.append(((table, name), position, rule))
     if not connmarks and not asking:
-        return
-    settable = 0
-    for _, target in connmarks:
+        return rules
+    for *_, target in connmarks:
         settable |= _settable(read(target))
-    looked_at = 0
-    for rule in _rules(rules):
-        for match in rule.matches:
-            if isinstance(match, MarkMatch):
-                looked_at |= match.mask
     if rules.ipvs is not None and any(not key.protocol for key in rules.ipvs.servers):
         looked_at = ALL
-    for rule, target in connmarks:
+    changed: dict[ChainName, dict[int, Rule]] = {}
+    for place, position, rule, target in connmarks:
         known = read(target)
         if known is None or known.kind != "restore":
             continue
-        brought = known.connection & settable
-        if not brought & looked_at:
-            rule.target = SetMark(0, known.packet)
-    for rule in asking:
-        rule.matches = tuple(match for match in rule.matches if not _is_sure(match, settable))
-
-
-def _rules(rules: RuleSet) -> Iterator[Rule]:
-    for chains in rules.tables.values():
-        for chain in chains.values():
-            yield from chain.rules
+        if not known.connection & settable & looked_at:
+            plain = replace(rule, target=SetMark(0, known.packet))
+            changed.setdefault(place, {})[position] = plain
+    for place, position, rule in asking:
+        rule = changed.get(place, {}).get(position, rule)
+        matches = tuple(match for match in rule.matches if not _is_sure(match, settable))
+        if matches != rule.matches:
+            changed.setdefault(place, {})[position] = replace(rule, matches=matches)
+    return with_rules(rules, changed)
 
 
 def _settable(known: ConnectionMark | None) -> int:

@@ -17,20 +17,21 @@ from svcc.grammar.iptables.program import (
     Verdict,
 )
 from svcc.grammar.iptables.ruleset import Chain, RuleSet
+from svcc.verify.prepare.sharing import with_chains
 from svcc.verify.spec.kube_proxy_before_1_26 import DROP_MARK, is_older
 
 
-def with_kubelet(rules: RuleSet) -> bool:
-    """Put in the kubelet's chains where an older kube-proxy's are alone, which rely on them.
-
-    Returns whether it did.
+def with_kubelet(rules: RuleSet) -> RuleSet:
+    """The rule set with the kubelet's chains, where an older kube-proxy's are alone, which rely
+    on them.
     """
     if not is_older(rules) or "KUBE-FIREWALL" in rules.tables["filter"]:
-        return False
+        return rules
     drop = rules.tables["nat"]["KUBE-MARK-DROP"]
     if drop.rules:
-        return False
-    drop.rules.append(Rule(chain=drop.name, target=SetMark(DROP_MARK, DROP_MARK)))
+        return rules
+    mark = Rule(chain=drop.name, target=SetMark(DROP_MARK, DROP_MARK))
+    changed = [("nat", Chain(drop.name, drop.policy, [mark]))]
     firewall = Chain("KUBE-FIREWALL", None)
     marked: tuple[Match, ...] = (MarkMatch(DROP_MARK, DROP_MARK),)
     firewall.rules.append(Rule(chain=firewall.name, matches=marked, target=Verdict("DROP")))
@@ -49,8 +50,9 @@ def with_kubelet(rules: RuleSet) -> bool:
                 target=Verdict("DROP"),
             )
         )
-    chains = rules.tables["filter"]
-    chains[firewall.name] = firewall
+    changed.append(("filter", firewall))
     for name in ("INPUT", "OUTPUT"):
-        chains[name].rules.append(Rule(chain=name, target=Jump(firewall.name)))
-    return True
+        chain = rules.tables["filter"][name]
+        jump = Rule(chain=name, target=Jump(firewall.name))
+        changed.append(("filter", Chain(name, chain.policy, [*chain.rules, jump])))
+    return with_chains(rules, changed)

@@ -10,21 +10,29 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from svcc.grammar.address import Address, Family
-from svcc.grammar.iptables.program import Goto, Jump, NatTarget
+from svcc.grammar.iptables.program import Goto, Jump, NatTarget, Rule
 from svcc.grammar.iptables.ruleset import RuleSet
+from svcc.verify.prepare.sharing import ChainName, with_rules
 
 
-def with_redirects(rules: RuleSet, addresses: Sequence[Address]) -> None:
-    """Give each REDIRECT its address; it stays outside the model where none is known."""
+def with_redirects(rules: RuleSet, addresses: Sequence[Address]) -> RuleSet:
+    """The rule set with an address for each REDIRECT; it stays outside the model where none is
+    known.
+    """
     own = next((a.value for a in addresses if a.family is rules.family), None)
     loopback = 1 if rules.family is Family.IPV6 else (127 << 24) + 1
-    incoming = _below(rules, "PREROUTING")
+    incoming: set[str] | None = None
+    changed: dict[ChainName, dict[int, Rule]] = {}
     for name, chain in rules.tables.get("nat", {}).items():
-        for rule in chain.rules:
+        for position, rule in enumerate(chain.rules):
             target = rule.target
             if isinstance(target, NatTarget) and target.name == "REDIRECT":
+                if incoming is None:
+                    incoming = _below(rules, "PREROUTING")
                 address = own if name in incoming else loopback
-                rule.target = replace(target, first_address=address)
+                new = replace(rule, target=replace(target, first_address=address))
+                changed.setdefault(("nat", name), {})[position] = new
+    return with_rules(rules, changed)
 
 
 def _below(rules: RuleSet, base: str) -> set[str]:

@@ -18,6 +18,7 @@ from svcc.verify.simulator.matching import UndecidableError
 from svcc.verify.simulator.packet import (
     DOCUMENTATION_SOURCE,
     EPHEMERAL_PORT,
+    Allowances,
     Packet,
     World,
     endpoint_text,
@@ -56,7 +57,9 @@ class SharedLists:
                 if condition[1] != "set":
                     self._asked.setdefault(condition[2], {}).setdefault(service, region)
 
-    def findings(self, rules: RuleSet, regions: Regions) -> Iterator[Finding]:
+    def findings(
+        self, rules: RuleSet, regions: Regions, allowances: Allowances
+    ) -> Iterator[Finding]:
         """What a client of one Service port finds changed at another."""
         for name, askers in sorted(self._asked.items()):
             for service, asker in askers.items():
@@ -64,7 +67,7 @@ class SharedLists:
                     if other == service:
                         continue
                     try:
-                        found = _two_packets(rules, regions, recorder, asker)
+                        found = _two_packets(rules, regions, recorder, asker, allowances)
                     except UndecidableError as undecidable:
                         reason = f"line {undecidable.rule.line}: {undecidable.what}"
                         yield Finding(
@@ -80,7 +83,7 @@ class SharedLists:
 
 
 def _two_packets(
-    rules: RuleSet, regions: Regions, first: Region, then: Region
+    rules: RuleSet, regions: Regions, first: Region, then: Region, allowances: Allowances
 ) -> Counterexample | None:
     """A client that was at one frontend, and what another one then does with it."""
     full = regions.full_mask
@@ -88,7 +91,7 @@ def _two_packets(
     def is_local(address: int) -> bool:
         return regions.always_local(address, full)
 
-    stranger = World(is_local)
+    stranger = World(is_local, allowances=allowances)
     for source in _sources(regions, first, then):
         before, packet = (_packet(regions, region, source) for region in (first, then))
         allowed = allowed_outcomes(then.cases, packet)
@@ -98,6 +101,8 @@ def _two_packets(
         for _, result in distribution(rules, before, stranger):
             known = replace(stranger, recent=dict.fromkeys(result.recorded, 0))
             outcomes = [found for _, found in distribution(rules, packet, known)]
+            if any(r.verdict == "excused" and not r.placed for r in outcomes):
+                continue
             if {(r.destination, r.destination_port) for r in outcomes} != wanted:
                 target = endpoint_text(packet.family, before.destination, before.destination_port)
                 return Counterexample(

@@ -2,8 +2,12 @@
 
 It follows the kernel step by step (net/ipv4/netfilter/ip_tables.c ipt_do_table, the hook
 order of include/uapi/linux/netfilter_ipv4.h, nf_nat_core.c for what NAT does to a new
-connection) and shares no code with the symbolic model: it confirms the counterexamples
-that the solver finds, and stands for the kernel in tests.
+connection). It confirms the counterexamples that the solver finds, and stands for the kernel
+in tests. It is a second opinion: with the symbolic model it shares the rules as they were
+prepared (:mod:`svcc.verify.prepare.prepare`), the kernel facts of ``verify/netfilter`` (which
+targets change nothing, what a BPF program asks, how IPVS schedules) and whose business a rule is
+(:class:`svcc.verify.simulator.packet.Allowances`), and no other code. Those are trusted;
+``docs/verification.md`` says so.
 """
 
 from __future__ import annotations
@@ -11,6 +15,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
+from typing import Literal
 
 from svcc.grammar.address import Family
 from svcc.grammar.iptables.program import (
@@ -40,12 +45,15 @@ MAX_STEPS = 200_000
 LONG_CHAIN = 100
 
 
-class _FinalError(Exception):
-    """The packet was dropped or rejected."""
+Ending = Literal["dropped", "rejected", "excused"]
 
-    def __init__(self, verdict: str) -> None:
+
+class _FinalError(Exception):
+    """The packet's way ends here."""
+
+    def __init__(self, verdict: Ending) -> None:
         super().__init__(verdict)
-        self.verdict = verdict
+        self.verdict: Ending = verdict
 
 
 def distribution(rules: RuleSet, packet: Packet, world: World) -> list[tuple[Fraction, Result]]:
@@ -107,7 +115,7 @@ def simulate(rules: RuleSet, packet: Packet, world: World, decide: Decide) -> Re
         packet.source_port,
         sets=None if rules.ipvs is None else rules.ipvs.sets,
     )
-    verdict = "passed"
+    verdict: Literal["passed"] | Ending = "passed"
     try:
         for table, hook in _path(rules, state):
             if table == "ipvs":
@@ -117,7 +125,7 @@ def simulate(rules: RuleSet, packet: Packet, world: World, decide: Decide) -> Re
     except _FinalError as final:
         verdict = final.verdict
     return Result(
-        "passed" if verdict == "passed" else "dropped" if verdict == "dropped" else "rejected",
+        verdict,
         state.destination,
         state.destination_port,
         state.translated or state.balanced,
@@ -128,6 +136,9 @@ def simulate(rules: RuleSet, packet: Packet, world: World, decide: Decide) -> Re
         tuple(state.trace),
         state.source,
         state.source_port,
+        state.placed,
+        state.let_past,
+        state.rewritten_by_others,
     )
 
 
@@ -138,9 +149,11 @@ def _path(rules: RuleSet, state: Passage) -> Iterator[tuple[str, str]]:
     yield "raw", "PREROUTING"
     yield "mangle", "PREROUTING"
     yield "nat", "PREROUTING"
+    state.placed = rules.ipvs is None
     if state.world.is_local(state.destination):
         yield from _input(rules, state)
         return
+    state.placed = True
     _route_out(state)
     yield "mangle", "FORWARD"
     yield "filter", "FORWARD"
@@ -158,7 +171,9 @@ def _path_from_node(rules: RuleSet, state: Passage) -> Iterator[tuple[str, str]]
         if state.balanced:
             # ip_vs_xmit.c enters LOCAL_OUT anew, with the real server's route.
             _route_out(state)
+            state.placed = True
             yield "mangle", "OUTPUT"
+    state.placed = True
     # Translated or not: the hooks of one traversal share one nf_hook_state (nf_hook_slow),
     # and with it the interface that was chosen before the first of them.
     yield "filter", "OUTPUT"
@@ -186,6 +201,7 @@ def _input(rules: RuleSet, state: Passage) -> Iterator[tuple[str, str]]:
     yield "security", "INPUT"
     if rules.ipvs is not None:
         yield "ipvs", "INPUT"
+        state.placed = True
         if state.balanced and not state.world.is_local(state.destination):
             # ip_vs_xmit.c sends it to LOCAL_OUT; nat INPUT, one step behind, is not reached.
             state.in_interface = ""
@@ -247,6 +263,8 @@ def _choose(state: Passage, key: VirtualKey, server: VirtualServer) -> RealKey:
     for real, name in names.items():
         age = state.world.recent.get(name)
         if timeout is not None and age is not None and age < timeout:
+            # ip_vs_sched_persist puts the template back, which starts its timer anew.
+            state.recorded.add(name)
             return real
     for (real, _), chance in zip(candidates, chances, strict=True):
         if chance == PROBABILITY_ONE or state.decide(RandomMatch(chance)):
@@ -265,7 +283,7 @@ def _run_hook(rules: RuleSet, state: Passage, table: str, hook: str) -> None:
         return
     if _run_chain(rules, state, table, hook) == "end":
         policy = chains[hook].policy or "ACCEPT"
-        if policy == "DROP":
+        if policy == "DROP" and state.world.allowances.policies_drop:
             state.trace.append(Step(table, hook, None, "policy DROP"))
             raise _FinalError("dropped")
 
@@ -290,7 +308,7 @@ def _run_chain(rules: RuleSet, state: Passage, table: str, chain: str) -> str:
         if isinstance(target, Verdict) and target.name == "RETURN":
             state.trace.append(Step(table, chain, rule, "RETURN"))
             return "end"
-        if _act(state, table, chain, rule):
+        if _of_others(state, table, chain, rule) or _act(state, table, chain, rule):
             return "done"
     return "end"
 
@@ -321,6 +339,29 @@ def _has_no_effect(rule: Rule) -> bool:
     if not (target is None or (isinstance(target, OtherTarget) and is_inert(target))):
         return False
     return not any(isinstance(match, RecentMatch) for match in rule.matches)
+
+
+def _of_others(state: Passage, table: str, chain: str, rule: Rule) -> bool:
+    """What a rule that fired does in place of its target, as it is not judged; True if that
+    decides the hook.
+    """
+    allowances, target = state.world.allowances, rule.target
+    if id(rule) in allowances.passed_over:
+        state.let_past = True
+        state.trace.append(Step(table, chain, rule, "not judged"))
+        return True
+    rewrites = isinstance(target, Masquerade | NatTarget)
+    if id(rule) in allowances.theirs:
+        state.let_past |= isinstance(target, Verdict)
+        state.rewritten_by_others |= rewrites
+    # What looks for the source that the judged rules gave it would look in vain.
+    comes_back = state.packet.from_node and state.world.is_local(state.destination)
+    if id(rule) in allowances.excused or (
+        id(rule) in allowances.theirs and rewrites and comes_back
+    ):
+        state.trace.append(Step(table, chain, rule, "not judged"))
+        raise _FinalError("excused")
+    return False
 
 
 def _act(state: Passage, table: str, chain: str, rule: Rule) -> bool:

@@ -67,6 +67,10 @@ class Passage:
     untracked: bool = False
     looped: bool = False
     """It comes in again on loopback, with the connection that it left with."""
+    placed: bool = False
+    """No rule can send it elsewhere any more."""
+    let_past: bool = False
+    rewritten_by_others: bool = False
     recorded: set[str] = field(default_factory=set)
     sets: Sets | None = None
     trace: list[Step] = field(default_factory=list)

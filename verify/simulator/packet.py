@@ -49,6 +49,23 @@ def endpoint_text(family: Family, address: int, port: int) -> str:
 
 
 @dataclass(frozen=True, slots=True)
+class Allowances:
+    """What rules may do that is not held against those that are judged.
+
+    Rules are named by their identity (``id``); by default every rule counts.
+    """
+
+    excused: frozenset[int] = frozenset()
+    """What such a rule fires for is its owner's: the walk ends there, and is not judged."""
+    theirs: frozenset[int] = frozenset()
+    """What such a rule accepts need not be refused; that it rewrites a source says nothing."""
+    passed_over: frozenset[int] = frozenset()
+    """Whatever its target is, such a rule accepts, and does nothing else."""
+    policies_drop: bool = True
+    """Whether the policies of base chains count."""
+
+
+@dataclass(frozen=True, slots=True)
 class World:
     """What the rules ask about besides the packet.
 
@@ -68,6 +85,7 @@ class World:
     """The packet's conntrack state; nat looks only at NEW ones."""
     guess: Callable[[Rule], bool] | None = None
     """Whether a match outside the model is true; None: that is not decided."""
+    allowances: Allowances = field(default_factory=Allowances)
 
     def way_out(self, address: int) -> str:
         """The interface on which a packet to ``address`` is sent."""
@@ -91,14 +109,14 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What became of a packet.
+    """What became of a packet; ``excused``: an excused rule fired, which ended its way.
 
     ``destination`` and ``destination_port`` are after DNAT. ``recorded`` names the recent
     lists that the client was put in. ``sent_out``: the packet passed POSTROUTING, the only
     place where its source can be rewritten; one from a wire to the node itself does not.
     """
 
-    verdict: Literal["passed", "rejected", "dropped"]
+    verdict: Literal["passed", "rejected", "dropped", "excused"]
     destination: int
     destination_port: int
     translated: bool
@@ -111,3 +129,9 @@ class Result:
     """After SNAT or MASQUERADE; None: not known."""
     source_port: int | None = None
     """As ``source``."""
+    placed: bool = True
+    """Whether it got through the rewriting hooks, and no rule can send it elsewhere any more."""
+    let_past: bool = False
+    """A rule that is ``theirs`` accepted it on its way."""
+    rewritten_by_others: bool = False
+    """A rule that is ``theirs`` rewrote its source."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from svcc.verify.model.rules import Action
 from svcc.verify.slicing.slicer import Item
 
 
@@ -16,12 +17,22 @@ def without_foreign(items: tuple[Item, ...], *, verdict: str | None = None) -> t
     for item in items:
         if item.body:
             result.append(replace(item, body=without_foreign(item.body, verdict=verdict)))
-        elif not item.record.service and item.action[0] in _FOREIGN_VERDICTS:
-            gone = ("excused",) if item.action[0] in ("drop", "reject") else ("accept", "theirs")
-            result.append(replace(item, action=(verdict,) if verdict else gone))
-        else:
-            result.append(item)
+            continue
+        instead = stand_in(item.record.service, item.action, verdict)
+        result.append(item if instead is None else replace(item, action=instead))
     return tuple(result)
+
+
+def stand_in(service: bool, action: Action, verdict: str | None) -> Action | None:
+    """What a rule does there in place of an action; None: what it does is judged.
+
+    ``service`` tells whether it is the service proxy's.
+    """
+    if service or action[0] not in _FOREIGN_VERDICTS:
+        return None
+    if verdict:
+        return (verdict,)
+    return ("excused",) if action[0] in ("drop", "reject") else ("accept", "theirs")
 
 
 _FOREIGN_VERDICTS = frozenset({"accept", "drop", "reject", "masquerade", "dnat", "unknown"})

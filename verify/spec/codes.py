@@ -37,6 +37,8 @@ TOO_MANY_RULES = "SVC021"
 GAVE_UP = "SVC022"
 UNCONFIRMED = "SVC023"
 LEFT_OUT_WRONGLY = "SVC024"
+IN_FORCE_BESIDE = "SVC025"
+NO_SERVICE_RULES = "SVC026"
 
 _ALL = (
     Code(
@@ -183,6 +185,24 @@ _ALL = (
         "With --paranoid: a rule, a condition or a packet was left out that may count.",
         "A fault of svcc.",
         "Report it with the rules.",
+    ),
+    Code(
+        IN_FORCE_BESIDE, "other rules are in force, and were not judged",
+        "The kernel passes packets through the rules of iptables-legacy, of iptables-nft and of "
+        "every table of nftables. Those that are named can touch the packets, too.",
+        "The node's iptables was changed from one variant to the other and the old rules stayed, "
+        "or a firewall, a network plugin or a kube-proxy in nftables mode has tables of its own.",
+        "Look at them with the command that is named. Rules of the other variant are judged with "
+        "`--iptables legacy` or `nft`; what nobody needs any more should go.",
+    ),
+    Code(
+        NO_SERVICE_RULES, "no rules of a Service proxy were found",
+        "With --live: the network namespace has none of the chains, virtual servers or "
+        "translations that a Service proxy makes, in any place that svcc reads.",
+        "The command runs in another network namespace than kube-proxy (a pod without "
+        "hostNetwork), the proxy does not run, or it is one that needs no iptables rules "
+        "(kube-proxy in nftables mode, eBPF).",
+        "Run it on the node itself; look whether the proxy runs, and in which mode.",
     ),
 )  # fmt: skip
 

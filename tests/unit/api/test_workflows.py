@@ -112,7 +112,12 @@ def test_what_is_not_proved_is_not_loaded(
     damaged = SAVED.read_text().replace("10.244.2.7:8080", "10.244.2.8:8080")
     rules = svcc.api.read_rules(text=damaged)
     monkeypatch.setattr("svcc.api.own_rules.read_back", lambda compiled: rules.of(None))
-    monkeypatch.setattr("svcc.apply.engine.apply", lambda *a, **given: loaded.append(given))
+
+    def apply(*_: object, **given: object) -> svcc.api.Outcome:
+        loaded.append(given)
+        return svcc.api.Outcome(())
+
+    monkeypatch.setattr("svcc.apply.engine.apply", apply)
     with pytest.raises(svcc.api.NotProvedError) as raised:
         svcc.api.apply(objects, settings)
     assert raised.value.report.verdict == "violated"

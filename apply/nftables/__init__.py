@@ -1,0 +1,1 @@
+"""What nftables holds beside iptables' tables."""
