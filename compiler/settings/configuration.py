@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from svcc.compiler.load.addresses import LegacySpelling, address, network
 from svcc.compiler.load.document import Complaint, Place, Source, positions_of, problems_of
-from svcc.compiler.load.fields import Fields, Report, address, field_name, is_name, network
+from svcc.compiler.load.fields import Fields, Report, field_name, is_name
 from svcc.compiler.load.inputs import reason, source_of
 from svcc.compiler.load.text import TextError, shorten
 from svcc.compiler.model.objects import SCHEDULERS, Node, Objects
@@ -124,6 +125,8 @@ def _configured(top: Fields) -> Overrides:
     for part in filter(None, top.text("clusterCIDR").split(",")):
         try:
             network(part)
+        except LegacySpelling as legacy:
+            top.warn("clusterCIDR", str(legacy))
         except ValueError as error:
             top.wrong("clusterCIDR", str(error))
     bit = iptables.number("masqueradeBit", 0, 31, -1)
@@ -153,14 +156,15 @@ def _flag(fields: Fields, key: str) -> bool | None:
 
 
 def _as_network(text: str) -> str:
-    network(text)
+    try:
+        network(text)
+    except LegacySpelling as legacy:
+        raise LegacySpelling(str(legacy), str(legacy.value)) from None
     return text
 
 
 def _node_port_address(text: str) -> str:
-    if text != "primary":
-        network(text)
-    return text
+    return text if text == "primary" else _as_network(text)
 
 
 def _passed_over(top: Fields) -> list[str]:
@@ -254,6 +258,8 @@ class _Reader:
         for text in texts:
             try:
                 found.append(read(text.strip()))
+            except LegacySpelling as legacy:
+                found.append(legacy.value)
             except ValueError as error:
                 self.wrong(setting, str(error))
         return found
