@@ -12,8 +12,8 @@ from svcc.verify.explain import Explainer, Explanation, QuestionError, read_pack
 from svcc.verify.prepare.termination import check_ends
 
 if TYPE_CHECKING:
+    from svcc.api.inputs import Note
     from svcc.api.rules import Rules
-    from svcc.api.settings import Note
     from svcc.compiler.model.objects import Objects
     from svcc.compiler.settings.node import NodeSettings
 
