@@ -63,8 +63,9 @@ def load(
         keep_going=keep_going,
         notes=notes,
     )
-    for problem in found.problems if note is not None else ():
-        note(str(problem))
+    if note is not None:
+        for problem in found.problems:
+            note(str(problem))
     return found
 
 
