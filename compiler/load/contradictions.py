@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from typing import NamedTuple
 
 from svcc.compiler.model.eligibility import is_forwarded, left_to_others
@@ -19,9 +19,13 @@ class Contradiction(NamedTuple):
 
 
 class Slices:
-    """How the slices fit the Services: ``of_no_service`` has those whose Service is not there."""
+    """How the slices fit the Services: ``of_no_service`` has those whose Service is not there.
 
-    def __init__(self, objects: Objects) -> None:
+    Of ``wrong`` Services (namespace and name) nothing is told but that.
+    """
+
+    def __init__(self, objects: Objects, wrong: Container[tuple[str, str]]) -> None:
+        self._wrong = wrong
         self._services = {(s.namespace, s.name): s for s in objects.services}
         self._objects = objects
         self.of_no_service: list[EndpointSlice] = []
@@ -32,7 +36,7 @@ class Slices:
         ports = {
             key: [(port.name, port.protocol) for port in service.ports]
             for key, service in services.items()
-            if is_forwarded(service)
+            if is_forwarded(service) and key not in self._wrong
         }
         for item in self._objects.slices:
             key = (item.namespace, item.service)

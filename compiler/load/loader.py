@@ -132,7 +132,7 @@ class _Loader:
         for found in conflicts(objects):
             if found.owner.name and found.claimant.name:
                 self._conflict(found)
-        slices = Slices(objects)
+        slices = Slices(objects, self._wrong)
         if not self.problems and not self._is_fatal:
             # What could not be read may be what the others seem to lack.
             self._complaints += map(self._contradiction, slices.contradictions())
