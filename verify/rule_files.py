@@ -6,13 +6,13 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from svcc.compiler.load.inputs import unpacked
 from svcc.grammar.address import Family, parse_address
 from svcc.grammar.errors import InputError, Position, Problem
 from svcc.grammar.iptables.parse import parse
 from svcc.grammar.iptables.ruleset import load
 from svcc.grammar.ipvs import ipset, ipvsadm
 from svcc.grammar.ipvs.state import Ipvs
+from svcc.grammar.packed import unpacked
 from svcc.verify.other_formats import EMPTY, what_it_is
 from svcc.verify.prepare.loaded import LoadedRules
 

@@ -11,12 +11,9 @@ from typing import BinaryIO, NamedTuple
 
 from svcc.compiler.load.document import Source
 from svcc.grammar.errors import InputError, Position, Problem
+from svcc.grammar.packed import unpacked
 
 SUFFIXES = (".yaml", ".yml", ".json")
-MAX_UNPACKED = 1 << 30
-"""Bytes of a gzip file when it is unpacked."""
-
-_GZIP = b"\x1f\x8b"
 _URL = re.compile(r"https?://", re.IGNORECASE)
 
 STANDARD_INPUT = "<stdin>"
@@ -47,33 +44,6 @@ def source_of(name: str, data: bytes) -> Source:
         line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
         message = f"byte 0x{data[error.start]:02x} is not UTF-8; save the file as UTF-8"
         raise InputError([Problem(Position(name, line, column), message)]) from None
-
-
-def unpacked(data: bytes) -> bytes:
-    """The data, unpacked if it is a gzip file (RFC 1952).
-
-    Raises:
-        ValueError: it is a gzip file that is damaged, cut off or too large.
-    """
-    if not data.startswith(_GZIP):
-        return data
-    import zlib
-
-    found = []
-    size = 0
-    try:
-        while data.startswith(_GZIP):
-            unpacker = zlib.decompressobj(wbits=31)
-            found.append(unpacker.decompress(data, MAX_UNPACKED - size))
-            size += len(found[-1])
-            if size >= MAX_UNPACKED:
-                raise ValueError(f"gzip: more than {MAX_UNPACKED >> 20} MB when unpacked")
-            if not unpacker.eof:
-                raise ValueError("gzip: the file is cut off")
-            data = unpacker.unused_data
-    except zlib.error as error:
-        raise ValueError(f"gzip: {error}") from None
-    return b"".join(found)
 
 
 def read_inputs(

@@ -6,17 +6,17 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any, BinaryIO
 
+from svcc.compiler.api_names.fields import unknown_fields
+from svcc.compiler.api_names.kinds import LISTS, READ, may_be_object, slip
+from svcc.compiler.api_names.nearest import did_you_mean
+from svcc.compiler.consistency.contradictions import Contradiction, Slices
+from svcc.compiler.consistency.frontend_conflicts import Conflict, conflicts
+from svcc.compiler.consistency.passed_over import passed_over
 from svcc.compiler.load import validate
-from svcc.compiler.load.api_fields import unknown_fields
-from svcc.compiler.load.contradictions import Contradiction, Slices
 from svcc.compiler.load.document import Complaint, Place, Source, few_of_each, problems_of
 from svcc.compiler.load.fields import Fields, Report
-from svcc.compiler.load.frontend_conflicts import Conflict, conflicts
 from svcc.compiler.load.inputs import Input, read_inputs, source_of
-from svcc.compiler.load.kinds import LISTS, READ, may_be_object, slip
-from svcc.compiler.load.nearest import did_you_mean
 from svcc.compiler.load.not_objects import what_it_is
-from svcc.compiler.load.passed_over import passed_over
 from svcc.compiler.load.text import MAX_DEPTH, Path, TextError, shorten
 from svcc.compiler.model.objects import Objects, Origin, PassedOver, PassedOverReason
 from svcc.grammar.errors import InputError, Position, Problem

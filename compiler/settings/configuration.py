@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from svcc.compiler.api_names.fields import unknown_fields
 from svcc.compiler.load.addresses import LegacySpelling, address, network
-from svcc.compiler.load.api_fields import unknown_fields
 from svcc.compiler.load.document import Complaint, Place, Source, positions_of, problems_of
 from svcc.compiler.load.fields import Fields, Report, field_name, is_name
 from svcc.compiler.load.inputs import STANDARD_INPUT, reason, source_of, standard_input

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
-from svcc.compiler.load.nearest import did_you_mean
+from svcc.compiler.api_names.nearest import did_you_mean
 from svcc.compiler.load.text import shorten
 from svcc.grammar.errors import InputError, Position, Problem
 

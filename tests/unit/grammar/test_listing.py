@@ -6,8 +6,9 @@ import pytest
 
 from svcc.grammar.address import Family
 from svcc.grammar.errors import InputError
+from svcc.grammar.iptables.names import BUILT_IN_CHAINS
 from svcc.grammar.iptables.parse import parse
-from svcc.grammar.iptables.ruleset import BUILT_IN_CHAINS, load
+from svcc.grammar.iptables.ruleset import load
 from svcc.grammar.iptables.write import write
 
 RULE = '-A MINE -p tcp -m comment --comment "a b" -j ACCEPT'

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from svcc.compiler.load.nearest import nearest
-from svcc.compiler.load.text import shorten
+from svcc.compiler.api_names.nearest import nearest
 
 WRITE = {
     "Service": "v1",
@@ -42,13 +41,13 @@ def slip(kind: str, version: str) -> tuple[str, str] | None:
     if kind in WRITE:
         if (kind, version) in READ or not (own_group or "." not in group):
             return None
-        return "apiVersion", f"there is no {kind} of {shorten(version)}; write {WRITE[kind]}"
+        return "apiVersion", f"there is no {kind} of {version!r}; write {WRITE[kind]}"
     if not own_group or kind.removesuffix("List") in _CORE_KINDS:
         return None
     meant = nearest(kind, (*WRITE, *LISTS))
     if meant is None:
         return None
-    return "kind", f"there is no {kind} of {shorten(version)}; did you mean {meant}?"
+    return "kind", f"there is no {kind} of {version!r}; did you mean {meant}?"
 
 
 def may_be_object(value: Any) -> bool:

@@ -1,6 +1,6 @@
 """Which fields the API has: names that no version knows are told with the nearest right one.
 
-``api_fields.json`` has the names of the fields of each type that the objects consist of, as
+``fields.json`` has the names of the fields of each type that the objects consist of, as
 the OpenAPI documents of Kubernetes 1.16 to 1.37 list them (every name that any of them has, so
 that old and new clusters are read without a word), and those of KubeProxyConfiguration from
 k8s.io/kube-proxy/config/v1alpha1. The value is the field's type: "" for a plain value, "{}"
@@ -12,11 +12,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
-from pathlib import Path as FilePath
+from pathlib import Path
 from typing import Any, NamedTuple
 
-from svcc.compiler.load.nearest import nearest
-from svcc.compiler.load.text import Path
+from svcc.compiler.api_names.nearest import nearest
 
 _NOT_LOOKED_INTO = frozenset({"managedFields", "ownerReferences"})
 """Only the API server writes them, and they make up half of a dump."""
@@ -37,14 +36,14 @@ class _Type:
 class Unknown(NamedTuple):
     """A field that no version has. ``meant`` is the right name, ``elsewhere`` where it stands."""
 
-    path: Path
+    path: tuple[str | int, ...]
     meant: str | None
     elsewhere: str | None
 
 
 @lru_cache(maxsize=1)
 def _kinds() -> dict[tuple[str, str], _Type]:
-    text = FilePath(__file__).with_name("api_fields.json").read_text(encoding="utf-8")
+    text = Path(__file__).with_name("fields.json").read_text(encoding="utf-8")
     data = json.loads(text)
     types = {name: _Type() for name in data["types"]}
     for name, fields in data["types"].items():
@@ -100,7 +99,9 @@ def _all_known(value: dict[str, Any], known: _Type) -> bool:
     return True
 
 
-def _unknown(value: Any, known: _Type, path: Path, top: _Type) -> Iterator[Unknown]:
+def _unknown(
+    value: Any, known: _Type, path: tuple[str | int, ...], top: _Type
+) -> Iterator[Unknown]:
     if not isinstance(value, dict):
         return
     for field, below in value.items():

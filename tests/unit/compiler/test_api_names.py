@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from svcc.compiler.load.api_fields import unknown_fields
-from svcc.compiler.load.kinds import READ, may_be_object, slip
-from svcc.compiler.load.nearest import nearest
+from svcc.compiler.api_names.fields import unknown_fields
+from svcc.compiler.api_names.kinds import READ, may_be_object, slip
+from svcc.compiler.api_names.nearest import nearest
 from svcc.compiler.settings.configuration import _PATHS
 from svcc.compiler.settings.configuration_document import API_VERSION, KIND
 from tests.paths import ROOT
 
-DATA: dict[str, Any] = json.loads((ROOT / "compiler/load/api_fields.json").read_text())
+DATA: dict[str, Any] = json.loads((ROOT / "compiler/api_names/fields.json").read_text())
 READERS = ("text", "texts", "flag", "number", "choice", "name", "object", "objects", "read", "has",
            "string_map", "raw")  # fmt: skip
 
