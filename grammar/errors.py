@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Severity = Literal["error", "warning", "note"]
-"""An error stops what was asked; a warning is always told; a note only to who asks for more."""
+"""An error stops what was asked; a warning is always told; a note is no more than that."""
 
 
 @dataclass(frozen=True, slots=True, order=True)

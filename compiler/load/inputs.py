@@ -102,6 +102,10 @@ def _files(
                 problems.append(Problem(Position(text), message))
                 return []
             return [path]
+        if (path / "Chart.yaml").is_file() and (path / "templates").is_dir():
+            message = f"this is a Helm chart; render it first (helm template {text} | svcc … -f -)"
+            problems.append(Problem(Position(text), message))
+            return []
         entries = path.rglob("*") if recursive else path.iterdir()
         files = sorted(
             e

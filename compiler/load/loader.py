@@ -16,7 +16,7 @@ from svcc.compiler.load import validate
 from svcc.compiler.load.document import Complaint, Place, Source, few_of_each, problems_of
 from svcc.compiler.load.fields import Fields, Report
 from svcc.compiler.load.inputs import Input, read_inputs, source_of
-from svcc.compiler.load.not_objects import what_it_is
+from svcc.compiler.load.not_objects import in_another_format, template
 from svcc.compiler.load.text import MAX_DEPTH, Path, TextError, shorten
 from svcc.compiler.model.objects import Objects, Origin, PassedOver, PassedOverReason
 from svcc.grammar.errors import InputError, Position, Problem
@@ -46,7 +46,7 @@ def load(
         sources: inputs besides, each of a name of its own.
         keep_going: leave Services that are wrong by themselves or claim one frontend out, and
             load the others; ``Objects.not_judged`` and ``problems`` tell which and why.
-        notes: tell what is merely noteworthy, too.
+        notes: tell which files were passed over, too.
 
     Raises:
         InputError: everything that is wrong with the input, and the warnings about it.
@@ -95,13 +95,14 @@ class _Loader:
         self._sources[name] = source
         before = len(self._complaints)
         try:
+            if (wrong := in_another_format(source.text)) is not None:
+                raise wrong
             documents = source.documents()
         except TextError as error:
-            wrong = what_it_is(source.text) or error
-            self._text_error(source, wrong)
+            self._text_error(source, template(source.text) or error)
             return
         if found_below and not any(map(may_be_object, documents)):
-            if any(value is not None for value in documents):
+            if self._notes and any(value is not None for value in documents):
                 self._note(source, "holds no Kubernetes object; passed over")
             return
         for number, value in enumerate(documents):
@@ -109,10 +110,10 @@ class _Loader:
                 self._is_empty = False
                 self._value(value, (), 0, Report(source, number, self._complaints))
         if any(c.severity == "error" and "{{" in c.message for c in self._complaints[before:]):
-            wrong_text = what_it_is(source.text)
-            if wrong_text is not None:
+            wrong = template(source.text)
+            if wrong is not None:
                 del self._complaints[before:]
-                self._text_error(source, wrong_text)
+                self._text_error(source, wrong)
 
     def _text_error(self, source: Source, error: TextError) -> None:
         self.problems.append(
@@ -152,11 +153,7 @@ class _Loader:
     def _positioned(self) -> list[Problem]:
         complaints = list(dict.fromkeys(self._complaints))
         errors = [c for c in complaints if c.severity == "error"]
-        others = few_of_each(
-            c
-            for c in complaints
-            if c.severity == "warning" or (c.severity == "note" and self._notes)
-        )
+        others = few_of_each(c for c in complaints if c.severity != "error")
         problems = problems_of([*errors[:MAX_PROBLEMS], *others[:MAX_PROBLEMS]])
         more = len(errors) - MAX_PROBLEMS
         if more > 0:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Literal
 
+from svcc.compiler.api_names.nearest import nearest
 from svcc.compiler.load.addresses import address, network, remote_address
 from svcc.compiler.load.fields import Fields, is_name
 from svcc.compiler.load.text import shorten
@@ -117,6 +118,8 @@ def _tell_contradictions(
 
 def _tell_families(spec: Fields, cluster_ips: tuple[Address, ...]) -> None:
     there = [f"IPv{int(address.family)}" for address in cluster_ips]
+    if len(there) > 1 and spec.text("ipFamilyPolicy") == "SingleStack":
+        spec.warn("ipFamilyPolicy", "SingleStack, but there are two cluster IPs; both count")
     if spec.raw("ipFamilies") in (None, there):
         return
     asked = spec.texts("ipFamilies", str)
@@ -261,10 +264,10 @@ def endpoint_slice(fields: Fields, origin: Origin) -> EndpointSlice | PassedOver
     endpoints = tuple(_endpoints(fields, family))
     owner = labels.get(SERVICE_NAME_LABEL, "")
     if not owner:
-        fields.object("metadata").warn(
-            None,
-            f"no label {SERVICE_NAME_LABEL}, so this EndpointSlice is of no Service",
-        )
+        meant = nearest(SERVICE_NAME_LABEL, labels)
+        message = f"no label {SERVICE_NAME_LABEL}, so this EndpointSlice is of no Service"
+        message += f"; {shorten(meant)} is not the same" if meant else ""
+        fields.object("metadata").warn(None, message)
         return PassedOver("EndpointSlice", key, "no-service-label", origin)
     return EndpointSlice(
         namespace=namespace,

@@ -172,8 +172,8 @@ class Objects:
 
     ``not_judged`` are Services that are wrong in themselves, have wrong endpoints or claim what
     another claims, as far as they could be read; ``services`` has them not. ``passed_over``
-    names them too, and all else that has no say. ``problems`` has the warnings, the notes if
-    they were asked for, and the errors behind ``not_judged``.
+    names them too, and all else that has no say. ``problems`` has the warnings, the notes and
+    the errors behind ``not_judged``.
     """
 
     services: list[Service] = field(default_factory=list)

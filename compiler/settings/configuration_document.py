@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from svcc.compiler.load.document import Source
-from svcc.compiler.load.not_objects import what_it_is
+from svcc.compiler.load.not_objects import template
 from svcc.compiler.load.text import KEY, Path, TextError
 from svcc.grammar.errors import InputError, Position, Problem
 
@@ -60,7 +60,7 @@ def _documents(source: Source) -> Iterator[Document]:
     try:
         values = source.documents()
     except TextError as error:
-        error = what_it_is(source.text) or error
+        error = template(source.text) or error
         place = Position(source.name, error.line, error.column)
         raise InputError([Problem(place, error.message)]) from None
     for number, value in enumerate(values):

@@ -43,7 +43,7 @@ def load(
         keep_going: load what is right although Services are wrong by themselves or claim one
             frontend: ``not_judged`` has those, ``problems`` what is wrong with them.
         note: is told each of ``problems``.
-        notes: have what is merely noteworthy among them, too.
+        notes: have the files that were passed over among them, too.
 
     Returns:
         What was read, in input order; ``passed_over`` tells what has no say, and why.

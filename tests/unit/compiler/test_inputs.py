@@ -272,3 +272,34 @@ def test_places_in_json_are_those_of_the_names() -> None:
         name = "prots" if "prots" in problem.message else "prot"
         line = lines[problem.position.line - 1]
         assert line[problem.position.column - 1 :].startswith(f'"{name}"')
+
+
+def test_a_chart_is_rendered_first(tree: Path) -> None:
+    (tree / "chart" / "templates").mkdir()
+    chart = str(tree / "chart")
+    (said,) = refused([chart], recursive=True)
+    assert said.startswith(f"{chart}: error: this is a Helm chart; render it first (helm template")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("NAME   TYPE        CLUSTER-IP\nweb    ClusterIP   10.96.0.1\n", "-o yaml"),
+        ("NAMESPACE   NAME   TYPE        CLUSTER-IP\nshop   web    x   10.96.0.1\n", "-o yaml"),
+        ("<!DOCTYPE html>\n<html>", "web page"),
+        ("*nat\n:PREROUTING ACCEPT\nCOMMIT\n", "--rules"),
+    ],
+)
+def test_what_is_no_yaml_of_objects(text: str, said: str) -> None:
+    (problem,) = refused(["-"], stdin=io.BytesIO(text.encode()))
+    assert problem.startswith("<stdin>:1:1: error: ")
+    assert said in problem
+
+
+def test_templates_in_what_is_right_are_no_templates() -> None:
+    text = service("a", "10.96.0.1").replace(
+        "namespace: shop", 'namespace: shop, annotations: {note: "{{ .Values.x }}"}'
+    )
+    assert names(read(text)) == ["a"]
+    (problem,) = refused(["-"], stdin=io.BytesIO(text.replace("0.1,", "0.300,").encode()))
+    assert "is not an IP address" in problem
