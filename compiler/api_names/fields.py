@@ -17,8 +17,8 @@ from typing import Any, NamedTuple
 
 from svcc.compiler.api_names.nearest import nearest
 
-_NOT_LOOKED_INTO = frozenset({"managedFields", "ownerReferences"})
-"""Only the API server writes them, and they make up half of a dump."""
+_NOT_LOOKED_INTO = frozenset({"managedFields", "ownerReferences", "targetRef"})
+"""Only the cluster itself writes them, and they make up half of a dump."""
 
 
 class _Type:
