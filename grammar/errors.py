@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
+
+Severity = Literal["error", "warning", "note"]
+"""An error stops what was asked; a warning is always told; a note is no more than that."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -25,13 +29,17 @@ class Problem:
 
     position: Position
     message: str
+    severity: Severity = "error"
 
     def __str__(self) -> str:
-        return f"{self.position}: error: {self.message}"
+        return f"{self.position}: {self.severity}: {self.message}"
 
 
 class InputError(Exception):
-    """Bad input: every independent problem that was found, in file order."""
+    """Bad input: every independent problem that was found, in file order.
+
+    Warnings about the same input stand among them: they often tell why there is an error.
+    """
 
     def __init__(self, problems: list[Problem]) -> None:
         self.problems = sorted(problems)

@@ -12,6 +12,8 @@ from svcc.grammar.iptables.parse import parse
 from svcc.grammar.iptables.ruleset import load
 from svcc.grammar.ipvs import ipset, ipvsadm
 from svcc.grammar.ipvs.state import Ipvs
+from svcc.grammar.packed import unpacked
+from svcc.verify.other_formats import EMPTY, what_it_is
 from svcc.verify.prepare.loaded import LoadedRules
 
 BUNDLE_FILES = ("iptables.rules", "ip6tables.rules")
@@ -39,9 +41,11 @@ def from_files(paths: Sequence[str], family: Family | None) -> dict[Family, Load
     texts: dict[str, str] = {}
     for path in _expand(paths, problems):
         try:
-            text = path.read_text(encoding="utf-8")
+            text = unpacked(path.read_bytes()).decode("utf-8")
         except (OSError, ValueError) as error:
-            reason = getattr(error, "strerror", None) or "not UTF-8 text"
+            reason = getattr(error, "strerror", None) or str(error)
+            if isinstance(error, UnicodeDecodeError):
+                reason = "not UTF-8 text"
             problems.append(Problem(Position(str(path)), f"cannot read: {reason}"))
             continue
         if str(path) in texts:
@@ -69,6 +73,12 @@ def from_texts(
     beside: dict[str, tuple[str, str]] = {}
     for name, text in texts.items():
         kind = kind_of(text, Path(name).name)
+        wrong = what_it_is(text)
+        if kind == "iptables" and not text[:100].strip() and not text.strip("\ufeff \t\r\n"):
+            wrong = EMPTY
+        if wrong is not None:
+            problems.append(Problem(Position(name), wrong))
+            continue
         if kind != "iptables":
             if kind in beside:
                 message = f"{beside[kind][1]} is {kind} text too; give one"

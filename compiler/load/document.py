@@ -7,12 +7,12 @@ problem needs one the text is read a second time (:meth:`Source.locate`).
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from svcc.compiler.load import read_json, read_yaml
 from svcc.compiler.load.text import Path, TextError
-from svcc.grammar.errors import Position, Problem
+from svcc.grammar.errors import Position, Problem, Severity
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -91,13 +91,16 @@ class Complaint:
     """A problem whose position is not known yet.
 
     Where it names a second place, that place's position stands between ``message`` and
-    ``rest``.
+    ``rest``. Of complaints that are ``alike`` only the first few are told, and how many more
+    there are: what is unusual in one object of a cluster is often so in thousands.
     """
 
     place: Place
     message: str
     other: Place | None = None
     rest: str = ""
+    severity: Severity = "error"
+    alike: str = ""
 
 
 def positions_of(places: Iterable[Place]) -> dict[Place, Position]:
@@ -113,6 +116,28 @@ def positions_of(places: Iterable[Place]) -> dict[Place, Position]:
     return found
 
 
+MAX_ALIKE = 5
+
+
+def few_of_each(complaints: Iterable[Complaint]) -> list[Complaint]:
+    """The complaints, of those that are alike the first few with the number of the others."""
+    counts: dict[str, int] = {}
+    last: dict[str, int] = {}
+    found: list[Complaint] = []
+    for complaint in complaints:
+        if complaint.alike:
+            count = counts[complaint.alike] = counts.get(complaint.alike, 0) + 1
+            if count > MAX_ALIKE:
+                continue
+            last[complaint.alike] = len(found)
+        found.append(complaint)
+    for alike, index in last.items():
+        if (more := counts[alike] - MAX_ALIKE) > 0:
+            again = found[index]
+            found[index] = replace(again, rest=f"{again.rest} (and {more} more like this)")
+    return found
+
+
 def problems_of(complaints: Sequence[Complaint]) -> list[Problem]:
     """The complaints with their positions."""
     others = [complaint.other for complaint in complaints if complaint.other is not None]
@@ -121,6 +146,7 @@ def problems_of(complaints: Sequence[Complaint]) -> list[Problem]:
     for complaint in complaints:
         message = complaint.message
         if complaint.other is not None:
-            message += f"{positions[complaint.other]}{complaint.rest}"
-        problems.append(Problem(positions[complaint.place], message))
+            message += str(positions[complaint.other])
+        message += complaint.rest
+        problems.append(Problem(positions[complaint.place], message, complaint.severity))
     return problems

@@ -6,9 +6,10 @@ import re
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
+from svcc.compiler.load.addresses import LegacySpelling
 from svcc.compiler.load.document import Complaint, Place, Source
-from svcc.compiler.load.text import Path, shorten
-from svcc.grammar.address import Address, Family, Network, parse_address, parse_network
+from svcc.compiler.load.text import KEY, Path, shorten
+from svcc.grammar.errors import Severity
 
 Value = TypeVar("Value")
 
@@ -16,6 +17,10 @@ _LABEL = re.compile(r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?\Z")
 _SUBDOMAIN = re.compile(
     r"(?=.{1,253}\Z)[a-z0-9](?:[-a-z0-9]*[a-z0-9])?(?:\.[a-z0-9](?:[-a-z0-9]*[a-z0-9])?)*\Z"
 )
+
+_DIGITS = re.compile(r"\d+")
+_QUOTED = re.compile(r"'[^']*'|\S*\d\S*")
+"""What differs between messages that say the same of different objects."""
 
 _JSON_TYPES = {
     dict: "an object",
@@ -35,11 +40,18 @@ class Report:
         self.source = source
         self.document = document
         self._complaints = complaints
+        self.errors = 0
 
     def wrong(self, path: Path, message: str, other: Place | None = None, rest: str = "") -> None:
         """Note a problem at a path; ``other`` and ``rest`` as in a Complaint."""
         place = Place(self.source, self.document, path)
         self._complaints.append(Complaint(place, message, other, rest))
+        self.errors += 1
+
+    def say(self, path: Path, message: str, alike: str, *, severity: Severity = "warning") -> None:
+        """Note what is no error; ``alike`` as in a Complaint."""
+        place = Place(self.source, self.document, path)
+        self._complaints.append(Complaint(place, message, severity=severity, alike=alike))
 
 
 class Fields:
@@ -57,6 +69,47 @@ class Fields:
         path = self.path if key is None else (*self.path, key)
         shown = field_name(path)
         self._report.wrong(path, f"{shown}: {message}" if shown else message)
+
+    def warn(
+        self,
+        key: str | None,
+        message: str,
+        *,
+        at_name: bool = False,
+        severity: Severity = "warning",
+    ) -> None:
+        """Note what is unusual about a field (or the whole object), but no error.
+
+        ``at_name``: it is about the field's name, not its value.
+        """
+        path = self.path if key is None else (*self.path, key)
+        shown = field_name(path)
+        alike = f"{severity} {_DIGITS.sub('', shown)} {_QUOTED.sub('', message)}"
+        self._report.say(
+            (*path, KEY) if at_name else path,
+            f"{shown}: {message}" if shown else message,
+            alike,
+            severity=severity,
+        )
+
+    def unknown(self, below: Path, kind: str, meant: str | None, elsewhere: str | None) -> None:
+        """Warn of a field that the API has not, at a path from this object."""
+        path = (*self.path, *below)
+        shown = field_name(path)
+        hint = f"; did you mean {meant}?" if meant else ""
+        if elsewhere:
+            hint = f"; it belongs to {elsewhere}"
+        self._report.say(
+            (*path, KEY),
+            f"{shown}: {kind} has no such field, so it is passed over{hint}",
+            f"unknown {_DIGITS.sub('', shown)}",
+        )
+
+    def _legacy(self, path: Path, error: LegacySpelling) -> Any:
+        shown = field_name(path)
+        alike = f"legacy {_DIGITS.sub('', shown)}"
+        self._report.say(path, f"{shown}: {error}", alike)
+        return error.value
 
     def _get(self, key: str, kind: type, default: Any) -> Any:
         value = self._value.get(key)
@@ -144,6 +197,8 @@ class Fields:
                 continue
             try:
                 found.append(read(item))
+            except LegacySpelling as legacy:
+                found.append(self._legacy(path, legacy))
             except ValueError as error:
                 self._report.wrong(path, f"{field_name(path)}: {error}")
         return found
@@ -155,6 +210,9 @@ class Fields:
             return None
         try:
             return read(value)
+        except LegacySpelling as legacy:
+            found: Value = self._legacy((*self.path, key), legacy)
+            return found
         except ValueError as error:
             self.wrong(key, str(error))
             return None
@@ -209,54 +267,3 @@ def wrong_type(value: Any, wanted: type) -> str:
     if wanted is str and isinstance(value, bool | int | float):
         return f"this is {kind} where a string belongs; put it in quotes"
     return f"this is {kind} where {need} belongs"
-
-
-def address(text: str) -> Address:
-    """One IP address."""
-    return parse_address(checked(text))
-
-
-_SPECIAL = [
-    (parse_network(text), what)
-    for text, what in (
-        ("0.0.0.0/32", "the unspecified address"),
-        ("::/128", "the unspecified address"),
-        ("127.0.0.0/8", "a loopback address"),
-        ("::1/128", "a loopback address"),
-        ("169.254.0.0/16", "a link-local address"),
-        ("fe80::/10", "a link-local address"),
-        ("224.0.0.0/24", "a link-local multicast address"),
-        ("ff02::/16", "a link-local multicast address"),
-    )
-]
-_SPECIAL_FIRST_BYTE = {
-    Family.IPV4: frozenset((0, 127, 169, 224)),
-    Family.IPV6: frozenset((0, 0xFE, 0xFF)),
-}
-
-
-def remote_address(text: str) -> Address:
-    """An address that another host can have.
-
-    Source: k8s.io/kubernetes pkg/apis/core/validation ValidateNonSpecialIP, which guards
-    endpoints and externalIPs.
-    """
-    found = address(text)
-    # Millions of addresses come this way, and few of them need the closer look.
-    if found.value >> found.family.bits - 8 in _SPECIAL_FIRST_BYTE[found.family]:
-        for special, what in _SPECIAL:
-            if special.holds(found):
-                raise ValueError(f"{text!r} is {what}; no other host can be reached there")
-    return found
-
-
-def network(text: str) -> Network:
-    """A CIDR; blanks around it are passed over, as the API server does."""
-    return parse_network(checked(text.strip()))
-
-
-def checked(text: str) -> str:
-    """The text, unless it is too long or not printable to be repeated in a message."""
-    if len(text) > 60 or not text.isprintable():
-        raise ValueError(f"{shorten(text)} is neither an IP address nor a CIDR")
-    return text

@@ -3,107 +3,180 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any, BinaryIO
 
+from svcc.compiler.api_names.fields import unknown_fields
+from svcc.compiler.api_names.kinds import LISTS, READ, may_be_object, slip
+from svcc.compiler.api_names.nearest import did_you_mean
+from svcc.compiler.consistency.contradictions import Contradiction, Slices
+from svcc.compiler.consistency.frontend_conflicts import Conflict, conflicts
+from svcc.compiler.consistency.passed_over import passed_over
 from svcc.compiler.load import validate
-from svcc.compiler.load.document import Complaint, Place, Source, problems_of
+from svcc.compiler.load.document import Complaint, Place, Source, few_of_each, problems_of
 from svcc.compiler.load.fields import Fields, Report
-from svcc.compiler.load.frontend_conflicts import Conflict, conflicts
-from svcc.compiler.load.inputs import read_inputs, source_of
+from svcc.compiler.load.inputs import Input, read_inputs, source_of
+from svcc.compiler.load.not_objects import in_another_format, template
 from svcc.compiler.load.text import MAX_DEPTH, Path, TextError, shorten
-from svcc.compiler.model.objects import Objects, Origin
+from svcc.compiler.model.objects import Objects, Origin, PassedOver, PassedOverReason
 from svcc.grammar.errors import InputError, Position, Problem
 
 MAX_PROBLEMS = 200
 MAX_KIND = 63
-
-_LISTS = {"List", "ServiceList", "EndpointsList", "EndpointSliceList", "NodeList"}
+OWN_ANNOTATIONS = "svcc/"
 
 
 def load(
     paths: Sequence[str],
     *,
     recursive: bool = False,
+    exclude: Sequence[str] = (),
     stdin: BinaryIO | None = None,
     sources: Iterable[Source] = (),
+    keep_going: bool = False,
+    notes: bool = False,
 ) -> Objects:
     """Load all objects.
 
     Args:
         paths: files, folders (their *.yaml, *.yml and *.json, sorted) or ``-``.
-        recursive: look into subfolders too.
+        recursive: look into subfolders too, and pass over files that hold no object.
+        exclude: patterns (fnmatch) of files and folders to leave out of folders.
         stdin: what ``-`` reads, ``sys.stdin`` by default.
         sources: inputs besides, each of a name of its own.
+        keep_going: leave Services that are wrong by themselves or claim one frontend out, and
+            load the others; ``Objects.not_judged`` and ``problems`` tell which and why.
+        notes: tell which files were passed over, too.
 
     Raises:
-        InputError: everything that is wrong with the input.
+        InputError: everything that is wrong with the input, and the warnings about it.
     """
-    loader = _Loader()
-    for name, data in read_inputs(paths, recursive, stdin, loader.problems):
-        loader.read(name, data)
+    loader = _Loader(keep_going=keep_going, notes=notes)
+    for item in read_inputs(paths, recursive, exclude, stdin, loader.problems):
+        loader.read(item)
     for source in sources:
         loader.add(source)
     return loader.finish()
 
 
 class _Loader:
-    def __init__(self) -> None:
+    def __init__(self, *, keep_going: bool, notes: bool) -> None:
         self.problems: list[Problem] = []
+        self._keep_going = keep_going
+        self._notes = notes
         self._objects = Objects()
         self._complaints: list[Complaint] = []
         self._seen: dict[tuple[str, str, str], Origin] = {}
         self._sources: dict[str, Source] = {}
         self._is_empty = True
+        self._wrong: dict[tuple[str, str], PassedOverReason] = {}
+        """Services that are wrong, by namespace and name."""
+        self._is_fatal = False
+        """Whether something is wrong of which nobody knows which Service it concerns."""
+        self._passed_over: list[PassedOver] = []
+        self._others: dict[str, PassedOver] = {}
 
-    def read(self, name: str, data: bytes) -> None:
+    def read(self, item: Input) -> None:
         """Load one input."""
         try:
-            source = source_of(name, data)
+            source = source_of(item.name, item.data)
         except InputError as error:
             self.problems.extend(error.problems)
         else:
-            self.add(source)
+            self.add(source, found_below=item.found_below)
 
-    def add(self, source: Source) -> None:
-        """Load one input whose text is known."""
+    def add(self, source: Source, *, found_below: bool = False) -> None:
+        """Load one input whose text is known; ``found_below`` as in an Input."""
         name = source.name
         if name in self._sources:
             message = "this input is given twice; leave one out"
             self.problems.append(Problem(Position(name), message))
             return
         self._sources[name] = source
+        before = len(self._complaints)
         try:
+            if (wrong := in_another_format(source.text)) is not None:
+                raise wrong
             documents = source.documents()
         except TextError as error:
-            self.problems.append(Problem(Position(name, error.line, error.column), error.message))
+            self._text_error(source, template(source.text) or error)
+            return
+        if found_below and not any(map(may_be_object, documents)):
+            if self._notes and any(value is not None for value in documents):
+                self._note(source, "holds no Kubernetes object; passed over")
             return
         for number, value in enumerate(documents):
             if value is not None:
                 self._is_empty = False
                 self._value(value, (), 0, Report(source, number, self._complaints))
+        if any(c.severity == "error" and "{{" in c.message for c in self._complaints[before:]):
+            wrong = template(source.text)
+            if wrong is not None:
+                del self._complaints[before:]
+                self._text_error(source, wrong)
+
+    def _text_error(self, source: Source, error: TextError) -> None:
+        self.problems.append(
+            Problem(Position(source.name, error.line, error.column), error.message)
+        )
+
+    def _note(self, source: Source, message: str) -> None:
+        self._complaints.append(Complaint(Place(source), message, severity="note"))
 
     def finish(self) -> Objects:
         """The objects, if nothing was wrong."""
+        objects = self._objects
         if self._is_empty and not self.problems and self._sources:
             # Most likely the command before the pipe failed; no rules would come of it.
             message = "no object in this input; an empty List (items: []) says there is none"
             self.problems.append(Problem(Position(next(iter(self._sources))), message))
-        for found in conflicts(self._objects):
+        for found in conflicts(objects):
             if found.owner.name and found.claimant.name:
                 self._conflict(found)
+        slices = Slices(objects, self._wrong)
+        if not self.problems and not self._is_fatal:
+            # What could not be read may be what the others seem to lack.
+            self._complaints += map(self._contradiction, slices.contradictions())
+        problems = self.problems + self._positioned()
+        if any(problem.severity == "error" for problem in problems):
+            self._leave_out()
+            if self.problems or self._is_fatal or not self._keep_going or not objects.services:
+                raise InputError(list(dict.fromkeys(problems)))
+        objects.passed_over = (
+            *self._passed_over,
+            *passed_over(objects, self._wrong, slices.of_no_service),
+            *self._others.values(),
+        )
+        objects.problems = tuple(sorted(dict.fromkeys(problems)))
+        return objects
+
+    def _positioned(self) -> list[Problem]:
         complaints = list(dict.fromkeys(self._complaints))
-        more = len(complaints) - MAX_PROBLEMS
-        problems = self.problems + problems_of(complaints[:MAX_PROBLEMS])
+        errors = [c for c in complaints if c.severity == "error"]
+        others = few_of_each(c for c in complaints if c.severity != "error")
+        problems = problems_of([*errors[:MAX_PROBLEMS], *others[:MAX_PROBLEMS]])
+        more = len(errors) - MAX_PROBLEMS
         if more > 0:
-            name = complaints[MAX_PROBLEMS].place.source.name
+            name = errors[MAX_PROBLEMS].place.source.name
             message = f"{more} more problems, not listed; mend the first {MAX_PROBLEMS}"
             problems.append(Problem(Position(name), message))
-        if problems:
-            raise InputError(list(dict.fromkeys(problems)))
-        return self._objects
+        return problems
+
+    def _leave_out(self) -> None:
+        """Take the Services that are wrong, and their slices, out of what is judged."""
+        objects = self._objects
+        for service in objects.services:
+            if (service.namespace, service.name) in self._wrong:
+                objects.not_judged.append(service)
+        objects.services = [s for s in objects.services if (s.namespace, s.name) not in self._wrong]
+        objects.slices = [
+            item for item in objects.slices if (item.namespace, item.service) not in self._wrong
+        ]
 
     def _conflict(self, found: Conflict) -> None:
         owner, claimant = found.owner, found.claimant
+        for service in (owner, claimant):
+            self._wrong.setdefault((service.namespace, service.name), "clash")
         self._complaints.append(
             Complaint(
                 self._place(claimant.origin),
@@ -114,10 +187,20 @@ class _Loader:
             )
         )
 
+    def _contradiction(self, found: Contradiction) -> Complaint:
+        place = replace(self._place(found.origin), path=(*found.origin.path, *found.path))
+        return Complaint(place, found.message, severity="warning", alike=found.alike)
+
     def _place(self, origin: Origin) -> Place:
         return Place(self._sources[origin.file], origin.document, origin.path)
 
     def _value(self, value: Any, path: Path, depth: int, report: Report) -> None:
+        before = report.errors
+        self._object_or_list(value, path, depth, report)
+        if report.errors > before:
+            self._is_fatal = True
+
+    def _object_or_list(self, value: Any, path: Path, depth: int, report: Report) -> None:
         if not isinstance(value, dict):
             report.wrong(path, "this is no Kubernetes object; it needs apiVersion and kind")
             return
@@ -129,11 +212,30 @@ class _Loader:
         if not (len(kind) <= MAX_KIND and kind.isascii() and kind.isalnum()):
             report.wrong((*path, "kind"), f"kind: {shorten(kind)} is no kind of object")
             return
-        if kind in _LISTS:
+        if kind in LISTS:
             self._list(value, path, depth, report)
             return
         origin = Origin(report.source.name, report.document, path)
-        self._object(kind, version, Fields(value, path, report), origin, report)
+        if (kind, version) in READ:
+            self._object(kind, version, value, origin, report)
+        elif (wrong := slip(kind, version[:MAX_KIND])) is not None:
+            field, message = wrong
+            report.wrong((*path, field), f"{field}: {message}")
+        elif kind == "Status" and version == "v1" and value.get("status") == "Failure":
+            said = shorten(str(value.get("message", "")))
+            report.wrong(path, f"this is no object, but an answer of the API server: {said}")
+        else:
+            self._other_kind(kind, origin)
+
+    def _other_kind(self, kind: str, origin: Origin) -> None:
+        counts = self._objects.skipped_kinds
+        counts[kind] = counts.get(kind, 0) + 1
+        before = self._others.get(kind)
+        self._others[kind] = (
+            replace(before, count=before.count + 1)
+            if before
+            else PassedOver(kind, "", "other-kind", origin)
+        )
 
     def _list(self, value: dict[str, Any], path: Path, depth: int, report: Report) -> None:
         items = value.get("items")
@@ -153,20 +255,17 @@ class _Loader:
             self._value(item, (*path, "items", index), depth + 1, report)
 
     def _object(
-        self, kind: str, version: str, fields: Fields, origin: Origin, report: Report
+        self, kind: str, version: str, value: dict[str, Any], origin: Origin, report: Report
     ) -> None:
+        """Read an object. What is wrong with one of a Service's is noted as that Service's."""
+        before = report.errors
+        fields = Fields(value, origin.path, report)
         objects = self._objects
-        if kind == "EndpointSlice" and version == "discovery.k8s.io/v1beta1":
-            fields.wrong(
-                "apiVersion", "discovery.k8s.io/v1beta1 is not read; ask for discovery.k8s.io/v1"
-            )
-            return
-        if (kind, version) not in _KINDS:
-            objects.skipped_kinds[kind] = objects.skipped_kinds.get(kind, 0) + 1
-            return
-        if not self._first(kind, fields, origin, report):
-            return
-        if kind == "Service":
+        is_first = self._first(kind, fields, origin, report)
+        of_service = None
+        if not is_first:
+            pass
+        elif kind == "Service":
             objects.services.append(validate.service(fields, origin))
         elif kind == "Node":
             objects.nodes.append(validate.node(fields, origin))
@@ -174,8 +273,22 @@ class _Loader:
             objects.slices.extend(validate.endpoints(fields, origin))
         else:
             found = validate.endpoint_slice(fields, origin)
-            if found is not None:
+            if isinstance(found, PassedOver):
+                self._passed_over.append(found)
+            else:
                 objects.slices.append(found)
+        if is_first:
+            for unknown in unknown_fields(kind, version, value):
+                fields.unknown(unknown.path, kind, unknown.meant, unknown.elsewhere)
+            meta = value.get("metadata")
+            if isinstance(meta, dict) and "annotations" in meta:
+                _tell_unknown_annotations(kind, fields)
+        if report.errors > before:
+            of_service = validate.service_of(kind, value)
+            if of_service is not None:
+                reason: PassedOverReason = "invalid" if kind == "Service" else "invalid-endpoints"
+                self._wrong.setdefault(of_service, reason)
+                report.errors = before
 
     def _first(self, kind: str, fields: Fields, origin: Origin, report: Report) -> bool:
         """Note an object's name; False if the same object was there before."""
@@ -203,9 +316,10 @@ class _Loader:
         return False
 
 
-_KINDS = {
-    ("Service", "v1"),
-    ("Endpoints", "v1"),
-    ("Node", "v1"),
-    ("EndpointSlice", "discovery.k8s.io/v1"),
-}
+def _tell_unknown_annotations(kind: str, fields: Fields) -> None:
+    annotations = fields.object("metadata").object("annotations")
+    known = validate.ANNOTATIONS if kind == "Service" else ()
+    for name in annotations.names():
+        if name.startswith(OWN_ANNOTATIONS) and name not in known:
+            message = f"svcc knows no such annotation of {kind}{did_you_mean(name, known)}"
+            annotations.warn(name, message, at_name=True)

@@ -6,7 +6,7 @@ import json
 import re
 from typing import Any
 
-from svcc.compiler.load.text import MAX_DEPTH, Path, TextError, shorten
+from svcc.compiler.load.text import KEY, MAX_DEPTH, Path, TextError, shorten
 
 _SPACE = re.compile(r"[ \t\r\n\ufeff]*")
 _SCALAR = re.compile(r'"(?:[^"\\]|\\.)*"|[^\s,\]}:]+', re.DOTALL)
@@ -125,15 +125,36 @@ def _find_repeated(text: str, key: str) -> tuple[int, int]:
 
 
 def positions(text: str, asked: set[tuple[int, Path]]) -> dict[tuple[int, Path], tuple[int, int]]:
-    """Line and column of the values at the asked (document, path)s that exist."""
+    """Line and column of the values at the asked (document, path)s that exist.
+
+    With a path all that lead to it are asked for; what is at no asked path is skipped whole.
+    """
     found: dict[tuple[int, Path], tuple[int, int]] = {}
     position = _skip(text, 0)
     document = 0
-    while position < len(text):
-        position = _walk(text, position, document, asked, found)
+    lines = _Lines(text)
+    while position < len(text) and len(found) < len(asked):
+        position = _walk(text, position, document, asked, found, lines)
         position = _skip(text, position)
         document += 1
     return found
+
+
+class _Lines:
+    """Lines and columns of offsets that only grow: the text is counted through once."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._offset = 0
+        self._line = 1
+
+    def place(self, offset: int) -> tuple[int, int]:
+        self._line += self._text.count("\n", self._offset, offset)
+        self._offset = offset
+        return self._line, offset - self._text.rfind("\n", 0, offset)
+
+
+_SKIPPER = json.JSONDecoder()
 
 
 def _walk(
@@ -142,31 +163,40 @@ def _walk(
     document: int,
     asked: set[tuple[int, Path]],
     found: dict[tuple[int, Path], tuple[int, int]],
+    lines: _Lines,
 ) -> int:
     """Pass over one value, noting the asked positions; the text has been parsed before."""
     path: list[str | int] = []
     lists: list[bool] = []
 
-    def note(offset: int) -> None:
-        key = (document, tuple(path))
-        if key in asked and key not in found:
-            found[key] = _place(text, offset)
+    def note(offset: int, *below: str) -> None:
+        place = (document, (*path, *below))
+        if place in asked and place not in found:
+            found[place] = lines.place(offset)
+
+    def key(offset: int) -> int:
+        after = _key(text, offset, path)
+        note(offset, KEY)
+        return after
 
     while True:
         position = _skip(text, position)
         symbol = text[position]
-        note(position)
-        if symbol in "{[":
+        if (document, tuple(path)) not in asked:
+            _, position = _SKIPPER.raw_decode(text, position)
+        elif symbol in "{[":
+            note(position)
             lists.append(symbol == "[")
             position = _skip(text, position + 1)
             if text[position] not in "]}":
                 path.append(0)
                 if symbol == "{":
-                    position = _key(text, position, path)
+                    position = key(position)
                 continue
             lists.pop()
             position += 1
         else:
+            note(position)
             match = _SCALAR.match(text, position)
             position = match.end() if match else position + 1
         while True:
@@ -178,7 +208,7 @@ def _walk(
                 if lists[-1]:
                     path[-1] = int(path[-1]) + 1
                 else:
-                    position = _key(text, position, path)
+                    position = key(position)
                 break
             lists.pop()
             path.pop()

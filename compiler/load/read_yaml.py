@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from svcc.compiler.load.text import MAX_DEPTH, Path, TextError, shorten
+from svcc.compiler.load.text import KEY, MAX_DEPTH, Path, TextError, shorten
 
 MAX_ALIASED = 1_000_000
 """Values that the aliases of a document may stand for."""
@@ -77,11 +77,17 @@ def documents(text: str) -> list[Any]:
 
 def positions(text: str, asked: set[tuple[int, Path]]) -> dict[tuple[int, Path], tuple[int, int]]:
     """Line and column of the values at the asked (document, path)s that exist."""
+    by_document: dict[int, set[Path]] = {}
+    for number, path in asked:
+        by_document.setdefault(number, set()).add(path)
     found: dict[tuple[int, Path], tuple[int, int]] = {}
-    for number, builder in enumerate(_build(text, {path for _, path in asked})):
+    for number, builder in enumerate(_build(text, by_document)):
         for path, place in builder.places.items():
             found[number, path] = place
-    return {key: place for key, place in found.items() if key in asked}
+        by_document.pop(number, None)
+        if not by_document:
+            break
+    return found
 
 
 class _Open:
@@ -171,6 +177,7 @@ class _Builder:
         if key in parent.value:
             raise _error(event, f"key {shorten(key)} stands twice in one mapping")
         parent.key = key
+        self._note(event, KEY)
 
     def _add(self, value: Any, weight: int, event: Any) -> None:
         if not self._stack:
@@ -190,11 +197,12 @@ class _Builder:
             parent.value[parent.key] = value
         parent.key = _NO_KEY
 
-    def _note(self, event: Any) -> None:
+    def _note(self, event: Any, *below: str) -> None:
         if self._asked is None:
             return
-        path = tuple(
-            (str(frame.key) if frame.is_mapping else len(frame.value)) for frame in self._stack
+        path = (
+            *((str(frame.key) if frame.is_mapping else len(frame.value)) for frame in self._stack),
+            *below,
         )
         if path in self._asked:
             mark = event.start_mark
@@ -226,11 +234,13 @@ def _error(event: Any, message: str) -> TextError:
     return TextError(mark.line + 1, mark.column + 1, message)
 
 
-def _build(text: str, asked: set[Path] | None) -> Iterator[_Builder]:
+def _build(text: str, asked: dict[int, set[Path]] | None) -> Iterator[_Builder]:
+    """A builder for each document; with ``asked`` paths of documents, not beyond the last."""
     import yaml
 
     loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    builder = _Builder(asked)
+    builder = _Builder(None)
+    number = -1
     try:
         for event in yaml.parse(text, Loader=loader):
             kind = type(event)
@@ -245,7 +255,8 @@ def _build(text: str, asked: set[Path] | None) -> Iterator[_Builder]:
             elif kind is yaml.AliasEvent:
                 builder.alias(event)
             elif kind is yaml.DocumentStartEvent:
-                builder = _Builder(asked)
+                number += 1
+                builder = _Builder(asked.get(number) if asked else None)
             elif kind is yaml.DocumentEndEvent:
                 yield builder
     except yaml.MarkedYAMLError as error:

@@ -8,6 +8,9 @@ MAX_DEPTH = 100
 Path = tuple[str | int, ...]
 """The keys and indexes that lead from a document's root to a value."""
 
+KEY = "\0key"
+"""Behind a field's name in a path: where the name stands, not its value."""
+
 
 class TextError(Exception):
     """The text cannot be parsed: ``line`` and ``column`` are 1-based."""

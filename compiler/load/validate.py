@@ -7,9 +7,11 @@ pkg/apis/core/v1/defaults.go for what is allowed and what is filled in.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import Any, Literal
 
-from svcc.compiler.load.fields import Fields, address, is_name, network, remote_address
+from svcc.compiler.api_names.nearest import nearest
+from svcc.compiler.load.addresses import address, network, remote_address
+from svcc.compiler.load.fields import Fields, is_name
 from svcc.compiler.load.text import shorten
 from svcc.compiler.model.objects import (
     SCHEDULERS,
@@ -18,6 +20,7 @@ from svcc.compiler.model.objects import (
     EndpointSlice,
     Node,
     Origin,
+    PassedOver,
     Policy,
     Protocol,
     Service,
@@ -27,10 +30,15 @@ from svcc.grammar.address import Address, Family
 
 SCHEDULER_ANNOTATION = "svcc/ipvs-scheduler"
 """The IPVS scheduler of all ports of a Service."""
+ANNOTATIONS = (SCHEDULER_ANNOTATION,)
+"""All annotations of svcc's own."""
 SERVICE_NAME_LABEL = "kubernetes.io/service-name"
+HOSTNAME_LABEL = "kubernetes.io/hostname"
 ZONE_LABELS = ("topology.kubernetes.io/zone", "failure-domain.beta.kubernetes.io/zone")
+TRUNCATED_ANNOTATION = "endpoints.kubernetes.io/over-capacity"
 DEFAULT_NAMESPACE = "default"
 DEFAULT_AFFINITY_TIMEOUT = 10800
+DEFAULT_NODE_PORTS = range(30000, 32768)
 MAX_AFFINITY_TIMEOUT = 86400
 
 _PROTOCOLS: tuple[Protocol, ...] = ("TCP", "UDP", "SCTP")
@@ -67,7 +75,8 @@ def service(fields: Fields, origin: Origin) -> Service:
     meta, spec = fields.object("metadata"), fields.object("spec")
     kind = next(t for t in _TYPES if t == spec.choice("type", _TYPES, "ClusterIP"))
     cluster_ips, headless = _cluster_ips(spec)
-    ports = tuple(_ports(spec))
+    ports = tuple(_ports(spec, kind))
+    _tell_contradictions(spec, kind, cluster_ips, headless)
     external = _policy(spec, "externalTrafficPolicy")
     return Service(
         namespace=namespace,
@@ -90,6 +99,40 @@ def service(fields: Fields, origin: Origin) -> Service:
         else 0,
         ipvs_scheduler=_scheduler(meta),
     )
+
+
+def _tell_contradictions(
+    spec: Fields, kind: str, cluster_ips: tuple[Address, ...], headless: bool
+) -> None:
+    """Warn of what the API server refuses in a Service, and what comes of it here."""
+    if kind == "ExternalName":
+        return
+    if not headless and not spec.raw("ports"):
+        spec.warn("ports", "a Service needs a port; without any it has no frontend")
+    if headless and kind != "ClusterIP":
+        spec.warn("clusterIP", f"a Service of type {kind} cannot be headless; it is passed over")
+    if kind != "LoadBalancer" and spec.has("loadBalancerSourceRanges"):
+        spec.warn("loadBalancerSourceRanges", f"they guard nothing of a {kind} Service")
+    _tell_families(spec, cluster_ips)
+
+
+def _tell_families(spec: Fields, cluster_ips: tuple[Address, ...]) -> None:
+    there = [f"IPv{int(address.family)}" for address in cluster_ips]
+    if len(there) > 1 and spec.text("ipFamilyPolicy") == "SingleStack":
+        spec.warn("ipFamilyPolicy", "SingleStack, but there are two cluster IPs; both count")
+    if spec.raw("ipFamilies") in (None, there):
+        return
+    asked = spec.texts("ipFamilies", str)
+    unknown = [family for family in asked if family not in ("IPv4", "IPv6")]
+    if unknown:
+        spec.warn("ipFamilies", f"{shorten(unknown[0])} is no family; write IPv4 or IPv6")
+        return
+    if asked and there and asked != there:
+        spec.warn(
+            "ipFamilies",
+            f"these are {' and '.join(asked)}, but the cluster IPs are {' and '.join(there)}; "
+            "the addresses count",
+        )
 
 
 def _scheduler(meta: Fields) -> str | None:
@@ -125,7 +168,7 @@ def _address_or_empty(text: str) -> Address | None:
     return address(text) if text else None
 
 
-def _ports(spec: Fields) -> Iterator[ServicePort]:
+def _ports(spec: Fields, kind: str) -> Iterator[ServicePort]:
     names: set[str] = set()
     numbers: set[tuple[int, str]] = set()
     node_ports: set[tuple[int, str]] = set()
@@ -137,6 +180,8 @@ def _ports(spec: Fields) -> Iterator[ServicePort]:
         if not fields.has("port"):
             fields.wrong(None, "port is missing")
         node_port = fields.number("nodePort", 0, 65535, 0)
+        if node_port:
+            _tell_node_port(fields, kind, node_port)
         _target_port(fields)
         if not name and len(listed) > 1 and not fields.has("name"):
             fields.wrong(None, "name is missing; it is needed where there are several ports")
@@ -151,6 +196,16 @@ def _ports(spec: Fields) -> Iterator[ServicePort]:
         node_ports.add((node_port, protocol))
         if number:
             yield ServicePort(name, protocol, number, node_port)
+
+
+def _tell_node_port(fields: Fields, kind: str, number: int) -> None:
+    if kind == "ClusterIP":
+        message = "a ClusterIP Service has no node port; it is left out (type: NodePort has one)"
+        fields.warn("nodePort", message)
+    elif number not in DEFAULT_NODE_PORTS:
+        first, last = DEFAULT_NODE_PORTS[0], DEFAULT_NODE_PORTS[-1]
+        message = f"the API server gives out {first} to {last} unless told otherwise"
+        fields.warn("nodePort", message, severity="note")
 
 
 def _target_port(fields: Fields) -> None:
@@ -177,21 +232,43 @@ def _affinity(spec: Fields) -> int | None:
     return timeout if mode == "ClientIP" else None
 
 
-def endpoint_slice(fields: Fields, origin: Origin) -> EndpointSlice | None:
-    """An EndpointSlice (discovery.k8s.io/v1); None for one that belongs to no Service."""
+def service_of(kind: str, value: dict[str, Any]) -> tuple[str, str] | None:
+    """Namespace and name of the Service that an object is, or has endpoints of.
+
+    None where a text that would tell is missing or wrong.
+    """
+    meta = value.get("metadata")
+    if kind == "Node" or not isinstance(meta, dict):
+        return None
+    namespace, name = meta.get("namespace") or DEFAULT_NAMESPACE, meta.get("name")
+    if kind == "EndpointSlice":
+        labels = meta.get("labels")
+        name = labels.get(SERVICE_NAME_LABEL) if isinstance(labels, dict) else None
+    if not (isinstance(namespace, str) and is_name(namespace, "label")):
+        return None
+    return (namespace, name) if isinstance(name, str) and is_name(name, "label") else None
+
+
+def endpoint_slice(fields: Fields, origin: Origin) -> EndpointSlice | PassedOver:
+    """An EndpointSlice (discovery.k8s.io/v1 or v1beta1), passed over if it is of no Service."""
     namespace, name = metadata(fields)
+    key = f"{namespace}/{name}"
     labels = fields.object("metadata").string_map("labels")
     kind = fields.choice("addressType", ("IPv4", "IPv6", "FQDN"), "IPv4")
     if not fields.has("addressType"):
         fields.wrong(None, "addressType is missing; write IPv4 or IPv6")
     if kind == "FQDN":
-        return None
+        return PassedOver("EndpointSlice", key, "fqdn", origin)
     family = Family.IPV6 if kind == "IPv6" else Family.IPV4
     ports = tuple(_endpoint_ports(fields))
     endpoints = tuple(_endpoints(fields, family))
     owner = labels.get(SERVICE_NAME_LABEL, "")
     if not owner:
-        return None
+        meant = nearest(SERVICE_NAME_LABEL, labels)
+        message = f"no label {SERVICE_NAME_LABEL}, so this EndpointSlice is of no Service"
+        message += f"; {shorten(meant)} is not the same" if meant else ""
+        fields.object("metadata").warn(None, message)
+        return PassedOver("EndpointSlice", key, "no-service-label", origin)
     return EndpointSlice(
         namespace=namespace,
         name=name,
@@ -210,6 +287,8 @@ def _endpoint_ports(fields: Fields) -> Iterator[EndpointPort]:
 
 
 def _endpoints(fields: Fields, family: Family) -> Iterator[Endpoint]:
+    # In v1beta1 the node's name stood in topology until 1.20, and in nodeName too until 1.25.
+    old = fields.raw("apiVersion") == "discovery.k8s.io/v1beta1"
     for entry in fields.objects("endpoints"):
         addresses = entry.texts("addresses", remote_address)
         conditions = entry.object("conditions")
@@ -217,6 +296,8 @@ def _endpoints(fields: Fields, family: Family) -> Iterator[Endpoint]:
         serving = conditions.flag("serving", True)
         terminating = conditions.flag("terminating", False)
         node = entry.name("nodeName", what="subdomain")
+        if not node and old:
+            node = entry.object("topology").name(HOSTNAME_LABEL, what="subdomain")
         hints = entry.object("hints") if entry.has("hints") else None
         zones = nodes = frozenset[str]()
         if hints is not None:
@@ -242,7 +323,9 @@ def _endpoints(fields: Fields, family: Family) -> Iterator[Endpoint]:
 def endpoints(fields: Fields, origin: Origin) -> list[EndpointSlice]:
     """An Endpoints object (core/v1): a slice per subset and family."""
     namespace, name = metadata(fields)
-    labels = fields.object("metadata").string_map("labels")
+    meta = fields.object("metadata")
+    labels = meta.string_map("labels")
+    truncated = meta.string_map("annotations").get(TRUNCATED_ANNOTATION) == "truncated"
     found = []
     for number, subset in enumerate(fields.objects("subsets")):
         ports = tuple(_endpoint_ports(subset))
@@ -270,6 +353,7 @@ def endpoints(fields: Fields, origin: Origin) -> list[EndpointSlice]:
                     origin=origin,
                     labels=labels,
                     from_endpoints=True,
+                    truncated=truncated,
                 )
             )
     return found

@@ -6,7 +6,7 @@ informers (cmd/kube-proxy/app/server.go).
 
 from __future__ import annotations
 
-from svcc.compiler.model.objects import Service
+from svcc.compiler.model.objects import PassedOverReason, Service
 
 SKIP_LABELS = (
     "service.kubernetes.io/service-proxy-name",
@@ -16,9 +16,16 @@ SKIP_LABELS = (
 
 def is_forwarded(service: Service) -> bool:
     """Whether this is a Service for us: no ExternalName, not headless, not another proxy's."""
-    return not (
-        service.type == "ExternalName" or service.headless or left_to_others(service.labels)
-    )
+    return why_not_forwarded(service) is None
+
+
+def why_not_forwarded(service: Service) -> PassedOverReason | None:
+    """Why this is no Service for us, None if it is one."""
+    if service.type == "ExternalName":
+        return "external-name"
+    if service.headless:
+        return "headless"
+    return "another-proxy" if left_to_others(service.labels) else None
 
 
 def left_to_others(labels: dict[str, str]) -> bool:

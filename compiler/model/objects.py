@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from svcc.grammar.address import Address, Family, Network
+from svcc.grammar.errors import Problem
 
 Protocol = Literal["TCP", "UDP", "SCTP"]
 Policy = Literal["Cluster", "Local"]
@@ -113,6 +114,8 @@ class EndpointSlice:
     origin: Origin
     labels: dict[str, str] = field(default_factory=dict)
     from_endpoints: bool = False
+    truncated: bool = False
+    """The Endpoints object says itself that it has not all endpoints (over a thousand)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,11 +129,57 @@ class Node:
     zone: str | None = None
 
 
+PassedOverReason = Literal[
+    "another-proxy",
+    "headless",
+    "external-name",
+    "no-cluster-ip",
+    "no-ports",
+    "clash",
+    "invalid",
+    "invalid-endpoints",
+    "no-service-label",
+    "no-such-service",
+    "fqdn",
+    "other-kind",
+]
+"""Why something that was given has no say.
+
+Services: ``another-proxy`` (a label leaves it to one), ``headless``, ``external-name``,
+``no-cluster-ip``, ``no-ports``, ``clash`` (two claim one frontend), ``invalid``,
+``invalid-endpoints``. Slices: ``invalid``, ``no-service-label``, ``no-such-service``, ``fqdn``.
+Anything else: ``other-kind``.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class PassedOver:
+    """An object that has no say, and why; ``name`` is ``namespace/name``.
+
+    Of a kind that is not read, ``count`` objects at once: ``name`` is "", ``origin`` the first's.
+    """
+
+    kind: str
+    name: str
+    reason: PassedOverReason
+    origin: Origin
+    count: int = 1
+
+
 @dataclass(slots=True)
 class Objects:
-    """All that was loaded, in input order. ``skipped_kinds`` counts objects of other kinds."""
+    """All that was loaded, in input order. ``skipped_kinds`` counts objects of other kinds.
+
+    ``not_judged`` are Services that are wrong in themselves, have wrong endpoints or claim what
+    another claims, as far as they could be read; ``services`` has them not. ``passed_over``
+    names them too, and all else that has no say. ``problems`` has the warnings, the notes and
+    the errors behind ``not_judged``.
+    """
 
     services: list[Service] = field(default_factory=list)
     slices: list[EndpointSlice] = field(default_factory=list)
     nodes: list[Node] = field(default_factory=list)
     skipped_kinds: dict[str, int] = field(default_factory=dict)
+    not_judged: list[Service] = field(default_factory=list)
+    passed_over: tuple[PassedOver, ...] = ()
+    problems: tuple[Problem, ...] = ()

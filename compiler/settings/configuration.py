@@ -12,11 +12,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from svcc.compiler.api_names.fields import unknown_fields
+from svcc.compiler.load.addresses import LegacySpelling, address, network
 from svcc.compiler.load.document import Complaint, Place, Source, positions_of, problems_of
-from svcc.compiler.load.fields import Fields, Report, address, field_name, is_name, network
-from svcc.compiler.load.inputs import reason, source_of
-from svcc.compiler.load.text import TextError, shorten
+from svcc.compiler.load.fields import Fields, Report, field_name, is_name
+from svcc.compiler.load.inputs import STANDARD_INPUT, reason, source_of, standard_input
+from svcc.compiler.load.text import shorten
 from svcc.compiler.model.objects import SCHEDULERS, Node, Objects
+from svcc.compiler.settings.configuration_document import (
+    API_VERSION,
+    KIND,
+    find_configuration,
+)
 from svcc.compiler.settings.node import IpvsSettings, Mode, NodeSettings, PodDetection
 from svcc.compiler.settings.overrides import Layers, Overrides
 from svcc.grammar.address import Address, Family, Network
@@ -30,7 +37,6 @@ __all__ = [
     "node_settings",
 ]
 
-API_VERSION = "kubeproxy.config.k8s.io/v1alpha1"
 DETECT_MODES = ("ClusterCIDR", "NodeCIDR", "BridgeInterface", "InterfaceNamePrefix")
 MODES: tuple[Mode, ...] = ("iptables", "ipvs", "nftables")
 MAX_INTERFACE_NAME = 15
@@ -39,12 +45,14 @@ MAX_INTERFACE_NAME = 15
 
 @dataclass(frozen=True, slots=True)
 class Configuration:
-    """A KubeProxyConfiguration: its settings, and the fields that were passed over."""
+    """A KubeProxyConfiguration: its settings, and kube-proxy's fields that svcc has no use for."""
 
     settings: Overrides = field(default_factory=Overrides)
     ignored: tuple[str, ...] = ()
     positions: Mapping[str, Position] = field(default_factory=dict)
     """Where the file has each setting that it gives, for those that are judged later."""
+    warnings: tuple[Problem, ...] = ()
+    """Fields that no kube-proxy knows, with the nearest right name; unusual spellings."""
 
 
 _PATHS: dict[str, tuple[str, ...]] = {
@@ -72,13 +80,18 @@ _ONLY_CHECKED = {("apiVersion",), ("kind",)}
 
 
 def load_configuration(path: str) -> Configuration:
-    """Read a KubeProxyConfiguration file (YAML or JSON).
+    """Read a KubeProxyConfiguration from a file (YAML or JSON), or from standard input for ``-``.
+
+    The file may be a ConfigMap that has it as text, or have documents of other kinds beside it.
 
     Raises:
         InputError: the file cannot be read, or a setting is wrong.
     """
     try:
-        source = source_of(path, Path(path).read_bytes())
+        if path == "-":
+            source = source_of(STANDARD_INPUT, standard_input(None))
+        else:
+            source = source_of(path, Path(path).read_bytes())
     except (OSError, ValueError) as error:
         raise InputError([Problem(Position(path), f"cannot read: {reason(error)}")]) from None
     return configuration_of(source)
@@ -90,31 +103,31 @@ def configuration_of(source: Source) -> Configuration:
     Raises:
         InputError: it is none, or a setting is wrong.
     """
-    name = source.name
-    try:
-        documents = [(n, value) for n, value in enumerate(source.documents()) if value is not None]
-    except TextError as error:
-        place = Position(name, error.line, error.column)
-        raise InputError([Problem(place, error.message)]) from None
-    if len(documents) != 1 or not isinstance(documents[0][1], dict):
-        message = f"this must be one KubeProxyConfiguration ({API_VERSION})"
-        raise InputError([Problem(Position(name, 1, 1), message)])
-    number, value = documents[0]
+    source, number, path, value = find_configuration(source)
     complaints: list[Complaint] = []
-    top = Fields(value, (), Report(source, number, complaints))
-    if (top.raw("kind"), top.raw("apiVersion")) != ("KubeProxyConfiguration", API_VERSION):
-        top.wrong(None, f"this is no KubeProxyConfiguration of {API_VERSION}")
+    report = Report(source, number, complaints)
+    top = Fields(value, path, report)
+    if (top.raw("kind"), top.raw("apiVersion")) != (KIND, API_VERSION):
+        top.wrong(None, f"this is no {KIND} of {API_VERSION}")
     settings, ignored = _configured(top), tuple(_passed_over(top))
-    if complaints:
-        raise InputError(problems_of(list(dict.fromkeys(complaints))))
+    unknown = list(unknown_fields(KIND, API_VERSION, value))
+    for item in unknown:
+        top.unknown(item.path, KIND, item.meant, item.elsewhere)
+    problems = problems_of(list(dict.fromkeys(complaints)))
+    if report.errors:
+        raise InputError(problems)
+    unknown_names = {field_name(item.path) for item in unknown}
     given = {
-        name: Place(source, number, where)
+        name: Place(source, number, (*path, *where))
         for name, where in _PATHS.items()
         if getattr(settings, name) is not None
     }
     positions = positions_of(given.values())
     return Configuration(
-        settings, ignored, {name: positions[place] for name, place in given.items()}
+        settings,
+        tuple(name for name in ignored if name not in unknown_names),
+        {name: positions[place] for name, place in given.items()},
+        tuple(sorted(problems)),
     )
 
 
@@ -124,6 +137,8 @@ def _configured(top: Fields) -> Overrides:
     for part in filter(None, top.text("clusterCIDR").split(",")):
         try:
             network(part)
+        except LegacySpelling as legacy:
+            top.warn("clusterCIDR", str(legacy))
         except ValueError as error:
             top.wrong("clusterCIDR", str(error))
     bit = iptables.number("masqueradeBit", 0, 31, -1)
@@ -153,14 +168,15 @@ def _flag(fields: Fields, key: str) -> bool | None:
 
 
 def _as_network(text: str) -> str:
-    network(text)
+    try:
+        network(text)
+    except LegacySpelling as legacy:
+        raise LegacySpelling(str(legacy), str(legacy.value)) from None
     return text
 
 
 def _node_port_address(text: str) -> str:
-    if text != "primary":
-        network(text)
-    return text
+    return text if text == "primary" else _as_network(text)
 
 
 def _passed_over(top: Fields) -> list[str]:
@@ -194,6 +210,9 @@ def node_settings(
     """
     layers = _layers(configuration, flags, environment)
     given = layers.merged()
+    if given.hostname_override is not None and not given.hostname_override.strip():
+        message = "the name of the node is empty; name it, or leave the option out for this host"
+        raise InputError([Problem(layers.position("hostname_override"), message)])
     name = (given.hostname_override or hostname).strip().lower()
     node = next((item for item in objects.nodes if item.name == name), None)
     notes: list[str] = []
@@ -254,6 +273,8 @@ class _Reader:
         for text in texts:
             try:
                 found.append(read(text.strip()))
+            except LegacySpelling as legacy:
+                found.append(legacy.value)
             except ValueError as error:
                 self.wrong(setting, str(error))
         return found

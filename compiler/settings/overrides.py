@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
+from svcc.compiler.api_names.nearest import did_you_mean
 from svcc.compiler.load.text import shorten
 from svcc.grammar.errors import InputError, Position, Problem
 
@@ -71,6 +72,29 @@ class Overrides:
             if getattr(self, item.name) is not None
         }
         return replace(other, **given)
+
+
+_NO_SETTINGS = ("SVCC_DEBUG", "SVCC_FOLDER", "SVCC_LONG", "SVCC_UML_SECONDS")
+"""Variables of svcc and its tests besides."""
+
+
+def unknown_variables(environment: Mapping[str, str]) -> list[Problem]:
+    """Warnings of variables SVCC_* that are none: what they were to set is not set."""
+    names = {name.upper() for item in fields(Overrides) for name in (item.name, _short(item.name))}
+    known = {f"SVCC_{name}" for name in names} | set(_NO_SETTINGS)
+    return [
+        Problem(
+            Position(variable[:60]),
+            f"svcc reads no such variable{did_you_mean(variable, known)}",
+            "warning",
+        )
+        for variable in sorted(environment)
+        if variable.startswith("SVCC_") and variable not in known
+    ]
+
+
+def _short(name: str) -> str:
+    return _SHORT.get(name, name)
 
 
 _SHORT = {"proxy_mode": "mode", "hostname_override": "node"}

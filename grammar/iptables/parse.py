@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 from svcc.grammar.address import Family
 from svcc.grammar.errors import InputError, Position, Problem
 from svcc.grammar.iptables.line_shapes import LineError, RuleShape, Word, pattern
+from svcc.grammar.iptables.listing import is_listing, tables_of
 from svcc.grammar.iptables.names import BUILT_IN_CHAINS, MAX_CHAIN_NAME
 from svcc.grammar.iptables.program import (
     ChainCommand,
@@ -73,12 +74,18 @@ class _Parser:
         self._saved = False
 
     def run(self, text: str) -> Program:
-        self._saved = _was_saved(text)
         text = text.removeprefix("\ufeff")
+        listed: dict[int, str] = {}
+        if is_listing(text):
+            listed = tables_of(text, self._program.source)
+        self._saved = _was_saved(text) or bool(listed)
         number = 0
         for number, line in enumerate(_lines(text), 1):
             if not line or line[0] == "#" or line.isspace():
                 continue
+            if number in listed:
+                self._table = Table(listed[number], line=number)
+                self._program.tables[listed[number]] = self._table
             try:
                 self._line(line, number)
             except LineError as error:
@@ -87,8 +94,9 @@ class _Parser:
                     self._problem(number, 1, "too many errors; the rest of the file was not read")
                     break
         else:
-            if self._table is not None:
-                self._problem(number, 1, f"table {self._table.name} has no COMMIT; add it")
+            if self._table is not None and not listed:
+                what_to_do = "the text is cut off, print it again" if self._saved else "add it"
+                self._problem(number, 1, f"table {self._table.name} has no COMMIT; {what_to_do}")
         if self._problems:
             raise InputError(self._problems)
         return self._program
@@ -178,8 +186,6 @@ class _Parser:
         table = self._open()
         name, policy = words[1], words[2]
         built_in = name.text in BUILT_IN_CHAINS[table.name]
-        if policy.text == "-" and built_in:
-            raise LineError(policy.column, f"the built-in chain {name.text} needs a policy")
         if policy.text != "-" and not built_in:
             raise LineError(
                 policy.column, f"{name.text} is no built-in chain of {table.name}; write -"
@@ -200,8 +206,6 @@ class _Parser:
         """The same as :meth:`_declare` for what nearly all declarations look like."""
         table = self._open()
         name = found[1]
-        if name in BUILT_IN_CHAINS[table.name]:
-            raise LineError(found.start(2) + 1, f"the built-in chain {name} needs a policy")
         self._check_name(Word("NAME", name, 2))
         self._flush_again(table, name, number)
         counters = (int(found[3]), int(found[4])) if found[3] else (0, 0)
@@ -294,6 +298,8 @@ def _with_counters_in_front(line: str) -> str:
     found = _COUNTERS.match(line)
     if found is None:
         return line
+    if line.startswith("-P "):
+        return found[1]
     return f"[{found[2]}:{found[3]}] {found[1]}{line[found.end() :]}"
 
 

@@ -366,7 +366,10 @@ class ChainCommand:
 
 @dataclass(slots=True)
 class ChainDeclaration:
-    """``:CHAIN POLICY [packets:bytes]``; policy None is ``-``, a user-defined chain."""
+    """``:CHAIN POLICY [packets:bytes]``; policy None is ``-``.
+
+    A user-defined chain has none; a built-in one without keeps what it has.
+    """
 
     name: str
     policy: Literal["ACCEPT", "DROP"] | None = None

@@ -12,7 +12,7 @@ from svcc.api.settings import checked
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from svcc.api.settings import Note
+    from svcc.api.inputs import Note
     from svcc.compiler.model.objects import Objects
     from svcc.compiler.pipeline import Compiled
     from svcc.compiler.settings.node import NodeSettings

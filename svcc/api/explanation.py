@@ -13,8 +13,8 @@ from svcc.verify.explain import EndlessError, Explainer, Explanation
 from svcc.verify.packet_question import QuestionError, read_packet
 
 if TYPE_CHECKING:
+    from svcc.api.inputs import Note
     from svcc.api.rules import Rules
-    from svcc.api.settings import Note
     from svcc.compiler.model.objects import Objects
     from svcc.compiler.settings.node import NodeSettings
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 if TYPE_CHECKING:
     from svcc.compiler.load.document import Source
     from svcc.compiler.model.objects import Objects
+
+Note = Callable[[str], None]
+"""Is told what a person should know, a line each: ``note: …`` or ``warning: …``."""
 
 TEXT = "<text>"
 """What messages call a text without a name."""
@@ -19,7 +22,11 @@ def load(
     text: str | Mapping[str, str] = "",
     objects: Iterable[Mapping[str, Any]] = (),
     recursive: bool = False,
+    exclude: Sequence[str] = (),
     stdin: BinaryIO | None = None,
+    keep_going: bool = False,
+    note: Note | None = None,
+    notes: bool = False,
 ) -> Objects:
     """The Services, EndpointSlices, Endpoints and Nodes of all that is given, as one input.
 
@@ -30,11 +37,16 @@ def load(
         objects: as the API has them, lists of them included: dicts with ``apiVersion`` and
             ``kind`` and the API's own field names (camelCase). Of the official Python client
             that is what ``ApiClient().sanitize_for_serialization(answer)`` gives.
-        recursive: look into subfolders too.
+        recursive: look into subfolders too, and pass over files that hold no object.
+        exclude: patterns of files and folders to leave out of folders, by name or path.
         stdin: what ``-`` reads; ``sys.stdin`` by default.
+        keep_going: load what is right although Services are wrong by themselves or claim one
+            frontend: ``not_judged`` has those, ``problems`` what is wrong with them.
+        note: is told each of ``problems``.
+        notes: have the files that were passed over among them, too.
 
     Returns:
-        What was read, in input order; ``skipped_kinds`` counts objects of other kinds.
+        What was read, in input order; ``passed_over`` tells what has no say, and why.
 
     Raises:
         InputError: all that is wrong with the input.
@@ -42,9 +54,19 @@ def load(
     from svcc.compiler.load.loader import load as load_all
 
     sources = list(_sources(text, objects))
-    return load_all(
-        [os.fspath(p) for p in paths], recursive=recursive, stdin=stdin, sources=sources
+    found = load_all(
+        [os.fspath(p) for p in paths],
+        recursive=recursive,
+        exclude=exclude,
+        stdin=stdin,
+        sources=sources,
+        keep_going=keep_going,
+        notes=notes,
     )
+    if note is not None:
+        for problem in found.problems:
+            note(str(problem))
+    return found
 
 
 def _sources(

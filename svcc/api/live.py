@@ -12,7 +12,7 @@ from svcc.api.errors import bad_input
 from svcc.api.rules import Rules
 
 if TYPE_CHECKING:
-    from svcc.api.settings import Note
+    from svcc.api.inputs import Note
     from svcc.apply.iptables.tool import Iptables, Variant
     from svcc.compiler.model.objects import Objects
     from svcc.compiler.settings.node import NodeSettings

@@ -16,7 +16,7 @@ from svcc.apply.system.addresses import local_addresses
 from svcc.apply.system.errors import ApplyError, ToolError
 
 if TYPE_CHECKING:
-    from svcc.api.settings import Note
+    from svcc.api.inputs import Note
     from svcc.apply.moments import Moment
     from svcc.compiler.model.objects import Objects
     from svcc.compiler.pipeline import Compiled

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from svcc.api.errors import bad_input
-from svcc.api.inputs import TEXT
+from svcc.api.inputs import TEXT, Note
 
 if TYPE_CHECKING:
     from svcc.compiler.model.objects import Objects
     from svcc.compiler.settings.configuration import Configuration
     from svcc.compiler.settings.node import NodeSettings
     from svcc.compiler.settings.overrides import Overrides
-
-Note = Callable[[str], None]
-"""Is told what a person should know, a line each: ``note: …`` or ``warning: …``."""
 
 CONFIGURATION = "<configuration>"
 NOTHING: Mapping[str, str] = {}
@@ -118,6 +115,7 @@ def node_settings(
         Overrides.from_environment(environment),
         hostname=socket.gethostname(),
     )
+    _tell_unknown_variables(environment, note)
     if note is not None:
         for text in notes:
             note(f"note: {text}")
@@ -129,6 +127,7 @@ def all_node_settings(
     config: Configuration | str | os.PathLike[str] | Mapping[str, Any] | None = None,
     *,
     environment: Mapping[str, str] = NOTHING,
+    note: Note | None = None,
     **flags: Unpack[Flags],
 ) -> list[NodeSettings]:
     """The settings of every Node among the objects, by name; arguments as above.
@@ -145,7 +144,16 @@ def all_node_settings(
         _overrides(None, flags),
         Overrides.from_environment(environment),
     )
+    _tell_unknown_variables(environment, note)
     return [checked(item) for item in found]
+
+
+def _tell_unknown_variables(environment: Mapping[str, str], note: Note | None) -> None:
+    from svcc.compiler.settings.overrides import unknown_variables
+
+    if note is not None:
+        for problem in unknown_variables(environment):
+            note(str(problem))
 
 
 def checked(settings: NodeSettings) -> NodeSettings:

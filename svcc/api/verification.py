@@ -18,8 +18,8 @@ from svcc.verify.spec.expectation import expect
 from svcc.verify.spec.node_kinds import NodeKinds
 
 if TYPE_CHECKING:
+    from svcc.api.inputs import Note
     from svcc.api.rules import Rules
-    from svcc.api.settings import Note
     from svcc.compiler.model.objects import Objects
     from svcc.compiler.settings.node import NodeSettings
     from svcc.grammar.policy import Placed

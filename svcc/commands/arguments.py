@@ -11,7 +11,7 @@ from svcc.commands.terminal import say
 
 if TYPE_CHECKING:
     from svcc.api import Configuration, Family, Flags, NodeSettings, Objects, Rules
-    from svcc.api.settings import Note
+    from svcc.api.inputs import Note
 
 _SWITCHES = (
     "masquerade_all", "iptables_localhost_nodeports", "conntrack_tcp_be_liberal",
@@ -25,15 +25,24 @@ _SETTINGS = (
 )  # fmt: skip
 
 
-def objects(arguments: argparse.Namespace) -> Objects:
-    """The objects that -f names.
+def objects(arguments: argparse.Namespace, *, keep_going: bool = False) -> Objects:
+    """The objects that -f names; with ``keep_going`` those that nothing is wrong with.
 
     Raises:
         InputError: bad input.
     """
     from svcc.api import load
 
-    found = load(*arguments.filename, recursive=arguments.recursive)
+    if arguments.config == "-" and "-" in arguments.filename:
+        raise bad_input("--config", "standard input has the objects (-f -); name a file")
+    found = load(
+        *arguments.filename,
+        recursive=arguments.recursive,
+        exclude=arguments.exclude,
+        keep_going=keep_going,
+        note=say,
+        notes=arguments.verbose,
+    )
     if arguments.verbose:
         for kind, count in sorted(found.skipped_kinds.items()):
             say(f"passed over: {count} of kind {kind}")
@@ -69,7 +78,7 @@ def nodes(arguments: argparse.Namespace, objects: Objects) -> list[NodeSettings]
     if not arguments.all_nodes:
         return [node(arguments, objects)]
     return all_node_settings(
-        objects, _configuration(arguments), environment=os.environ, **_flags(arguments)
+        objects, _configuration(arguments), environment=os.environ, note=say, **_flags(arguments)
     )
 
 
@@ -103,6 +112,8 @@ def _configuration(arguments: argparse.Namespace) -> Configuration:
     from svcc.api import load_configuration
 
     found = load_configuration(arguments.config or None)
+    for problem in found.warnings:
+        say(str(problem))
     if arguments.verbose and found.ignored:
         say(f"{arguments.config}: warning: passed over: {', '.join(found.ignored)}")
     return found

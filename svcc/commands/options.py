@@ -17,6 +17,13 @@ def add_input(parser: argparse.ArgumentParser, *, required: bool = True) -> None
         help="file, folder (*.yaml, *.yml, *.json) or - for standard input; repeatable",
     )
     group.add_argument("-R", "--recursive", action="store_true", help="look into subfolders too")
+    group.add_argument(
+        "--exclude",
+        action="append",
+        default=[],
+        metavar="GLOB",
+        help="leave files or folders of this name or path out of folders; repeatable",
+    )
 
 
 def add_node(parser: argparse.ArgumentParser, *, all_nodes: bool = False) -> None:
@@ -24,7 +31,11 @@ def add_node(parser: argparse.ArgumentParser, *, all_nodes: bool = False) -> Non
     group = parser.add_argument_group(
         "node", "A flag wins over the variable SVCC_NAME, which wins over --config."
     )
-    group.add_argument("--config", metavar="FILE", help="a KubeProxyConfiguration file")
+    group.add_argument(
+        "--config",
+        metavar="FILE",
+        help="a KubeProxyConfiguration, or kube-proxy's ConfigMap; - for standard input",
+    )
     which = group.add_mutually_exclusive_group()
     which.add_argument(
         "--node",

@@ -16,6 +16,8 @@ from svcc.commands.terminal import say
 if TYPE_CHECKING:
     from svcc.api import Objects, Report
 
+MAX_NAMED = 10
+
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Arguments of the command."""
@@ -69,7 +71,7 @@ def run(arguments: argparse.Namespace) -> int:
         return _compare(arguments)
     if not arguments.filename:
         raise bad_input("-f", "name the objects that the rules are judged by")
-    objects = given_by.objects(arguments)
+    objects = given_by.objects(arguments, keep_going=True)
     nodes = given_by.nodes(arguments, objects)
     policies = read_policies(*arguments.policy)
     rules = given_by.rules(arguments)
@@ -89,6 +91,11 @@ def run(arguments: argparse.Namespace) -> int:
     finally:
         bar.clear()
     _write(arguments, objects, reports)
+    if objects.not_judged:
+        names = ", ".join(service.key for service in objects.not_judged[:MAX_NAMED])
+        more = len(objects.not_judged) - MAX_NAMED
+        say(f"not judged, for what is wrong with them: {names}{f' and {more} more' * (more > 0)}")
+        return exit_codes.BAD_INPUT
     return exit_codes.OF_VERDICT[worst(report.verdict for report in reports)]
 
 

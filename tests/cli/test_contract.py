@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import subprocess
 import sys
@@ -163,3 +164,33 @@ def test_apply_diff_verify_cleanup(node: Namespace, variant: str) -> None:
     assert svcc("cleanup", *which, inside=node).returncode == 0
     assert "SVCC" not in node.run(save)
     assert "SVCC" not in before
+
+
+def test_configuration_from_standard_input() -> None:
+    shop = ["-f", str(ROOT / "examples" / "shop")]
+    text = (ROOT / "examples/shop/config.yaml").read_text()
+    done = svcc("compile", *shop, "--config", "-", text=text)
+    assert (done.returncode, done.stdout) == (0, svcc("compile", *SHOP).stdout)
+    done = svcc("compile", "-f", "-", "--config", "-", text=text)
+    assert done.returncode == 2
+    assert done.stderr == "--config: error: standard input has the objects (-f -); name a file\n"
+
+
+def test_an_empty_node_name_is_refused() -> None:
+    done = svcc("compile", *SHOP, "--node", "")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("--node: error: the name of the node is empty")
+
+
+def test_packed_rules_are_read(tmp_path: Path) -> None:
+    assert svcc("compile", *SHOP, "-o", str(tmp_path)).returncode == 0
+    rules = []
+    for name in ("iptables", "ip6tables"):
+        path = tmp_path / f"{name}.rules.gz"
+        path.write_bytes(gzip.compress((tmp_path / f"{name}.rules").read_bytes()))
+        rules += ["--rules", str(path)]
+    assert svcc("verify", *SHOP, *rules).returncode == 0
+    path.write_bytes(path.read_bytes()[:-9])
+    done = svcc("verify", *SHOP, *rules)
+    assert done.returncode == 2
+    assert done.stderr == f"{path}: error: cannot read: gzip: the file is cut off\n"

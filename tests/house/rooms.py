@@ -50,10 +50,16 @@ ROOMS = (
     Room("grammar.ipvs", "grammar", "ipset and ipvsadm know nothing of rules"),
     Room("grammar.iptables", "grammar grammar.ipvs", "a rule set may have virtual servers beside"),
     Room("compiler.model", "grammar", "objects, however they were read"),
-    Room("compiler.load", "grammar compiler.model", "objects are loaded whatever the node is"),
+    Room("compiler.api_names", "", "names that the API knows, whatever they are looked up for"),
+    Room("compiler.consistency", "grammar compiler.model", "objects, wherever they were read"),
+    Room(
+        "compiler.load",
+        "grammar compiler.model compiler.api_names compiler.consistency",
+        "objects are loaded whatever the node is",
+    ),
     Room(
         "compiler.settings",
-        "grammar compiler.model compiler.load",
+        "grammar compiler.model compiler.api_names compiler.load",
         "a configuration is a file, and a Node an object",
     ),
     Room("compiler.resolve", f"grammar {_OBJECTS}", "what is forwarded, not how it is told"),
@@ -203,15 +209,9 @@ NEVERS = (
         "apply.iptables apply.ipvs apply.nftables",
         "what they share knows none",
     ),
-    Never(
-        "apply.iptables", "apply.ipvs apply.nftables", "what they share is in system"
-    ),
-    Never(
-        "apply.ipvs", "apply.iptables apply.nftables", "what they share is in system"
-    ),
-    Never(
-        "apply.nftables", "apply.iptables apply.ipvs", "what they share is in system"
-    ),
+    Never("apply.iptables", "apply.ipvs apply.nftables", "what they share is in system"),
+    Never("apply.ipvs", "apply.iptables apply.nftables", "what they share is in system"),
+    Never("apply.nftables", "apply.iptables apply.ipvs", "what they share is in system"),
     Never("api", "commands", "workflows know no command line"),
 )
 

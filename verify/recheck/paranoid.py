@@ -149,12 +149,11 @@ class Recheck:
         """Whether a packet that the last region leaves to others is in none of them."""
         by_address: dict[int, list[str]] = defaultdict(list)
         of_ports = []
-        for region in self._regions:
-            if region.frontend is None and region.virtual_ip is None:
-                continue
-            term = self._terms.box(region.box)
-            if region.box.mask:
-                by_address[region.box.address].append(term)
+        boxes = [r.box for r in self._regions if r.frontend or r.virtual_ip]
+        for box in (*boxes, *self._regions.not_judged()):
+            term = self._terms.box(box)
+            if box.mask:
+                by_address[box.address].append(term)
             else:
                 of_ports.append(term)
         every_port = {port for _, port in self._regions.node_ports}

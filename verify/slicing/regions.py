@@ -124,21 +124,13 @@ class Regions:
             )
         )
         self.mark = settings.masquerade_mark
-        self.cluster_ips = frozenset(
-            item.frontend.address
-            for item in expectation.frontends
-            if item.frontend.kind == "cluster IP"
-        )
+        frontends = [item.frontend for item in expectation.frontends]
+        frontends += expectation.not_judged
+        self.cluster_ips = frozenset(f.address for f in frontends if f.kind == "cluster IP")
         self.addresses = frozenset(
-            (item.frontend.address, item.frontend.protocol, item.frontend.port)
-            for item in expectation.frontends
-            if item.frontend.address is not None
+            (f.address, f.protocol, f.port) for f in frontends if f.address is not None
         )
-        self.node_ports = frozenset(
-            (item.frontend.protocol, item.frontend.port)
-            for item in expectation.frontends
-            if item.frontend.address is None
-        )
+        self.node_ports = frozenset((f.protocol, f.port) for f in frontends if f.address is None)
 
         self.rules = rules
         self.virtual_ips = rules.virtual.addresses if rules.virtual else frozenset[int]()
@@ -173,20 +165,7 @@ class Regions:
     def __iter__(self) -> Iterator[Region]:
         for item in self._expectation.frontends:
             frontend = item.frontend
-            if frontend.address is None:
-                box = Box(0, 0, frontend.protocol, frontend.port, frontend.port, local=True)
-            else:
-                local = None if item.may_be_local else False
-                if self.always_local(frontend.address, self.full_mask):
-                    local = True
-                box = Box(
-                    frontend.address,
-                    self.full_mask,
-                    frontend.protocol,
-                    frontend.port,
-                    frontend.port,
-                    local,
-                )
+            box = self._box(frontend, item.may_be_local)
             for from_node in (False, True):
                 yield Region(frontend, item.cases, box, from_node)
         for address in sorted(self.apart):
@@ -196,6 +175,20 @@ class Regions:
                 yield Region(None, _UNDECLARED, box, from_node, Address(self.family, address))
         for from_node in (False, True):
             yield Region(None, self._rest_cases(from_node), Box(), from_node)
+
+    def _box(self, frontend: Frontend, may_be_local: bool) -> Box:
+        port = frontend.port
+        if frontend.address is None:
+            return Box(0, 0, frontend.protocol, port, port, local=True)
+        local = None if may_be_local else False
+        if self.always_local(frontend.address, self.full_mask):
+            local = True
+        return Box(frontend.address, self.full_mask, frontend.protocol, port, port, local)
+
+    def not_judged(self) -> Iterator[Box]:
+        """Packets that are in no region, and may see anything."""
+        for frontend in self._expectation.not_judged:
+            yield self._box(frontend, may_be_local=True)
 
     def always_local(self, address: int, mask: int) -> bool:
         """Whether a whole block is known to be the node's own."""
@@ -215,7 +208,8 @@ class Regions:
         to_loopback, from_loopback = DestinationIn(block), SourceIn(block)
         settings, untouched = self._expectation.settings, self._expectation.untouched
         # Loopback node ports need route_localnet, and that opens 127/8 to the neighbours.
-        guarded = settings.loopback_node_ports(self.family) and bool(self.node_ports)
+        has_node_ports = any(f.frontend.address is None for f in self._expectation.frontends)
+        guarded = settings.loopback_node_ports(self.family) and has_node_ports
         stranger = (Discard(),) if guarded and not from_node else (untouched, Discard())
         return (
             Case((negation(to_loopback),), (untouched,)),

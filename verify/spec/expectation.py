@@ -75,7 +75,8 @@ class Expectation:
     """Everything that one family's packets must see on one node.
 
     ``health_check_ports`` are TCP ports of local addresses that must stay open. ``untouched`` is
-    what packets to no frontend must see.
+    what packets to no frontend must see. ``not_judged`` are frontends whose packets may see
+    anything: those of Services that are wrong in themselves or claim one frontend.
     """
 
     family: Family
@@ -83,22 +84,27 @@ class Expectation:
     frontends: tuple[FrontendExpectation, ...]
     health_check_ports: tuple[int, ...]
     untouched: Untouched = field(default_factory=Untouched)
+    not_judged: tuple[Frontend, ...] = ()
 
 
 def expect(objects: Objects, settings: NodeSettings, family: Family) -> Expectation:
     """Derive what packets of ``family`` must see on the node of ``settings``."""
     slices = slices_by_service(objects.slices)
     frontends: list[FrontendExpectation] = []
+    not_judged: list[Frontend] = []
+    left_out = {(service.namespace, service.name) for service in objects.not_judged}
     health_checks: list[int] = []
     virtual_ips = _virtual_ips(objects, settings, family)
-    for service in objects.services:
+    for service in (*objects.services, *objects.not_judged):
         if not _is_proxied(service):
             continue
         of_service = slices.get((service.namespace, service.name), [])
         for port in service.ports:
-            frontends.extend(
-                _port_frontends(service, port, of_service, settings, family, virtual_ips)
-            )
+            found = _port_frontends(service, port, of_service, settings, family, virtual_ips)
+            if (service.namespace, service.name) in left_out:
+                not_judged.extend(item.frontend for item in found)
+            else:
+                frontends.extend(found)
         if (
             service.health_check_node_port
             and service.external_traffic_policy == "Local"
@@ -110,6 +116,7 @@ def expect(objects: Objects, settings: NodeSettings, family: Family) -> Expectat
         settings,
         _not_on_loopback(_with_node_port_overlaps(frontends), settings, family),
         tuple(sorted(set(health_checks))),
+        not_judged=tuple(not_judged),
     )
 
 

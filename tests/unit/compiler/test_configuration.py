@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from svcc.compiler.model.objects import Node, Objects, Origin
 from svcc.compiler.settings.configuration import (
@@ -16,6 +18,7 @@ from svcc.compiler.settings.configuration import (
     node_settings,
 )
 from svcc.compiler.settings.node import NodeSettings
+from svcc.compiler.settings.overrides import unknown_variables
 from svcc.grammar.address import Family, parse_address, parse_network
 from svcc.grammar.errors import InputError
 
@@ -208,3 +211,93 @@ def test_a_file_of_another_kind(tmp_path: Path) -> None:
 def test_bad_variable() -> None:
     with pytest.raises(InputError, match="SVCC_MASQUERADE_ALL: error: 'perhaps' is neither"):
         Overrides.from_environment({"SVCC_MASQUERADE_ALL": "perhaps"})
+
+
+IN_A_CONFIG_MAP = """\
+apiVersion: v1
+kind: ConfigMap
+data:
+  config.conf: |-
+    apiVersion: kubeproxy.config.k8s.io/v1alpha1
+    kind: KubeProxyConfiguration
+    clusterCIDR: 10.1.0.0/16
+    iptables:
+      masqueradeBit: 77
+  kubeconfig.conf: |-
+    kind: Config
+"""
+
+
+def wrong_bit(path: Path, text: str) -> str:
+    path.write_text(text)
+    with pytest.raises(InputError) as caught:
+        load_configuration(str(path))
+    return str(caught.value).removeprefix(str(path))
+
+
+def test_places_in_a_config_map_are_those_of_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "cm.yaml"
+    said = "error: iptables.masqueradeBit: 77 is out of range; write 0 to 31"
+    assert wrong_bit(path, IN_A_CONFIG_MAP) == f":9:22: {said}"
+    indented = "".join(f"  {line}\n" for line in IN_A_CONFIG_MAP.splitlines())
+    a_list = f"apiVersion: v1\nkind: List\nitems:\n-{indented[1:]}"
+    assert wrong_bit(path, a_list) == f":12:24: {said}"
+    # As JSON has it the text is one line.
+    as_json = json.dumps(yaml.safe_load(IN_A_CONFIG_MAP))
+    assert wrong_bit(path, as_json) == f" (data: 'config.conf'):5:18: {said}"
+
+
+def test_the_configuration_in_a_config_map(tmp_path: Path) -> None:
+    path = tmp_path / "cm.yaml"
+    path.write_text(IN_A_CONFIG_MAP.replace("77", "7"))
+    found = load_configuration(str(path))
+    assert (found.settings.cluster_cidr, found.settings.iptables_masquerade_bit) == (
+        "10.1.0.0/16",
+        7,
+    )
+    assert str(found.positions["cluster_cidr"]) == f"{path}:7:18"
+
+
+def test_several_configurations(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(f"{HEAD}---\n{HEAD}")
+    with pytest.raises(InputError, match=r"yaml:4:1: error: there are 2 of kind KubeProxyC"):
+        load_configuration(str(path))
+
+
+def test_unknown_fields_of_the_configuration(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(HEAD + "clusterCidr: 10.1.0.0/16\nipvs: {strictArp: true}\nportRange: ''\n")
+    found = load_configuration(str(path))
+    assert [str(problem).removeprefix(f"{path}:") for problem in found.warnings] == [
+        "3:1: warning: clusterCidr: KubeProxyConfiguration has no such field, so it is passed "
+        "over; did you mean clusterCIDR?",
+        "4:8: warning: ipvs.strictArp: KubeProxyConfiguration has no such field, so it is passed "
+        "over; did you mean strictARP?",
+    ]
+    assert found.ignored == ("portRange",)
+
+
+def test_variables_that_do_not_exist_are_told() -> None:
+    environment = {"SVCC_CLUSTR_CIDR": "x", "SVCC_NODE": "a", "SVCC_DEBUG": "1", "HOME": "/"}
+    assert [str(problem) for problem in unknown_variables(environment)] == [
+        "SVCC_CLUSTR_CIDR: warning: svcc reads no such variable; did you mean SVCC_CLUSTER_CIDR?"
+    ]
+
+
+def test_an_empty_node_name_is_no_name() -> None:
+    for flags, environment, blamed in (
+        (Overrides(hostname_override=""), {}, "--node"),
+        (None, {"SVCC_NODE": " "}, "SVCC_NODE"),
+    ):
+        with pytest.raises(InputError, match=f"{blamed}: error: the name of the node is empty"):
+            resolved(flags, environment=environment)
+    assert resolved(file="", hostname="node-a").node_name == "node-a"
+
+
+def test_old_spellings_of_networks(tmp_path: Path) -> None:
+    settings = resolved(file="clusterCIDR: 010.001.0.0/16\n", folder=tmp_path)
+    assert settings.pods.networks == {Family.IPV4: parse_network("10.1.0.0/16")}
+    settings = resolved(Overrides(cluster_cidr="010.001.0.0/16", node_ip=("192.168.07.010",)))
+    assert settings.pods.networks == {Family.IPV4: parse_network("10.1.0.0/16")}
+    assert settings.addresses == (parse_address("192.168.7.10"),)

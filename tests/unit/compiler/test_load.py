@@ -245,7 +245,7 @@ def test_an_empty_list_is_fine_and_an_empty_input_is_not() -> None:
 
 
 def test_flow_style_yaml_begins_like_json() -> None:
-    text = "{apiVersion: v1, kind: Service, metadata: {name: %s}, spec: {}}\n"
+    text = "{apiVersion: v1, kind: Service, metadata: {name: %s}, spec: {ports: [{port: 1}]}}\n"
     assert len(read(text % "web").services) == 1
     (problem,) = problems("---\n" + text % "web" + "---\n" + text % "Web")
     assert problem.startswith("<stdin>:4:50: error: metadata.name: 'Web'")

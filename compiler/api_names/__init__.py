@@ -1,0 +1,1 @@
+"""The names that the Kubernetes API knows: kinds, versions and fields."""
