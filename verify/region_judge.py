@@ -14,7 +14,7 @@ from svcc.verify.confirm.judge import allowed_outcomes
 from svcc.verify.confirm.replay import Trial, packet_of, unconfirmed, world_of
 from svcc.verify.policy.judge import PolicyJudge
 from svcc.verify.proof.prover import Prover
-from svcc.verify.proof.refinement import MAX_EXCLUSIONS, outside
+from svcc.verify.proof.refinement import refine
 from svcc.verify.proof.shared_lists import SharedLists
 from svcc.verify.simulator.matching import UndecidableError
 from svcc.verify.simulator.packet import Allowances, Packet, World
@@ -107,14 +107,12 @@ class RegionJudge:
             self._judge_statements(region, cut)
             return moved
         schema, numbering = cut.schema, cut.numbering
-        answers = self._prover.region(schema, numbering, boxes=boxes)
-        extra: list[str] = []
-        while (excluded := outside(self._regions, region, answers.values(), schema)) is not None:
-            extra.append(excluded)
-            if len(extra) > MAX_EXCLUSIONS:
-                answers = dict.fromkeys(answers, Undecided("solver"))
-                break
-            answers = self._prover.region(schema, numbering, extra, boxes)
+        answers = refine(
+            self._regions,
+            region,
+            schema,
+            lambda extra: self._prover.region(schema, numbering, extra, boxes),
+        )
         if answers.pop(LEFT_OUT, None) is not None:
             self.doubts.append(f"packets of {region.name} are sent where nobody looked")
         self._judge_statements(region, cut)
