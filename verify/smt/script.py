@@ -112,9 +112,8 @@ class Script:
             symbol in self.declared or symbol in self.definitions for symbol in term.free_names
         )
 
-    def substituted(self, substitute: Callable[[Term], Term], but: Iterable[str]) -> list[Command]:
-        """The commands with other names, without the declarations of those that stay."""
-        staying = frozenset(but)
+    def substituted(self, substitute: Callable[[Term], Term]) -> list[Command]:
+        """The commands with other names."""
         commands: list[Command] = []
         for command in self.commands:
             if isinstance(command, Definition):
@@ -123,7 +122,7 @@ class Script:
                 )
             elif isinstance(command, Assertion):
                 commands.append(Assertion(substitute(command.term)))
-            elif command.constant.symbol not in staying:
+            else:
                 commands.append(Declaration(substitute(command.constant)))
         return commands
 
