@@ -51,7 +51,7 @@ class Solver:
 
     Args:
         script: what holds.
-        timeout_ms: milliseconds for each question.
+        timeout_ms: milliseconds for each question; None: as long as it takes.
         about: the properties that the goals would violate, for the listener.
         hear: is told each question with its answer.
     """
@@ -60,14 +60,15 @@ class Solver:
         self,
         script: Script,
         *,
-        timeout_ms: int,
+        timeout_ms: int | None = None,
         strategy: Strategy = Strategy.SIMPLIFYING,
         about: Sequence[str] = (),
         hear: Listener | None = None,
     ) -> None:
         self._script, self._about, self._hear = script, tuple(about), hear
         self._solver = _MAKERS[strategy]()
-        self._solver.set("timeout", timeout_ms)
+        if timeout_ms is not None:
+            self._solver.set("timeout", timeout_ms)
         self._solver.from_string(str(script))
 
     def check(self, assumed: Iterable[Term] = ()) -> Outcome:
