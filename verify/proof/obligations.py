@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cache
 from typing import Any
 
 from svcc.verify.slicing.box import Box
@@ -19,9 +20,9 @@ from svcc.verify.smt.term import (
     FALSE,
     TRUE,
     ZERO,
-    BitVec,
     Term,
     at_most,
+    bit_vector,
     bits,
     conjunction,
     disjunction,
@@ -141,42 +142,55 @@ def fair(encoding: SharesEncoding, schema: Schema, bound: Fraction) -> list[Term
     """A backend's share is not 1/n, for a client that no affinity binds."""
     most = number(bound)
     totals = _totals(encoding)
+
+    @cache
+    def unfair(backends: tuple[tuple[int, int], ...]) -> Term:
+        share = number(Fraction(1, len(backends)))
+        far = []
+        for total in (totals.get(backend, ZERO) for backend in backends):
+            more, less = subtract(total, share), subtract(share, total)
+            far.append(disjunction([greater(more, most), greater(less, most)]))
+        return disjunction(far)
+
     terms = []
     for case in schema.cases:
         condition = encoding.condition(case.condition)
         for serve in _serves(case):
-            share = number(Fraction(1, len(serve[1])))
-            of_each = [totals.get(backend, ZERO) for backend in serve[1]]
-            unfair = [
-                disjunction(
-                    [
-                        greater(subtract(total, share), most),
-                        greater(subtract(share, total), most),
-                    ]
-                )
-                for total in of_each
-            ]
-            some = []
+            parts = [condition, *_unbound(encoding, serve[3])]
             if len(case.allowed) > 1:
-                some = [disjunction([greater(total, ZERO) for total in of_each])]
-            terms.append(
-                conjunction([condition, *_unbound(encoding, serve[3]), *some, disjunction(unfair)])
-            )
+                of_each = [totals.get(backend, ZERO) for backend in serve[1]]
+                parts.append(disjunction([greater(total, ZERO) for total in of_each]))
+            terms.append(conjunction([*parts, unfair(serve[1])]))
     return terms
 
 
 def never_reached(encoding: SharesEncoding, schema: Schema) -> list[Term]:
     """A backend that must be reached never is."""
     totals = _totals(encoding)
-    terms = []
-    for condition, serve in _only_serve(encoding, schema):
-        missing = [at_most(totals.get(backend, ZERO), ZERO) for backend in serve[1]]
-        terms.append(conjunction([condition, *_unbound(encoding, serve[3]), disjunction(missing)]))
-    return terms
+
+    @cache
+    def missing(backends: tuple[tuple[int, int], ...]) -> Term:
+        return disjunction([at_most(totals.get(backend, ZERO), ZERO) for backend in backends])
+
+    return [
+        conjunction([condition, *_unbound(encoding, serve[3]), missing(serve[1])])
+        for condition, serve in _only_serve(encoding, schema)
+    ]
 
 
 def remembers(encoding: Encoding, schema: Schema) -> list[Term]:
     """With affinity, a client that is served is not remembered, or not as this backend's."""
+
+    @cache
+    def wrong(index: int) -> list[Term]:
+        own, recorded = encoding.dnat_lists[index], encoding.dnat_recorded[index]
+        forgotten = [negate(recorded[item]) for item in own]
+        found = [disjunction(forgotten) if forgotten else TRUE]
+        # Recorded on the way, though another backend was chosen in the end.
+        others = encoding.lingering.difference(own)
+        astray = [recorded[item] for item in sorted(others) if item in recorded]
+        return [disjunction(astray), *found] if astray else found
+
     terms = []
     for condition, serve in _only_serve(encoding, schema):
         timeout = serve[3]
@@ -190,16 +204,7 @@ def remembers(encoding: Encoding, schema: Schema) -> list[Term]:
                 if encoding.persistence[index] != timeout:
                     terms.append(conjunction([condition, fires]))
                 continue
-            own = encoding.dnat_lists[index]
-            recorded = encoding.dnat_recorded[index]
-            # Recorded on the way, though another backend was chosen in the end.
-            others = encoding.lingering.difference(own)
-            astray = [recorded[item] for item in sorted(others) if item in recorded]
-            if astray:
-                terms.append(conjunction([condition, fires, disjunction(astray)]))
-            forgotten = [negate(recorded[item]) for item in own]
-            some = [disjunction(forgotten)] if forgotten else []
-            terms.append(conjunction([condition, fires, *some]))
+            terms += [conjunction([condition, fires, term]) for term in wrong(index)]
     return terms
 
 
@@ -221,7 +226,7 @@ def returns(encoding: Encoding, schema: Schema) -> list[Term]:
                 clients.setdefault(((host, port), own), len(clients))
         # Bits, not an integer: whoever it is, what the others' lists hold follows at once.
         width = len(clients).bit_length() or 1
-        client = encoding.script.declare(f"client{len(encoding.clients)}", BitVec(width))
+        client = encoding.script.declare(f"client{len(encoding.clients)}", bit_vector(width))
         encoding.clients.append(client)
         bound = [equal(client, bits(place, width)) for place in range(len(clients))]
         members: dict[int, list[Term]] = {}

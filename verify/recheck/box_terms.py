@@ -14,9 +14,9 @@ from svcc.verify.smt.script import Declaration, Script
 from svcc.verify.smt.term import (
     BOOL,
     FALSE,
-    BitVec,
     Term,
     between,
+    bit_vector,
     bits,
     boolean,
     bvand,
@@ -51,7 +51,7 @@ class BoxTerms:
         self._protocol = packet.proto
         self._present = _Destination(packet.dst, packet.dport, packet.local)
         self._original = _Destination(
-            constant("odst", BitVec(self._width)),
+            constant("odst", bit_vector(self._width)),
             constant("odport", PORT),
             constant("olocal", BOOL),
         )

@@ -24,8 +24,8 @@ from svcc.verify.slicing.visits import Visit, Visits
 from svcc.verify.smt.solver import Solver
 from svcc.verify.smt.term import (
     FALSE,
-    BitVec,
     Term,
+    bit_vector,
     bits,
     bvule,
     conjunction,
@@ -40,7 +40,7 @@ from svcc.verify.spec.properties import LEFT_OUT
 CHUNK = 400
 TIMEOUT_MS = 60_000
 
-_INDEX = BitVec(32)
+_INDEX = bit_vector(32)
 _VISIT, _RULE, _POSITION = (constant(name, _INDEX) for name in ("visit", "rule", "position"))
 
 Thing = TypeVar("Thing")

@@ -28,4 +28,4 @@ def cone(script: Script, goals: Iterable[Term]) -> Script:
             return needed.issuperset(command.term.free_names)
         return command.constant.symbol in needed
 
-    return Script(filter(belongs, script.commands))
+    return script.only(belongs)

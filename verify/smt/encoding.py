@@ -17,9 +17,9 @@ from svcc.verify.smt.term import (
     BOOL,
     FALSE,
     TRUE,
-    BitVec,
     Term,
     between,
+    bit_vector,
     bits,
     bvand,
     bvuge,
@@ -33,7 +33,7 @@ from svcc.verify.smt.term import (
 from svcc.verify.smt.terms import Terms
 
 _ENDS_HERE = frozenset({"dnat", "accept", "drop", "reject"})
-PICK = BitVec(16)
+PICK = bit_vector(16)
 """Which of its real servers IPVS chooses."""
 
 
@@ -320,7 +320,7 @@ class Encoding(Terms):
         symbol = f"{of}_source"
         known = self.declared.get(symbol)
         if known is None:
-            known = self._declare(symbol, BitVec(self.width))
+            known = self._declare(symbol, bit_vector(self.width))
             if of == "own":
                 loopback = self.schema.node_networks[0]
                 self._assert(implies(self._masked(known, *loopback), self._loops()))

@@ -5,12 +5,12 @@ from __future__ import annotations
 from functools import cache
 from typing import Literal, NamedTuple
 
-from svcc.verify.smt.term import BOOL, BitVec, Term, constant
+from svcc.verify.smt.term import BOOL, Term, bit_vector, constant
 
-PORT = BitVec(16)
-INTERFACE = BitVec(16)
-PROTOCOL = BitVec(8)
-MARK = BitVec(32)
+PORT = bit_vector(16)
+INTERFACE = bit_vector(16)
+PROTOCOL = bit_vector(8)
+MARK = bit_vector(32)
 
 Variable = Literal["iif", "oif0", "oif1"]
 Interface = Variable | Literal["none", "lo"]
@@ -44,8 +44,8 @@ class PacketVariables(NamedTuple):
 def packet_variables(width: int) -> PacketVariables:
     """The packet's constants; addresses have so many bits."""
     return PacketVariables(
-        src=constant("src", BitVec(width)),
-        dst=constant("dst", BitVec(width)),
+        src=constant("src", bit_vector(width)),
+        dst=constant("dst", bit_vector(width)),
         sport=constant("sport", PORT),
         dport=constant("dport", PORT),
         proto=constant("proto", PROTOCOL),

@@ -80,7 +80,8 @@ class Script:
     def define(self, symbol: str, meaning: Term) -> Term:
         """A name for a term."""
         known = constant(symbol, meaning.sort)
-        self.add(Definition(known, meaning))
+        definition = self.definitions[symbol] = Definition(known, meaning)
+        self.commands.append(definition)
         return known
 
     def require(self, term: Term) -> None:
@@ -90,6 +91,16 @@ class Script:
     def requiring(self, terms: Iterable[Term]) -> Script:
         """A script that asserts these terms as well."""
         return self.extended(map(Assertion, terms))
+
+    def only(self, chosen: Callable[[Command], bool]) -> Script:
+        """A script of some of the commands."""
+        self._print()
+        script = Script()
+        for command, line in zip(self.commands, self._lines, strict=True):
+            if chosen(command):
+                script.add(command)
+                script._lines.append(line)
+        return script
 
     def extended(self, commands: Iterable[Command]) -> Script:
         """A script with more commands."""

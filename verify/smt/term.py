@@ -2,7 +2,7 @@
 
 Terms that are written alike are one object: equality is identity, and what many terms have in
 common is stored once. The table of all terms holds them weakly, so that it is no larger than
-what is in use. Nothing here recurses: a term may be as deep as a Service has endpoints.
+what is in use. Recursion is bounded everywhere: a term may be as deep as a Service has endpoints.
 
 Sorts are not checked here; Z3 refuses a script that is not well-sorted.
 """
@@ -12,11 +12,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cache, lru_cache
 from typing import Literal
 from weakref import ref
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Bool:
     """True or false."""
 
@@ -24,9 +25,9 @@ class Bool:
         return "Bool"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class BitVec:
-    """Unsigned numbers of ``width`` bits."""
+    """Unsigned numbers of ``width`` bits; made by :func:`bit_vector`."""
 
     width: int
 
@@ -34,7 +35,7 @@ class BitVec:
         return f"(_ BitVec {self.width})"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Real:
     """Exact rationals."""
 
@@ -46,6 +47,13 @@ Sort = Bool | BitVec | Real
 BOOL = Bool()
 REAL = Real()
 
+
+@cache
+def bit_vector(width: int) -> BitVec:
+    """The sort of bit vectors of a width: always the same object."""
+    return BitVec(width)
+
+
 Operator = Literal[
     "constant", "true", "false", "bits", "number",
     "not", "and", "or", "xor", "=>", "=", "distinct", "ite",
@@ -53,6 +61,12 @@ Operator = Literal[
     "+", "-", "*", ">", "<=",
 ]  # fmt: skip
 """The first line are those without arguments; ``bits`` and ``number`` are literals."""
+
+
+_DEEPEST = 40
+"""From here on, terms are written down without recursion."""
+_SHORT = 120
+"""Characters of a term that are kept, since others have it in common."""
 
 
 class Term:
@@ -67,19 +81,40 @@ class Term:
         "__weakref__", "_free_names", "_text", "arguments", "numerals", "operator", "sort",
         "symbol",
     )  # fmt: skip
-    operator: Operator
-    symbol: str
-    arguments: tuple[Term, ...]
-    sort: Sort
-    numerals: tuple[int, ...]
     _text: str | None
     _free_names: frozenset[str] | None
 
+    def __init__(
+        self,
+        operator: Operator,
+        symbol: str,
+        arguments: tuple[Term, ...],
+        sort: Sort,
+        numerals: tuple[int, ...],
+    ) -> None:
+        self.operator = operator
+        self.symbol = symbol
+        self.arguments = arguments
+        self.sort = sort
+        self.numerals = numerals
+        self._text = None
+        self._free_names = None
+
     def __str__(self) -> str:
         """The term as SMT-LIB writes it."""
-        text = self._text
-        if text is not None:
-            return text
+        return self._text or self._written(0)
+
+    def _written(self, depth: int) -> str:
+        if depth == _DEEPEST:
+            return self._written_deep()
+        depth += 1
+        words = [argument._text or argument._written(depth) for argument in self.arguments]
+        text = f"({self.symbol} {' '.join(words)})"
+        if len(text) <= _SHORT:
+            self._text = text
+        return text
+
+    def _written_deep(self) -> str:
         words: list[str] = []
         pending: list[Term | None] = [self]
         while pending:
@@ -89,16 +124,9 @@ class Term:
             elif item._text is not None:
                 words.append(item._text)
             else:
-                of_arguments = [argument._text for argument in item.arguments]
-                if None in of_arguments:
-                    words.append("(" + item.symbol)
-                    pending.append(None)
-                    pending += reversed(item.arguments)
-                else:
-                    # What is this shallow is short, and many terms have it in common.
-                    parts = " ".join(of_arguments)  # type: ignore[arg-type]
-                    item._text = f"({item.symbol} {parts})"
-                    words.append(item._text)
+                words.append("(" + item.symbol)
+                pending.append(None)
+                pending += reversed(item.arguments)
         return " ".join(words)
 
     def __repr__(self) -> str:
@@ -130,8 +158,7 @@ class _Entry(ref[Term]):
 _TABLE: dict[tuple[str, tuple[Term, ...] | Sort], _Entry] = {}
 
 
-def _forget(entry: ref[Term]) -> None:
-    assert isinstance(entry, _Entry)
+def _forget(entry: _Entry) -> None:
     if _TABLE.get(entry.key) is entry:
         del _TABLE[entry.key]
 
@@ -149,10 +176,7 @@ def _term(
         term = known()
         if term is not None:
             return term
-    term = Term()
-    term.operator, term.symbol, term.arguments, term.sort = operator, symbol, arguments, sort
-    term.numerals = numerals
-    term._text = term._free_names = None
+    term = Term(operator, symbol, arguments, sort, numerals)
     if not arguments:
         term._text = symbol
         term._free_names = frozenset((symbol,) if operator == "constant" else ())
@@ -182,9 +206,10 @@ def boolean(value: bool) -> Term:
     return TRUE if value else FALSE
 
 
+@lru_cache(maxsize=4096)
 def bits(value: int, width: int) -> Term:
     """A literal bit vector."""
-    return _term("bits", f"(_ bv{value} {width})", (), BitVec(width), (value,))
+    return _term("bits", f"(_ bv{value} {width})", (), bit_vector(width), (value,))
 
 
 def number(value: Fraction) -> Term:
@@ -205,7 +230,8 @@ ONE = number(Fraction(1))
 def conjunction(terms: Iterable[Term]) -> Term:
     """All of the terms hold."""
     kept = dict.fromkeys(terms)
-    kept.pop(TRUE, None)
+    if TRUE in kept:
+        del kept[TRUE]
     if FALSE in kept:
         return FALSE
     if len(kept) < 2:
@@ -216,7 +242,8 @@ def conjunction(terms: Iterable[Term]) -> Term:
 def disjunction(terms: Iterable[Term]) -> Term:
     """One of the terms holds."""
     kept = dict.fromkeys(terms)
-    kept.pop(FALSE, None)
+    if FALSE in kept:
+        del kept[FALSE]
     if TRUE in kept:
         return TRUE
     if len(kept) < 2:
@@ -281,7 +308,7 @@ def bvuge(one: Term, other: Term) -> Term:
 def extract(term: Term, high: int, low: int) -> Term:
     """Some bits, from the lowest to the highest of them; bit 0 is the last."""
     symbol = f"(_ extract {high} {low})"
-    return _term("extract", symbol, (term,), BitVec(high - low + 1), (high, low))
+    return _term("extract", symbol, (term,), bit_vector(high - low + 1), (high, low))
 
 
 def between(variable: Term, first: int, last: int) -> Term:

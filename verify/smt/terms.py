@@ -16,10 +16,10 @@ from svcc.verify.smt.term import (
     BOOL,
     FALSE,
     TRUE,
-    BitVec,
     Sort,
     Term,
     between,
+    bit_vector,
     bits,
     boolean,
     bvand,
@@ -89,7 +89,7 @@ class Terms:
         """The name of a numbered address."""
         known = self._hosts.get(number)
         if known is None:
-            known = self._hosts[number] = self._declare(f"H{number}", BitVec(self.width))
+            known = self._hosts[number] = self._declare(f"H{number}", bit_vector(self.width))
         return known
 
     def port(self, number: int) -> Term:
