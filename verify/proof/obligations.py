@@ -23,11 +23,11 @@ from svcc.verify.smt.term import (
     Term,
     at_most,
     bit_vector,
-    bits,
     conjunction,
     disjunction,
     equal,
     greater,
+    has_value,
     negate,
     number,
     subtract,
@@ -228,7 +228,7 @@ def returns(encoding: Encoding, schema: Schema) -> list[Term]:
         width = len(clients).bit_length() or 1
         client = encoding.script.declare(f"client{len(encoding.clients)}", bit_vector(width))
         encoding.clients.append(client)
-        bound = [equal(client, bits(place, width)) for place in range(len(clients))]
+        bound = [has_value(client, place) for place in range(len(clients))]
         members: dict[int, list[Term]] = {}
         for (_, own), place in clients.items():
             for item in own:

@@ -8,8 +8,13 @@ from svcc.verify.confirm.answers import Answer, Undecided, Violated
 from svcc.verify.confirm.replay import packet_of
 from svcc.verify.slicing.regions import Region, Regions
 from svcc.verify.slicing.schema import Schema
-from svcc.verify.smt.packet_variables import PORT, PROTOCOL, packet_variables
-from svcc.verify.smt.term import Term, bits, conjunction, equal, negate
+from svcc.verify.smt.packet_variables import packet_variables
+from svcc.verify.smt.term import (
+    Term,
+    conjunction,
+    has_value,
+    negate,
+)
 
 MAX_EXCLUSIONS = 2000
 
@@ -48,11 +53,11 @@ def _outside(
             continue
         packet = packet_of(region, regions.family, answer)
         local = bool(answer.values.get("local", False))
-        same_address = equal(variables.dst, bits(packet.destination, width))
+        same_address = has_value(variables.dst, packet.destination)
         same_port = conjunction(
             [
-                equal(variables.proto, bits(packet.protocol, PROTOCOL.width)),
-                equal(variables.dport, bits(packet.destination_port, PORT.width)),
+                has_value(variables.proto, packet.protocol),
+                has_value(variables.dport, packet.destination_port),
             ]
         )
         if regions.declared(packet.destination, packet.protocol, packet.destination_port):

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from svcc.verify.model.rules import Condition
 from svcc.verify.slicing.box import Box
 from svcc.verify.slicing.regions import Regions
-from svcc.verify.smt.packet_variables import PORT, PROTOCOL, packet_variables
+from svcc.verify.smt.packet_variables import PORT, packet_variables
 from svcc.verify.smt.script import Declaration, Script
 from svcc.verify.smt.term import (
     BOOL,
@@ -19,13 +19,13 @@ from svcc.verify.smt.term import (
     bit_vector,
     bits,
     boolean,
-    bvand,
     bvule,
     conjunction,
     constant,
     disjunction,
-    equal,
+    has_value,
     implies,
+    in_network,
     negate,
 )
 
@@ -79,21 +79,14 @@ class BoxTerms:
     def _box(self, box: Box, destination: _Destination) -> Term:
         parts = []
         if box.mask:
-            parts.append(self._inside(destination.address, box.address, box.mask))
+            parts.append(in_network(destination.address, box.address, box.mask))
         if box.protocol is not None:
-            parts.append(equal(self._protocol, bits(box.protocol, PROTOCOL.width)))
+            parts.append(has_value(self._protocol, box.protocol))
         if (box.first_port, box.last_port) != (0, 65535):
             parts.append(between(destination.port, box.first_port, box.last_port))
         if box.local is not None:
             parts.append(negate(destination.local, not box.local))
         return conjunction(parts)
-
-    def _inside(self, variable: Term, address: int, mask: int) -> Term:
-        """An address is in a network."""
-        value = bits(address & mask, self._width)
-        if mask == (1 << self._width) - 1:
-            return equal(variable, value)
-        return equal(bvand(variable, bits(mask, self._width)), value)
 
     def at_least(self, address: int) -> Term:
         """The destination is not below an address."""
@@ -111,13 +104,13 @@ class BoxTerms:
         if kind in ("dst", "odst"):
             address, mask, negated = rest
             destination = self._present if kind == "dst" else self._original
-            return negate(self._inside(destination.address, address, mask), negated)
+            return negate(in_network(destination.address, address, mask), negated)
         if kind in ("dport", "odport"):
             first, last, negated = rest
             destination = self._present if kind == "dport" else self._original
             return negate(between(destination.port, first, last), negated)
         if kind == "proto":
-            return negate(equal(self._protocol, bits(rest[0], PROTOCOL.width)), rest[1])
+            return negate(has_value(self._protocol, rest[0]), rest[1])
         if kind == "dstlocal":
             return negate(self._present.local, rest[0])
         if kind == "state" and self._regions.rules.tracks_all:
@@ -141,11 +134,11 @@ class BoxTerms:
     def _locality(self, addresses: Collection[int], destination: _Destination) -> list[Term]:
         regions, full = self._regions, (1 << self._width) - 1
         facts = [
-            implies(self._inside(destination.address, value, mask), destination.local)
+            implies(in_network(destination.address, value, mask), destination.local)
             for value, mask in regions.node_networks
         ]
         for address in addresses:
-            at = self._inside(destination.address, address, full)
+            at = in_network(destination.address, address, full)
             if address in regions.virtual_ips:
                 facts.append(implies(at, destination.local))
             elif regions.never_local(address):
@@ -160,7 +153,7 @@ class BoxTerms:
         node_ports, virtual_ips = flags
         found = []
         for address in addresses:
-            at = self._inside(self._present.address, address, full)
+            at = in_network(self._present.address, address, full)
             if virtual_ips and address in regions.virtual_ips:
                 found.append(at)
                 continue

@@ -31,7 +31,7 @@ from svcc.verify.smt.term import (
     conjunction,
     constant,
     disjunction,
-    equal,
+    has_value,
     implies,
     negate,
 )
@@ -303,7 +303,7 @@ def _is_looked_at(record: Record) -> bool:
 
 
 def _at(index: Term, number: int) -> Term:
-    return equal(index, bits(number, _INDEX.width))
+    return has_value(index, number)
 
 
 def _numbered(index: Term, terms: Sequence[Term]) -> Term:

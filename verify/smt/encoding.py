@@ -12,7 +12,7 @@ from svcc.grammar.address import Family
 from svcc.verify.model.rules import Condition
 from svcc.verify.slicing.box import Box
 from svcc.verify.slicing.schema import Hook, Schema, SchemaItem
-from svcc.verify.smt.packet_variables import PORT
+from svcc.verify.smt.packet_variables import MARK, PORT
 from svcc.verify.smt.term import (
     BOOL,
     FALSE,
@@ -26,7 +26,9 @@ from svcc.verify.smt.term import (
     conjunction,
     disjunction,
     equal,
+    has_value,
     implies,
+    in_network,
     ite,
     negate,
 )
@@ -195,9 +197,9 @@ class Encoding(Terms):
 
     def sent_to(self, box: Box) -> Term:
         """The term that the packet is in a box, with its destination as it is in the end."""
-        parts = [self._masked(self._destination, box.address, box.mask)] if box.mask else []
+        parts = [in_network(self._destination, box.address, box.mask)] if box.mask else []
         if box.protocol is not None:
-            parts.append(equal(self.packet.proto, bits(box.protocol, 8)))
+            parts.append(has_value(self.packet.proto, box.protocol))
         if (box.first_port, box.last_port) != (0, 65535):
             parts.append(between(self._port, box.first_port, box.last_port))
         if box.local is not None:
@@ -224,11 +226,11 @@ class Encoding(Terms):
         if schema.balanced and schema.from_node:
             # IPVS drops what is sent on from loopback (ip_vs_xmit.c).
             loopback = schema.node_networks[0]
-            inside = self._masked(packet.dst, *loopback)
-            self._assert(implies(self._masked(packet.src, *loopback), inside))
+            inside = in_network(packet.dst, *loopback)
+            self._assert(implies(in_network(packet.src, *loopback), inside))
         for value, mask in schema.foreign_marks:
             self._arrives_with(value, mask, negated=True)
-        known_local = [self._masked(packet.src, *network) for network in schema.node_networks]
+        known_local = [in_network(packet.src, *network) for network in schema.node_networks]
         if not schema.from_node:
             # The kernel drops what comes from outside with one of the node's own sources.
             self._assert(negate(disjunction(known_local)))
@@ -243,16 +245,16 @@ class Encoding(Terms):
         if schema.fixed_port:
             self._assert(equal(packet.dport, self.port(0)))
         if schema.protocol is not None:
-            self._assert(equal(packet.proto, bits(schema.protocol, 8)))
+            self._assert(has_value(packet.proto, schema.protocol))
         if schema.local is not None:
             self._assert(negate(packet.local, not schema.local))
         if not schema.fixed_destination:
-            to_the_node = [self._masked(packet.dst, *network) for network in schema.node_networks]
+            to_the_node = [in_network(packet.dst, *network) for network in schema.node_networks]
             self._assert(implies(disjunction(to_the_node), packet.local))
 
     def _arrives_with(self, value: int, mask: int, *, negated: bool = False) -> None:
-        masked = bvand(self.packet.mark0, bits(mask, 32))
-        self._assert(negate(equal(masked, bits(value, 32)), negated))
+        masked = bvand(self.packet.mark0, bits(mask, MARK.width))
+        self._assert(negate(has_value(masked, value), negated))
 
     def _after_translation(self) -> None:
         """Name the packet's destination as it is behind the nat hook."""
@@ -323,7 +325,7 @@ class Encoding(Terms):
             known = self._declare(symbol, bit_vector(self.width))
             if of == "own":
                 loopback = self.schema.node_networks[0]
-                self._assert(implies(self._masked(known, *loopback), self._loops()))
+                self._assert(implies(in_network(known, *loopback), self._loops()))
         return known
 
     def _loops(self) -> Term:
@@ -331,7 +333,7 @@ class Encoding(Terms):
         ::1 (RFC 6724, rule 1)."""
         if self.schema.family is Family.IPV4:
             return FALSE
-        return self._masked(self._destination, *self.schema.node_networks[0])
+        return in_network(self._destination, *self.schema.node_networks[0])
 
     # -- chains ------------------------------------------------------------------------
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from svcc.verify.slicing.schema import Numbering, Schema
-from svcc.verify.smt.packet_variables import PORT
-from svcc.verify.smt.term import Term, bits, equal
+from svcc.verify.smt.term import (
+    Term,
+    has_value,
+)
 
 
 def literals(
@@ -19,7 +21,7 @@ def literals(
     for value, number in numbering.hosts.items():
         host = declared.get(f"{prefix}H{number}")
         if host is not None:
-            yield equal(host, bits(value, schema.family.bits))
+            yield has_value(host, value)
         flag = declared.get(f"{prefix}backend_local{number}")
         if flag is not None and any(
             value & mask == address for address, mask in schema.node_networks
@@ -28,4 +30,4 @@ def literals(
     for value, number in numbering.ports.items():
         port = declared.get(f"{prefix}P{number}")
         if port is not None:
-            yield equal(port, bits(value, PORT.width))
+            yield has_value(port, value)

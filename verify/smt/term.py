@@ -311,12 +311,27 @@ def extract(term: Term, high: int, low: int) -> Term:
     return _term("extract", symbol, (term,), bit_vector(high - low + 1), (high, low))
 
 
-def between(variable: Term, first: int, last: int) -> Term:
-    """A bit vector lies in a range."""
+def has_value(term: Term, value: int) -> Term:
+    """A bit vector is a number."""
+    assert isinstance(term.sort, BitVec)
+    return equal(term, bits(value, term.sort.width))
+
+
+def in_network(variable: Term, address: int, mask: int) -> Term:
+    """A bit vector has the same bits as an address where the mask has some."""
     assert isinstance(variable.sort, BitVec)
     width = variable.sort.width
+    if mask == (1 << width) - 1:
+        return has_value(variable, address)
+    return has_value(bvand(variable, bits(mask, width)), address & mask)
+
+
+def between(variable: Term, first: int, last: int) -> Term:
+    """A bit vector lies in a range."""
     if first == last:
-        return equal(variable, bits(first, width))
+        return has_value(variable, first)
+    assert isinstance(variable.sort, BitVec)
+    width = variable.sort.width
     low, high = bvule(bits(first, width), variable), bvule(variable, bits(last, width))
     return _term("and", "and", (low, high), BOOL)
 

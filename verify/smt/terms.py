@@ -22,14 +22,15 @@ from svcc.verify.smt.term import (
     bit_vector,
     bits,
     boolean,
-    bvand,
     conjunction,
     disjunction,
     distinct,
     equal,
     exclusive_or,
     extract,
+    has_value,
     implies,
+    in_network,
     ite,
     negate,
 )
@@ -142,16 +143,16 @@ class Terms:
         return term
 
     def _is_src(self, address: int, mask: int, negated: bool) -> Term:
-        return negate(self._masked(self._source, address, mask), negated)
+        return negate(in_network(self._source, address, mask), negated)
 
     def _is_osrc(self, address: int, mask: int, negated: bool) -> Term:
-        return negate(self._masked(self.packet.src, address, mask), negated)
+        return negate(in_network(self.packet.src, address, mask), negated)
 
     def _is_dst(self, address: int, mask: int, negated: bool) -> Term:
-        return negate(self._masked(self._destination, address, mask), negated)
+        return negate(in_network(self._destination, address, mask), negated)
 
     def _is_odst(self, address: int, mask: int, negated: bool) -> Term:
-        return negate(self._masked(self.packet.dst, address, mask), negated)
+        return negate(in_network(self.packet.dst, address, mask), negated)
 
     def _is_src_host(self, number: int, negated: bool) -> Term:
         return negate(equal(self._source, self.host(number)), negated)
@@ -174,7 +175,7 @@ class Terms:
         return negate(equal(self.packet.dst, self.host(number)), negated)
 
     def _is_proto(self, number: int, negated: bool) -> Term:
-        return negate(equal(self.packet.proto, bits(number, 8)), negated)
+        return negate(has_value(self.packet.proto, number), negated)
 
     def _is_sport(self, first: int, last: int, negated: bool) -> Term:
         return negate(between(self._source_port, first, last), negated)
@@ -242,7 +243,7 @@ class Terms:
         if known is None:
             known = self._declare(symbol, BOOL)
             bit = extract(self.packet.mark0, number, number)
-            self._assert(equal(known, equal(bit, bits(1, 1))))
+            self._assert(equal(known, has_value(bit, 1)))
         return known
 
     def _set_mark(self, fires: Term, value: int, mask: int) -> None:
@@ -373,7 +374,7 @@ class Terms:
         for address, mask, inside in self.schema.facts:
             for number, hit in enumerate(inside):
                 if number in self._hosts:
-                    at = self._masked(self._hosts[number], address, mask)
+                    at = in_network(self._hosts[number], address, mask)
                     self._assert(negate(at, not hit))
 
     def _interface(self, interface: Interface, pattern: str) -> Term:
@@ -395,7 +396,7 @@ class Terms:
         return self.patterns[key]
 
     def _numbered(self, variable: Variable, number: int) -> Term:
-        return equal(self.packet.interface(variable), bits(number, 16))
+        return has_value(self.packet.interface(variable), number)
 
     def _interface_axioms(self) -> None:
         for (variable, pattern), flag in self.patterns.items():
@@ -409,11 +410,6 @@ class Terms:
                 self._assert(implies(same, equal(first, last)))
 
     # -- terms -------------------------------------------------------------------------
-
-    def _masked(self, variable: Term, address: int, mask: int) -> Term:
-        if mask == (1 << self.width) - 1:
-            return equal(variable, self.address(address))
-        return equal(bvand(variable, self.address(mask)), self.address(address & mask))
 
     def _free(self, stem: str) -> Term:
         constant = self._declare(f"{stem}{len(self.free)}", BOOL)

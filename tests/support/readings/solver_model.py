@@ -15,17 +15,16 @@ from svcc.verify.slicing.cutter import Cutter
 from svcc.verify.slicing.regions import Region, Regions
 from svcc.verify.slicing.schema import Numbering, Schema
 from svcc.verify.smt.encoding import Encoding
-from svcc.verify.smt.packet_variables import INTERFACE, PORT
 from svcc.verify.smt.script import Script
 from svcc.verify.smt.shares import SharesEncoding, SharesUndecidedError
 from svcc.verify.smt.solver import Solver
 from svcc.verify.smt.term import (
     Term,
-    bits,
     boolean,
     conjunction,
     disjunction,
     equal,
+    has_value,
     implies,
     negate,
     number,
@@ -105,14 +104,14 @@ def _fixed(
     """Terms that leave one packet in one world."""
     variables, declared = encoding.packet, encoding.declared
     terms = [
-        equal(variables.src, encoding.address(packet.source)),
-        equal(variables.sport, bits(packet.source_port, PORT.width)),
-        equal(variables.mark0, bits(0, 32)),
+        has_value(variables.src, packet.source),
+        has_value(variables.sport, packet.source_port),
+        has_value(variables.mark0, 0),
         equal(variables.local, boolean(world.is_local(packet.destination))),
     ]
     if not packet.from_node:
         interface = encoding.interfaces.get(packet.in_interface, 65535)
-        terms.append(equal(variables.iif, bits(interface, INTERFACE.width)))
+        terms.append(has_value(variables.iif, interface))
     for (variable, pattern), flag in encoding.patterns.items():
         if variable == "iif":
             terms.append(equal(flag, boolean(packet.in_interface.startswith(pattern[:-1]))))
@@ -123,16 +122,16 @@ def _fixed(
         terms.append(equal(flag, boolean(known)))
     for address, host in numbering.hosts.items():
         if f"H{host}" in declared:
-            terms.append(equal(declared[f"H{host}"], encoding.address(address)))
+            terms.append(has_value(declared[f"H{host}"], address))
         if f"backend_local{host}" in declared:
             at_home = boolean(world.is_local(address))
             terms.append(equal(declared[f"backend_local{host}"], at_home))
     for value, port in numbering.ports.items():
         if f"P{port}" in declared:
-            terms.append(equal(declared[f"P{port}"], bits(value, PORT.width)))
+            terms.append(has_value(declared[f"P{port}"], value))
     for name, term in declared.items():
         if name == "own_source":
-            terms.append(equal(term, encoding.address(own)))
+            terms.append(has_value(term, own))
         elif name.startswith("own_at_"):
             at = world.is_local(int(name.removeprefix("own_at_")))
             terms.append(equal(term, boolean(at)))
@@ -153,12 +152,12 @@ def _way_out(
         for address in addresses:
             interface = world.way_out(address)
             place = encoding.interfaces.get(interface, 65534)
-            parts = [equal(leads_to, bits(place, INTERFACE.width))]
+            parts = [has_value(leads_to, place)]
             for (of, pattern), flag in encoding.patterns.items():
                 if of == variable:
                     parts.append(equal(flag, boolean(interface.startswith(pattern[:-1]))))
             if interface != "lo":
-                terms.append(implies(equal(at, encoding.address(address)), conjunction(parts)))
+                terms.append(implies(has_value(at, address), conjunction(parts)))
     return terms
 
 

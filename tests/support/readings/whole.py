@@ -14,7 +14,7 @@ from svcc.verify.model.rules import IndexedRules, Record, index_rules
 from svcc.verify.slicing.regions import Region, Regions
 from svcc.verify.slicing.schema import Hook, Schema, SchemaCase, SchemaItem
 from svcc.verify.smt.encoding import Encoding
-from svcc.verify.smt.packet_variables import PORT, PROTOCOL
+from svcc.verify.smt.packet_variables import PORT
 from svcc.verify.smt.solver import Solver
 from svcc.verify.smt.term import (
     BOOL,
@@ -23,11 +23,12 @@ from svcc.verify.smt.term import (
     Term,
     bits,
     boolean,
-    bvand,
     conjunction,
     disjunction,
     equal,
+    has_value,
     implies,
+    in_network,
     negate,
 )
 from svcc.verify.spec.outcomes import Case, Outcome, Serve, Untouched
@@ -127,7 +128,7 @@ class Whole:
         if frontend is not None:
             terms.append(_goes_to(encoding, frontend.protocol, frontend.port))
             if frontend.address is not None:
-                terms.append(equal(packet.dst, encoding.address(frontend.address)))
+                terms.append(has_value(packet.dst, frontend.address))
             else:
                 terms += [packet.local, *self._not_declared(encoding)]
         else:
@@ -137,7 +138,7 @@ class Whole:
                 terms.append(negate(conjunction([packet.local, at])))
         for address in self._regions.cluster_ips:
             assert address is not None
-            at = equal(packet.dst, encoding.address(address))
+            at = has_value(packet.dst, address)
             terms.append(implies(at, negate(packet.local)))
         if region.box.local is not None:
             terms.append(negate(packet.local, not region.box.local))
@@ -148,7 +149,7 @@ class Whole:
             negate(
                 conjunction(
                     [
-                        equal(encoding.packet.dst, encoding.address(address)),
+                        has_value(encoding.packet.dst, address),
                         _goes_to(encoding, protocol, port),
                     ]
                 )
@@ -170,10 +171,10 @@ class Whole:
         if isinstance(outcome, Serve):
             right = []
             for backend in outcome.backends:
-                hairpin = equal(packet.src, encoding.address(backend.address))
+                hairpin = has_value(packet.src, backend.address)
                 must = TRUE if outcome.masquerade else hairpin
                 must = conjunction([encoding.sent_out, must])
-                same_port = equal(packet.dport, bits(backend.port, PORT.width))
+                same_port = has_value(packet.dport, backend.port)
                 right += [
                     conjunction(
                         [
@@ -229,8 +230,8 @@ def _goes_to(encoding: Encoding, protocol: int, port: int) -> Term:
     packet = encoding.packet
     return conjunction(
         [
-            equal(packet.proto, bits(protocol, PROTOCOL.width)),
-            equal(packet.dport, bits(port, PORT.width)),
+            has_value(packet.proto, protocol),
+            has_value(packet.dport, port),
         ]
     )
 
@@ -260,15 +261,12 @@ def _atom(atom: Atom, encoding: Encoding) -> Term:
     if isinstance(atom, FromPod):
         return encoding.condition((("iif", atom.interface, atom.negated),))
     if isinstance(atom, ProtocolIn):
-        parts = [equal(packet.proto, bits(number, PROTOCOL.width)) for number in atom.numbers]
+        parts = [has_value(packet.proto, number) for number in atom.numbers]
         return negate(disjunction(parts), atom.negated)
     if isinstance(atom, PortIn):
-        parts = [equal(packet.dport, bits(number, PORT.width)) for number in atom.numbers]
+        parts = [has_value(packet.dport, number) for number in atom.numbers]
         return negate(disjunction(parts), atom.negated)
     assert isinstance(atom, SourceIn | DestinationIn)
     variable = packet.src if isinstance(atom, SourceIn) else packet.dst
-    parts = [
-        equal(bvand(variable, encoding.address(n.mask)), encoding.address(n.value))
-        for n in atom.networks
-    ]
+    parts = [in_network(variable, n.value, n.mask) for n in atom.networks]
     return negate(disjunction(parts), atom.negated)
