@@ -14,7 +14,7 @@ from svcc.verify.confirm.judge import allowed_outcomes
 from svcc.verify.confirm.replay import Trial, packet_of, unconfirmed, world_of
 from svcc.verify.policy.judge import PolicyJudge
 from svcc.verify.proof.prover import Prover
-from svcc.verify.proof.refinement import MAX_EXCLUSIONS, outside
+from svcc.verify.proof.refinement import refine
 from svcc.verify.proof.shared_lists import SharedLists
 from svcc.verify.simulator.matching import UndecidableError
 from svcc.verify.simulator.packet import Allowances, Packet, World
@@ -23,7 +23,9 @@ from svcc.verify.slicing.regions import Region, Regions
 from svcc.verify.slicing.schema import Numbering, Schema
 from svcc.verify.slicing.slicer import SliceTooLargeError
 from svcc.verify.smt.encoding import Encoding
+from svcc.verify.smt.packet_variables import packet_variables
 from svcc.verify.smt.shares import tolerance
+from svcc.verify.smt.term import Term, has_value
 from svcc.verify.spec import codes
 from svcc.verify.spec.outcomes import Case
 from svcc.verify.spec.packet_conditions import Condition, FromPod
@@ -107,14 +109,12 @@ class RegionJudge:
             self._judge_statements(region, cut)
             return moved
         schema, numbering = cut.schema, cut.numbering
-        answers = self._prover.region(schema, numbering, boxes=boxes)
-        extra: list[str] = []
-        while (excluded := outside(self._regions, region, answers.values(), schema)) is not None:
-            extra.append(excluded)
-            if len(extra) > MAX_EXCLUSIONS:
-                answers = dict.fromkeys(answers, Undecided("solver"))
-                break
-            answers = self._prover.region(schema, numbering, extra, boxes)
+        answers = refine(
+            self._regions,
+            region,
+            schema,
+            lambda extra: self._prover.region(schema, numbering, extra, boxes),
+        )
         if answers.pop(LEFT_OUT, None) is not None:
             self.doubts.append(f"packets of {region.name} are sent where nobody looked")
         self._judge_statements(region, cut)
@@ -307,15 +307,14 @@ class RegionJudge:
         return [failure.says for failure in found]
 
 
-def _values_of(packet: Packet) -> list[str]:
+def _values_of(packet: Packet) -> list[Term]:
     """That the solver's packet is this one."""
-    width = packet.family.bits
-    values = (
-        ("src", packet.source, width),
-        ("sport", packet.source_port, 16),
-        ("dst", packet.destination, width),
-        ("dport", packet.destination_port, 16),
-        ("proto", packet.protocol, 8),
-        ("mark0", packet.mark, 32),
-    )
-    return [f"(assert (= {name} (_ bv{value} {bits})))" for name, value, bits in values]
+    variables = packet_variables(packet.family.bits)
+    return [
+        has_value(variables.src, packet.source),
+        has_value(variables.sport, packet.source_port),
+        has_value(variables.dst, packet.destination),
+        has_value(variables.dport, packet.destination_port),
+        has_value(variables.proto, packet.protocol),
+        has_value(variables.mark0, packet.mark),
+    ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -14,7 +15,7 @@ class Violated:
 
     values: Values
     interfaces: dict[str, int] = field(default_factory=dict)
-    patterns: dict[str, tuple[str, str]] = field(default_factory=dict)
+    patterns: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     """Flag → the interface variable and the pattern that it is true of."""
 
 

@@ -19,18 +19,18 @@ from svcc.compiler.model.objects import Objects
 from svcc.compiler.settings.node import NodeSettings
 from svcc.grammar.address import Family
 from svcc.grammar.iptables.ruleset import RuleSet, rule_count
-from svcc.verify.confirm.answers import Values
+from svcc.verify.confirm.answers import Answer, Undecided, Values
 from svcc.verify.confirm.findings import Counterexample, Finding, is_worse
 from svcc.verify.confirm.judge import describe_result
 from svcc.verify.confirm.replay import packet_of, world_of
-from svcc.verify.equivalence.product import OTHER, Joint
-from svcc.verify.equivalence.query import apart, ask, side_of
+from svcc.verify.equivalence.product import OTHER, Difference, Joint
+from svcc.verify.equivalence.query import ask, side_of
 from svcc.verify.equivalence.rule_frontends import with_named
 from svcc.verify.model.rules import index_rules
 from svcc.verify.netfilter.rounding import FIVE_DIGITS
 from svcc.verify.prepare.loaded import LoadedRules
 from svcc.verify.prepare.prepare import prepare
-from svcc.verify.proof.refinement import MAX_EXCLUSIONS, outside
+from svcc.verify.proof.refinement import refine
 from svcc.verify.report.report import Report
 from svcc.verify.simulator.interpreter import distribution
 from svcc.verify.simulator.matching import UndecidableError
@@ -39,6 +39,7 @@ from svcc.verify.slicing.cutter import Cut, Cutter
 from svcc.verify.slicing.regions import Region, Regions
 from svcc.verify.slicing.slicer import SliceTooLargeError
 from svcc.verify.smt.shares import SharesUndecidedError
+from svcc.verify.smt.term import FALSE, Term
 from svcc.verify.spec import codes
 from svcc.verify.spec.expectation import expect
 from svcc.verify.spec.properties import SAME
@@ -183,18 +184,18 @@ class _Comparison:
             if general is None:
                 self._known[key] = ("same", {})
             return same
-        if isinstance(found, str):
-            return self._finding(region, found, codes.GAVE_UP)
-        shown = self._shown(region, cuts, joint, found)
+        if isinstance(found, Undecided):
+            return self._finding(region, "the solver gave up", codes.GAVE_UP)
+        shown = self._shown(region, cuts, joint, found.values)
         if shown is None:
             unknown = [*cuts[0].outside_the_model(), *cuts[1].outside_the_model()]
             if unknown:
                 reason = "outside the model: " + "; ".join(unknown[:4])
                 return self._finding(region, reason, codes.OUTSIDE_THE_MODEL)
-            packet = packet_of(region, self._family, side_of(joint, found, ""))
+            packet = packet_of(region, self._family, found)
             reason = f"the simulator sees no difference in {packet}"
             return self._finding(region, reason, codes.UNCONFIRMED)
-        self._known[key] = ("differ", found)
+        self._known[key] = ("differ", found.values)
         return shown
 
     # -- the solver --------------------------------------------------------------------
@@ -206,25 +207,24 @@ class _Comparison:
         *,
         literal: bool,
         distinct: bool = False,
-    ) -> Values | str | None:
-        """The values of a difference; why there is no answer; None: there is none."""
-        for lines, goal in (joint.outcomes, joint.shares):
-            if goal == "false":
+    ) -> Answer:
+        """A difference; None: there is none."""
+        for difference in (joint.outcomes, joint.shares):
+            if difference.goal is FALSE:
                 continue
-            extra = apart(joint, lines) if distinct else []
-            for _ in range(MAX_EXCLUSIONS):
-                values = ask(joint, lines, goal, extra, literal=literal)
-                if not isinstance(values, dict):
-                    break
-                answer = side_of(joint, values, "")
-                left_out = outside(self._sides[0].regions, region, [answer], joint.one.schema)
-                if left_out is None or not literal:
-                    return values
-                extra.append(left_out)
-            else:
-                return "the solver gave up"
-            if values is not None:
-                return values
+            apart = [*joint.distinct(difference.script)] if distinct else []
+
+            def asked(
+                extra: Sequence[Term],
+                difference: Difference = difference,
+                apart: Sequence[Term] = apart,
+            ) -> dict[str, Answer]:
+                return {SAME: ask(joint, difference, [*apart, *extra], literal=literal)}
+
+            regions, schema = self._sides[0].regions, joint.one.schema
+            answers = refine(regions, region, schema, asked) if literal else asked(())
+            if answers[SAME] is not None:
+                return answers[SAME]
         return None
 
     # -- the simulator -----------------------------------------------------------------

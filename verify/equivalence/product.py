@@ -1,4 +1,4 @@
-"""One packet and two rule sets: both encodings in one text.
+"""One packet and two rule sets: both encodings in one script.
 
 The packet, the world around it and the interfaces are the same for both; all else of the second
 is renamed. Random choices are each one's own: what is compared are shares, and what becomes of
@@ -7,32 +7,54 @@ packets that are sent to the same place.
 
 from __future__ import annotations
 
-import re
-from fractions import Fraction
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 from svcc.verify.netfilter.rounding import FIVE_DIGITS
 from svcc.verify.slicing.cutter import Cut
 from svcc.verify.smt.encoding import Encoding
+from svcc.verify.smt.packet_variables import PacketVariables
+from svcc.verify.smt.script import Assertion, Declaration, Script
 from svcc.verify.smt.shares import SharesEncoding
-from svcc.verify.smt.terms import conjunction, disjunction, negate
+from svcc.verify.smt.term import (
+    ZERO,
+    Term,
+    conjunction,
+    constant,
+    disjunction,
+    distinct,
+    equal,
+    greater,
+    implies,
+    negate,
+    number,
+    substitution,
+    subtract,
+)
 
 OTHER = "b_"
-NAME = re.compile(r"[A-Za-z_]\w*")
-DECLARATION = re.compile(r"\(declare-const (\w+) ")
-_PACKET = frozenset({"src", "dst", "sport", "dport", "proto", "mark0", "iif", "oif0", "oif1"})
-_WORLD = re.compile(r"own_source|own_at_\d+|any_port|mark0_\d+")
+_PACKET = frozenset(PacketVariables._fields) - {"local"}
+_WORLD = ("own_source", "own_at_", "any_port", "mark0_")
+"""What the names begin with of what else is the same for both."""
 
 Target = tuple[int, int | None]
 """Address and port; None: the port stays."""
 
 
+class Difference(NamedTuple):
+    """The rule sets differ if the goal can be met where the script holds."""
+
+    script: Script
+    goal: Term
+
+
 class Joint:
     """Two cuts of one region.
 
-    ``outcomes`` and ``shares`` are (lines, goal): a goal that can be met is a difference, in what
-    becomes of packets for the same place or in how many go where. ``same_lists``: names of recent
-    lists that stand for the same backend. ``strangers_only``: lists could not be matched, so only
-    clients that stand in none are asked about.
+    ``outcomes`` and ``shares`` are differences in what becomes of packets for the same place, and
+    in how many go where. ``same_lists``: names of recent lists that stand for the same backend.
+    ``strangers_only``: lists could not be matched, so only clients that stand in none are asked
+    about.
 
     Raises:
         SharesUndecidedError: shares depend on marks that chance sets.
@@ -40,7 +62,6 @@ class Joint:
 
     def __init__(self, one: Cut, two: Cut) -> None:
         self.one, self.two = one, two
-        self._other_names: set[str] = set()
         self._pairs: dict[int, int] = {}
         self.strangers_only = False
         mine, theirs = Encoding(one.schema), Encoding(two.schema)
@@ -57,78 +78,78 @@ class Joint:
         mine.add_interface_axioms()
         my_shares.add_interface_axioms()
         self.encoding = mine
-        self.names = mine.declared | {OTHER + name for name in theirs.declared}
         self.interfaces = mine.interfaces
-        self.patterns = {name: pattern for pattern, name in mine.patterns.items()}
-        self.their_patterns = {name: pattern for pattern, name in theirs.patterns.items()}
-        lines = self._together(mine, theirs)
-        self.outcomes = (lines, self._outcomes(mine, theirs))
+        self.patterns = {flag.symbol: pattern for pattern, flag in mine.patterns.items()}
+        self.their_patterns = {flag.symbol: pattern for pattern, flag in theirs.patterns.items()}
+        self.outcomes = self._outcomes(mine, theirs)
         self.shares = self._shares(my_shares, their_shares)
 
-    # -- one text ----------------------------------------------------------------------
+    # -- one script --------------------------------------------------------------------
 
-    def _together(self, one: Encoding, two: Encoding) -> list[str]:
-        theirs = self._renamed_lines(two.lines, self._common(one, two))
-        return [*one.lines, *theirs, *self._links(one, two), *self._ages(one, two)]
-
-    def _common(self, one: Encoding, two: Encoding) -> set[str]:
-        names = _PACKET | {n for n in one.declared & two.declared if _WORLD.fullmatch(n)}
+    def _renaming(self, one: Encoding, two: Encoding) -> Callable[[Term], Term]:
+        """Gives the second side's terms names of their own."""
+        shared = _PACKET | {n for n in two.declared if n.startswith(_WORLD) and n in one.declared}
         if self.one.schema.local == self.two.schema.local:
-            names |= {"local"}
-        return set(names)
-
-    def _renamed_lines(self, lines: list[str], shared: set[str]) -> list[str]:
-        names = {found[1] for line in lines if (found := DECLARATION.match(line))} - shared
-        self._other_names = names
-        return [
-            self._renamed(line)
-            for line in lines
-            if not ((found := DECLARATION.match(line)) and found[1] in shared)
+            shared |= {"local"}
+        named = [
+            *two.declared.values(),
+            *(definition.constant for definition in two.script.definitions.values()),
         ]
+        return substitution(
+            {
+                known: constant(OTHER + known.symbol, known.sort)
+                for known in named
+                if known.symbol not in shared
+            }
+        )
 
-    def _renamed(self, term: str) -> str:
-        names = self._other_names
-        return NAME.sub(lambda m: OTHER + m[0] if m[0] in names else m[0], term)
+    def _together(self, one: Encoding, two: Encoding, renamed: Callable[[Term], Term]) -> Script:
+        theirs = two.script.substituted(renamed)
+        script = one.script.extended(
+            command
+            for command in theirs
+            if not (isinstance(command, Declaration) and command.constant.symbol in one.declared)
+        )
+        facts = [*self._links(one, two, renamed), *self._ages(one, two, renamed)]
+        return script.extended(map(Assertion, facts))
 
-    def _links(self, one: Encoding, two: Encoding) -> list[str]:
+    def _links(
+        self, one: Encoding, two: Encoding, renamed: Callable[[Term], Term]
+    ) -> Iterator[Term]:
         """What both name by numbers of their own is equal where the values are."""
         pairs = []
-        for letter, left, right in (
-            ("H", self.one.numbering.hosts, self.two.numbering.hosts),
-            ("P", self.one.numbering.ports, self.two.numbering.ports),
+        for letters, left, right in (
+            (("H", "backend_local"), self.one.numbering.hosts, self.two.numbering.hosts),
+            (("P",), self.one.numbering.ports, self.two.numbering.ports),
         ):
             for value in left.keys() & right.keys():
-                pairs.append((f"{letter}{left[value]}", f"{letter}{right[value]}"))
-                if letter == "H":
-                    flag = "backend_local"
-                    pairs.append((f"{flag}{left[value]}", f"{flag}{right[value]}"))
-        patterns = one.patterns.keys() & two.patterns.keys()
-        pairs += [(one.patterns[key], two.patterns[key]) for key in patterns]
-        return [
-            f"(assert (= {mine} {OTHER}{other}))"
-            for mine, other in sorted(pairs)
-            if mine in one.declared and other in two.declared
-        ]
+                pairs += [(f"{name}{left[value]}", f"{name}{right[value]}") for name in letters]
+        for mine, theirs in sorted(pairs):
+            if mine in one.declared and theirs in two.declared:
+                yield equal(one.declared[mine], renamed(two.declared[theirs]))
+        for key, flag in one.patterns.items():
+            if key in two.patterns:
+                yield equal(flag, renamed(two.patterns[key]))
 
     # -- what must be the same ---------------------------------------------------------
 
-    def _outcomes(self, one: Encoding, two: Encoding) -> str:
+    def _outcomes(self, one: Encoding, two: Encoding) -> Difference:
         """Packets that are sent to the same place see something else there."""
-        renamed = self._renamed
+        renamed = self._renaming(one, two)
         there = conjunction(
             [
-                f"(= {one.destination} {renamed(two.destination)})",
-                f"(= {one.destination_port} {renamed(two.destination_port)})",
+                equal(one.destination, renamed(two.destination)),
+                equal(one.destination_port, renamed(two.destination_port)),
             ]
         )
         ends = [one.passed, one.is_dropped, one.is_rejected]
         differ = [
             # A target outside the model took the packet.
-            negate(disjunction(ends), True),
-            f"(distinct {one.passed} {renamed(two.passed)})",
-            f"(distinct {one.is_dropped} {renamed(two.is_dropped)})",
-            f"(distinct {one.is_rejected} {renamed(two.is_rejected)})",
-            conjunction([one.passed, f"(distinct {one.masqueraded} {renamed(two.masqueraded)})"]),
+            negate(disjunction(ends)),
+            distinct([one.passed, renamed(two.passed)]),
+            distinct([one.is_dropped, renamed(two.is_dropped)]),
+            distinct([one.is_rejected, renamed(two.is_rejected)]),
+            conjunction([one.passed, distinct([one.masqueraded, renamed(two.masqueraded)])]),
         ]
         for index, (fires, host, port) in enumerate(one.dnat):
             place = self._target(self.one, host, port)
@@ -138,33 +159,34 @@ class Joint:
                 mine = [one.dnat_recorded[index][n] for n in one.dnat_lists[index]]
                 theirs = [renamed(two.dnat_recorded[other][n]) for n in two.dnat_lists[other]]
                 if mine or theirs:
-                    left, right = disjunction(mine), disjunction(theirs)
-                    both = [fires, renamed(their_fires), f"(distinct {left} {right})"]
-                    differ.append(conjunction(both))
-        return conjunction([there, disjunction(differ)])
+                    recorded = distinct([disjunction(mine), disjunction(theirs)])
+                    differ.append(conjunction([fires, renamed(their_fires), recorded]))
+        script = self._together(one, two, renamed)
+        return Difference(script, conjunction([there, disjunction(differ)]))
 
     def _target(self, cut: Cut, host: int, port: int | None) -> Target:
         addresses = {number: value for value, number in cut.numbering.hosts.items()}
         ports = {number: value for value, number in cut.numbering.ports.items()}
         return addresses[host], None if port is None else ports[port]
 
-    def _shares(self, one: SharesEncoding, two: SharesEncoding) -> tuple[list[str], str]:
+    def _shares(self, one: SharesEncoding, two: SharesEncoding) -> Difference:
         """A place gets more of the packets on one side."""
-        totals: list[dict[Target, str]] = []
+        totals: list[dict[Target, Term]] = []
         for cut, side in ((self.one, one), (self.two, two)):
-            weights: dict[Target, list[str]] = {}
+            weights: dict[Target, list[Term]] = {}
             for weight, host, port in side.weights:
                 weights.setdefault(self._target(cut, host, port), []).append(weight)
             totals.append({place: side.total(found) for place, found in weights.items()})
-        lines = self._together(one, two)
+        renamed = self._renaming(one, two)
+        most = number(FIVE_DIGITS)
         differ = []
         for place in sorted(totals[0].keys() | totals[1].keys(), key=str):
-            mine = totals[0].get(place, "0.0")
-            theirs = self._renamed(totals[1].get(place, "0.0"))
-            if mine != theirs:
-                differ.append(f"(> (- {mine} {theirs}) {_real(FIVE_DIGITS)})")
-                differ.append(f"(> (- {theirs} {mine}) {_real(FIVE_DIGITS)})")
-        return lines, disjunction(differ)
+            mine = totals[0].get(place, ZERO)
+            theirs = renamed(totals[1].get(place, ZERO))
+            if mine is not theirs:
+                differ.append(greater(subtract(mine, theirs), most))
+                differ.append(greater(subtract(theirs, mine), most))
+        return Difference(self._together(one, two, renamed), disjunction(differ))
 
     # -- recent lists ------------------------------------------------------------------
 
@@ -174,10 +196,10 @@ class Joint:
         for cut, side in ((self.one, one), (self.two, two)):
             places: dict[int, set[Target]] = {}
             for index, (_, host, port) in enumerate(side.dnat):
-                for number in side.dnat_lists[index]:
-                    places.setdefault(number, set()).add(self._target(cut, host, port))
-            asked = {number for number, _ in side.recent}
-            sides.append({number: places.get(number, set()) for number in asked | places.keys()})
+                for item in side.dnat_lists[index]:
+                    places.setdefault(item, set()).add(self._target(cut, host, port))
+            asked = {item for item, _ in side.recent}
+            sides.append({n: places.get(n, set()) for n in asked | places.keys()})
         timeouts = (*one.persistence.values(), *two.persistence.values())
         persistent = any(timeout is not None for timeout in timeouts)
         mine = {min(p, key=str): n for n, p in sides[0].items() if len(p) == 1}
@@ -191,38 +213,35 @@ class Joint:
         if not self.strangers_only:
             self._pairs = {mine[place]: theirs[place] for place in mine.keys() & theirs.keys()}
 
-    def distinct(self) -> list[str]:
-        """Numbers of either side that stand for different values."""
-        lines = []
+    def distinct(self, script: Script) -> Iterator[Term]:
+        """Numbers of either side that stand for different values, as far as a script names them."""
         for letter, left, right in (
             ("H", self.one.numbering.hosts, self.two.numbering.hosts),
             ("P", self.one.numbering.ports, self.two.numbering.ports),
         ):
-            names = [f"{letter}{number}" for number in left.values()]
+            names = [f"{letter}{n}" for n in left.values()]
             names += [f"{OTHER}{letter}{n}" for value, n in right.items() if value not in left]
-            names = [name for name in names if name in self.names]
-            if len(names) > 1:
-                lines.append(f"(assert (distinct {' '.join(names)}))")
-        return lines
+            known = [script.declared[name] for name in names if name in script.declared]
+            if len(known) > 1:
+                yield distinct(known)
 
-    def _ages(self, one: Encoding, two: Encoding) -> list[str]:
+    def _ages(
+        self, one: Encoding, two: Encoding, renamed: Callable[[Term], Term]
+    ) -> Iterator[Term]:
         if self.strangers_only:
-            absent = [*one.recent.values(), *(OTHER + name for name in two.recent.values())]
-            return [f"(assert {negate(name, True)})" for name in absent]
-        lines = []
-        for (number, seconds), name in one.recent.items():
-            for (their_number, their_seconds), their_name in two.recent.items():
-                if self._pairs.get(number) != their_number:
+            for flag in one.recent.values():
+                yield negate(flag)
+            for flag in two.recent.values():
+                yield negate(renamed(flag))
+            return
+        for (item, seconds), flag in one.recent.items():
+            for (their_item, their_seconds), their_flag in two.recent.items():
+                if self._pairs.get(item) != their_item:
                     continue
-                other = OTHER + their_name
+                other = renamed(their_flag)
                 if seconds == their_seconds:
-                    lines.append(f"(assert (= {name} {other}))")
+                    yield equal(flag, other)
                 elif their_seconds is None or (seconds is not None and seconds < their_seconds):
-                    lines.append(f"(assert (=> {name} {other}))")
+                    yield implies(flag, other)
                 else:
-                    lines.append(f"(assert (=> {other} {name}))")
-        return lines
-
-
-def _real(value: Fraction) -> str:
-    return f"(/ {value.numerator}.0 {value.denominator}.0)"
+                    yield implies(other, flag)

@@ -2,97 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-import z3
-
-from svcc.verify.confirm.answers import Values, Violated
-from svcc.verify.equivalence.product import DECLARATION, NAME, OTHER, Joint
-from svcc.verify.proof.prover import SOLVER_TIMEOUT_MS
-from svcc.verify.slicing.cutter import Cut
+from svcc.verify.confirm.answers import Answer, Undecided, Values, Violated
+from svcc.verify.equivalence.product import OTHER, Difference, Joint
+from svcc.verify.proof.examples import SOLVER_TIMEOUT_MS, choose, flagged
+from svcc.verify.smt.literals import literals
 from svcc.verify.smt.preferences import preferences
+from svcc.verify.smt.script import Script
+from svcc.verify.smt.solver import Solver
+from svcc.verify.smt.term import Term
+from svcc.verify.spec.properties import SAME
 
 
-def ask(
-    joint: Joint, lines: Sequence[str], goal: str, extra: Sequence[str], *, literal: bool
-) -> Values | str | None:
-    """The values with which a goal is met; None if it cannot be; else why there is no answer.
+def ask(joint: Joint, difference: Difference, extra: Sequence[Term], *, literal: bool) -> Answer:
+    """What shows a difference, with the values of both sides; None if nothing does.
 
     ``literal``: with the numbers put back in; else for all numbers at once.
     """
-    solver = z3.Solver()
-    solver.set("timeout", SOLVER_TIMEOUT_MS)
-    numbers = _literals((joint.one, joint.two), lines) if literal else []
-    solver.from_string("\n".join([*lines, *numbers, *extra, f"(assert {goal})"]))
-    answer = solver.check()
-    if answer == z3.unsat:
+    script = difference.script
+    numbers = _literals(joint, script) if literal else []
+    script = script.requiring([*numbers, *extra, difference.goal])
+    solver = Solver(script, timeout_ms=SOLVER_TIMEOUT_MS, about=[SAME])
+    outcome = solver.check()
+    if outcome == "unsat":
         return None
-    if answer != z3.sat:
-        return "the solver gave up"
+    if outcome != "sat":
+        return Undecided("solver")
     if literal:
-        _prefer(solver, joint, lines)
-    return _values_of(solver.model())
+        _prefer_plain_values(solver, joint, script)
+    return side_of(joint, solver.values(), "")
 
 
-def apart(joint: Joint, lines: Sequence[str]) -> list[str]:
-    """That numbers of different values differ, as far as a text names them."""
-    declared = _declared(lines)
-    return [line for line in joint.distinct() if declared.issuperset(_named_in(line, joint))]
+def _literals(joint: Joint, script: Script) -> Iterator[Term]:
+    for cut, prefix in ((joint.one, ""), (joint.two, OTHER)):
+        yield from literals(cut.schema, cut.numbering, script.declared, prefix)
 
 
-def _declared(lines: Sequence[str]) -> set[str]:
-    return {found[1] for line in lines if (found := DECLARATION.match(line))}
-
-
-def _literals(cuts: tuple[Cut, Cut], lines: Sequence[str]) -> list[str]:
-    declared = _declared(lines)
-    found = []
-    for cut, prefix in zip(cuts, ("", OTHER), strict=True):
-        width = cut.schema.family.bits
-        for letter, numbers, bits in (
-            ("H", cut.numbering.hosts, width),
-            ("P", cut.numbering.ports, 16),
-        ):
-            for value, number in numbers.items():
-                name = f"{prefix}{letter}{number}"
-                if name in declared:
-                    found.append(f"(assert (= {name} (_ bv{value} {bits})))")
-        for value, number in cut.numbering.hosts.items():
-            own = any(value & mask == address for address, mask in cut.schema.node_networks)
-            flag = f"{prefix}backend_local{number}"
-            if own and flag in declared:
-                found.append(f"(assert {flag})")
-    return found
-
-
-def _prefer(solver: z3.Solver, joint: Joint, lines: Sequence[str]) -> None:
-    """Plain values, where the difference leaves a choice."""
-    declared = _declared(lines)
-    for group in preferences(joint.encoding):
-        for term in group:
-            if not declared.issuperset(_named_in(term, joint)):
-                continue
-            solver.push()
-            solver.from_string(f"(assert {term})")
-            if solver.check() == z3.sat:
-                break
-            solver.pop()
-    solver.check()
-
-
-def _values_of(model: z3.ModelRef) -> Values:
-    values: Values = {}
-    for declaration in model.decls():
-        term = model[declaration]
-        if z3.is_bv_value(term):
-            values[declaration.name()] = term.as_long()
-        elif z3.is_true(term) or z3.is_false(term):
-            values[declaration.name()] = z3.is_true(term)
-    return values
-
-
-def _named_in(line: str, joint: Joint) -> list[str]:
-    return [name for name in NAME.findall(line) if name in joint.names]
+def _prefer_plain_values(solver: Solver, joint: Joint, script: Script) -> None:
+    """Where the difference leaves a choice."""
+    known = ([t for t in group if script.knows(t)] for group in preferences(joint.encoding))
+    choices, commands = flagged(known)
+    solver.extend(commands)
+    choose(solver, [], choices)
 
 
 def side_of(joint: Joint | None, values: Values, prefix: str) -> Violated:

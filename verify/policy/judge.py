@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from fractions import Fraction
 
 from svcc.grammar.iptables.ruleset import RuleSet
 from svcc.grammar.policy import SourceWord, Statement
@@ -13,7 +14,7 @@ from svcc.verify.confirm.judge import Distribution, applies, describe_result
 from svcc.verify.confirm.replay import packet_of, unconfirmed, world_of
 from svcc.verify.policy.claims import Alternatives, Claim, Claims
 from svcc.verify.proof.prover import Prover
-from svcc.verify.proof.refinement import MAX_EXCLUSIONS, outside
+from svcc.verify.proof.refinement import refine
 from svcc.verify.simulator.interpreter import distribution
 from svcc.verify.simulator.matching import UndecidableError
 from svcc.verify.simulator.packet import Allowances, Packet, Result, endpoint_text
@@ -22,7 +23,21 @@ from svcc.verify.slicing.regions import Region, Regions
 from svcc.verify.slicing.schema import Numbering, Schema
 from svcc.verify.smt.encoding import Encoding
 from svcc.verify.smt.shares import SharesEncoding, SharesUndecidedError
-from svcc.verify.smt.terms import conjunction, disjunction, negate
+from svcc.verify.smt.term import (
+    ONE,
+    TRUE,
+    ZERO,
+    Term,
+    add,
+    at_most,
+    conjunction,
+    disjunction,
+    equal,
+    greater,
+    ite,
+    negate,
+    number,
+)
 from svcc.verify.spec import codes
 from svcc.verify.spec.outcomes import Case
 from svcc.verify.spec.properties import POLICY
@@ -133,14 +148,12 @@ class PolicyJudge:
             self._prover.settled[key] = settled
         if settled:
             return
-        extra: list[str] = []
-        answer = self._decide(schema, obligation, numbering, extra)
-        while (excluded := outside(self._regions, region, [answer], schema)) is not None:
-            extra.append(excluded)
-            if len(extra) > MAX_EXCLUSIONS:
-                answer = Undecided("solver")
-                break
-            answer = self._decide(schema, obligation, numbering, extra)
+        answer = refine(
+            self._regions,
+            region,
+            schema,
+            lambda extra: {POLICY: self._decide(schema, obligation, numbering, extra)},
+        )[POLICY]
         if isinstance(answer, Undecided):
             reason, code = "the solver gave up", codes.GAVE_UP
             if answer.reason == "unknown rule":
@@ -153,12 +166,15 @@ class PolicyJudge:
 
     def _for_all_numbers(self, schema: Schema, obligation: Obligation) -> bool:
         try:
-            return all(self._prover.excluded(*term) for term in _terms(schema, obligation))
+            return all(
+                self._prover.excluded(encoding, POLICY, term)
+                for encoding, term in _terms(schema, obligation)
+            )
         except SharesUndecidedError:
             return False
 
     def _decide(
-        self, schema: Schema, obligation: Obligation, numbering: Numbering, extra: list[str]
+        self, schema: Schema, obligation: Obligation, numbering: Numbering, extra: Sequence[Term]
     ) -> Answer:
         undecided: Answer = None
         try:
@@ -230,7 +246,7 @@ def _obligation(statement: Statement, numbering: Numbering) -> Obligation:
     return Obligation(False, statement.at_least, astray, statement.source)
 
 
-def _terms(schema: Schema, obligation: Obligation) -> Iterator[tuple[Encoding, str]]:
+def _terms(schema: Schema, obligation: Obligation) -> Iterator[tuple[Encoding, Term]]:
     """All that would violate an obligation.
 
     Raises:
@@ -245,41 +261,43 @@ def _terms(schema: Schema, obligation: Obligation) -> Iterator[tuple[Encoding, s
         yield shares, too_few(shares, schema, obligation.at_least)
 
 
-def violation(encoding: Encoding, schema: Schema, obligation: Obligation) -> str:
+def violation(encoding: Encoding, schema: Schema, obligation: Obligation) -> Term:
     """The term that a packet sees something else, however random choices go."""
     served = disjunction([fires for fires, _, _ in encoding.dnat])
     reaches = conjunction([encoding.passed, served])
     if obligation.never:
         return conjunction([_sent(encoding, schema), reaches])
-    wrong = [negate(reaches, True)]
+    wrong = [negate(reaches)]
     if obligation.astray is not None:
         away = [fires for fires, host, _ in encoding.dnat if host in obligation.astray]
         wrong.append(conjunction([encoding.passed, disjunction(away)]))
     if obligation.source == "kept":
         # A backend that is sent to itself would not see its own answer.
         others = [
-            conjunction([fires, f"(not (= src {encoding.host(host)}))"])
+            conjunction([fires, negate(equal(encoding.packet.src, encoding.host(host)))])
             for fires, host, _ in encoding.dnat
         ]
         wrong.append(conjunction([encoding.passed, disjunction(others), encoding.masqueraded]))
     elif obligation.source == "masqueraded":
-        kept = conjunction([encoding.sent_out, negate(encoding.masqueraded, True)])
+        kept = conjunction([encoding.sent_out, negate(encoding.masqueraded)])
         wrong.append(conjunction([reaches, kept]))
     return conjunction([_sent(encoding, schema), disjunction(wrong)])
 
 
-def too_few(shares: SharesEncoding, schema: Schema, at_least: int) -> str:
+def too_few(shares: SharesEncoding, schema: Schema, at_least: int) -> Term:
     """The term that fewer backends than that have a share, for a client that no affinity binds."""
-    weights: dict[tuple[int, int | None], list[str]] = {}
+    weights: dict[tuple[int, int | None], list[Term]] = {}
     for weight, host, port in shares.weights:
         weights.setdefault((host, port), []).append(weight)
-    chosen = [f"(> {shares.total(parts)} 0.0)" for parts in weights.values()]
-    unbound = [negate(name, True) for name in shares.recent.values()]
-    few = f"((_ at-most {at_least - 1}) {' '.join(chosen)})" if len(chosen) >= at_least else "true"
+    chosen = [ite(greater(shares.total(parts), ZERO), ONE, ZERO) for parts in weights.values()]
+    unbound = [negate(flag) for flag in shares.recent.values()]
+    few = TRUE
+    if len(chosen) >= at_least:
+        few = at_most(add([ZERO, *chosen]), number(Fraction(at_least - 1)))
     return conjunction([_sent(shares, schema), *unbound, few])
 
 
-def _sent(encoding: Encoding, schema: Schema) -> str:
+def _sent(encoding: Encoding, schema: Schema) -> Term:
     return disjunction([encoding.condition(case.condition) for case in schema.cases])
 
 

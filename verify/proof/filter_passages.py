@@ -31,7 +31,7 @@ from svcc.verify.slicing.foreign import without_foreign
 from svcc.verify.slicing.regions import Regions
 from svcc.verify.slicing.schema import Hook, Numbering, Schema
 from svcc.verify.smt.encoding import Encoding
-from svcc.verify.smt.terms import conjunction, disjunction
+from svcc.verify.smt.term import Term, conjunction, disjunction, negate
 from svcc.verify.spec import codes
 from svcc.verify.spec.expectation import Expectation
 from svcc.verify.spec.properties import LETS_THROUGH
@@ -82,10 +82,10 @@ class Passage:
             marked=self.marked,
         )
 
-    def violated(self, encoding: Encoding) -> str:
+    def violated(self, encoding: Encoding) -> Term:
         """The term that a packet is not treated so."""
         if not self.accept:
-            return f"(not {encoding.is_dropped})"
+            return negate(encoding.is_dropped)
         # The guard of loopback comes first.
         loopback = encoding.schema.node_networks[0]
         return conjunction(

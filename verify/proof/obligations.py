@@ -1,40 +1,108 @@
 """The properties, each as what would violate it.
 
-One function per English sentence of ``docs/verification.md``. Each returns SMT-LIB terms over
+One function per English sentence of ``docs/verification.md``. Each returns terms over
 an encoding: the property holds for all packets if none of its terms is satisfiable.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from fractions import Fraction
+from functools import cache
 from typing import Any
 
+from svcc.verify.slicing.box import Box
 from svcc.verify.slicing.schema import Schema, SchemaCase
 from svcc.verify.smt.encoding import Encoding
-from svcc.verify.smt.shares import SharesEncoding
-from svcc.verify.smt.terms import conjunction, disjunction
+from svcc.verify.smt.shares import SharesEncoding, tolerance
+from svcc.verify.smt.term import (
+    FALSE,
+    TRUE,
+    ZERO,
+    Term,
+    at_most,
+    bit_vector,
+    conjunction,
+    disjunction,
+    equal,
+    greater,
+    has_value,
+    negate,
+    number,
+    subtract,
+)
+from svcc.verify.spec.properties import CAPTURES, FAIR, LEFT_OUT, MASQUERADES, REACHES, REFUSES
 
 BACKENDS_AT_ONCE = 200
 """Hairpins of a Service with very many backends are asked about in parts: it is much faster."""
 
 
-def reaches_exactly(encoding: Encoding, schema: Schema) -> list[str]:
+@dataclass(frozen=True, slots=True)
+class Obligations:
+    """By property, the terms of which none can be met where it holds.
+
+    ``of_backends`` are those of them that speak of one backend at a time, ``of_affinity`` those
+    of remembered clients: both are asked about in ways of their own.
+    """
+
+    terms: dict[str, list[Term]]
+    of_backends: Sequence[Term] = ()
+    of_affinity: Sequence[Term] = ()
+
+    def of_rules(self) -> Term:
+        """Some other term can be met."""
+        apart = {*self.of_backends, *self.of_affinity}
+        return disjunction([t for terms in self.terms.values() for t in terms if t not in apart])
+
+
+def obligations(
+    encoding: Encoding, schema: Schema, boxes: Sequence[Box] | None = None
+) -> Obligations:
+    """All that must be where chance goes any way; ``boxes``: where packets must be sent."""
+    reaches = reaches_exactly(encoding, schema)
+    affinity = remembers(encoding, schema) + returns(encoding, schema)
+    masquerades = masquerades_exactly(encoding, schema)
+    terms = {
+        REACHES: reaches,
+        FAIR: affinity,
+        MASQUERADES: masquerades,
+        REFUSES: refuses_exactly(encoding, schema),
+        CAPTURES: captures_nothing_else(encoding, schema),
+    }
+    if boxes is not None:
+        terms[LEFT_OUT] = [negate(disjunction([encoding.sent_to(box) for box in boxes]))]
+    return Obligations(terms, masquerades, affinity)
+
+
+def obligations_on_shares(encoding: SharesEncoding, schema: Schema) -> Obligations:
+    """All that must be of shares."""
+    return Obligations(
+        {
+            REACHES: never_reached(encoding, schema),
+            FAIR: fair(encoding, schema, tolerance(schema)),
+        }
+    )
+
+
+def reaches_exactly(encoding: Encoding, schema: Schema) -> list[Term]:
     """A packet to be served goes elsewhere, is lost, refused or left alone."""
     terms = []
     for condition, serve in _only_serve(encoding, schema):
+        backends = set(serve[1])
         served = disjunction(
-            [fires for fires, host, port in encoding.dnat if (host, port) in serve[1]]
+            [fires for fires, host, port in encoding.dnat if (host, port) in backends]
         )
-        terms.append(conjunction([condition, _not(conjunction([encoding.passed, served]))]))
+        terms.append(conjunction([condition, negate(conjunction([encoding.passed, served]))]))
     return terms
 
 
-def masquerades_exactly(encoding: Encoding, schema: Schema) -> list[str]:
+def masquerades_exactly(encoding: Encoding, schema: Schema) -> list[Term]:
     """A packet that is served has its source rewritten when it must not, or the reverse."""
     terms = []
-    ours = _not(disjunction(encoding.by_others))
+    ours = negate(disjunction(encoding.by_others))
     for condition, serve in _only_serve(encoding, schema):
-        by_duty: dict[str, list[str]] = {}
+        by_duty: dict[Term, list[Term]] = {}
         for fires, must in _served(encoding, serve):
             if must is not None:
                 by_duty.setdefault(must, []).append(fires)
@@ -48,7 +116,7 @@ def masquerades_exactly(encoding: Encoding, schema: Schema) -> list[str]:
     return terms
 
 
-def refuses_exactly(encoding: Encoding, schema: Schema) -> list[str]:
+def refuses_exactly(encoding: Encoding, schema: Schema) -> list[Term]:
     """A packet to be refused or dropped sees something else."""
     terms = _none_allowed(
         encoding,
@@ -59,76 +127,88 @@ def refuses_exactly(encoding: Encoding, schema: Schema) -> list[str]:
             and (len(case.allowed) > 1 or case.allowed[0][0] in _REFUSALS)
         ],
     )
-    ours = _not(disjunction(encoding.let_past))
+    ours = negate(disjunction(encoding.let_past))
     return [conjunction([term, ours]) for term in terms]
 
 
-def captures_nothing_else(encoding: Encoding, schema: Schema) -> list[str]:
+def captures_nothing_else(encoding: Encoding, schema: Schema) -> list[Term]:
     """A packet to be left alone is rewritten, marked, refused or dropped."""
     return _none_allowed(
         encoding, [case for case in schema.cases if case.allowed[0][0] == "untouched"]
     )
 
 
-def fair(encoding: SharesEncoding, schema: Schema, tolerance: Fraction) -> list[str]:
+def fair(encoding: SharesEncoding, schema: Schema, bound: Fraction) -> list[Term]:
     """A backend's share is not 1/n, for a client that no affinity binds."""
-    bound = _real(tolerance)
+    most = number(bound)
+    totals = _totals(encoding)
+
+    @cache
+    def unfair(backends: tuple[tuple[int, int], ...]) -> Term:
+        share = number(Fraction(1, len(backends)))
+        far = []
+        for total in (totals.get(backend, ZERO) for backend in backends):
+            more, less = subtract(total, share), subtract(share, total)
+            far.append(disjunction([greater(more, most), greater(less, most)]))
+        return disjunction(far)
+
     terms = []
     for case in schema.cases:
         condition = encoding.condition(case.condition)
         for serve in _serves(case):
-            share = _real(Fraction(1, len(serve[1])))
-            totals = [_share(encoding, backend) for backend in serve[1]]
-            unfair = [
-                f"(or (> (- {total} {share}) {bound}) (> (- {share} {total}) {bound}))"
-                for total in totals
-            ]
-            some = []
+            parts = [condition, *_unbound(encoding, serve[3])]
             if len(case.allowed) > 1:
-                some = [disjunction([f"(> {total} 0.0)" for total in totals])]
-            terms.append(
-                conjunction([condition, *_unbound(encoding, serve[3]), *some, disjunction(unfair)])
-            )
+                of_each = [totals.get(backend, ZERO) for backend in serve[1]]
+                parts.append(disjunction([greater(total, ZERO) for total in of_each]))
+            terms.append(conjunction([*parts, unfair(serve[1])]))
     return terms
 
 
-def never_reached(encoding: SharesEncoding, schema: Schema) -> list[str]:
+def never_reached(encoding: SharesEncoding, schema: Schema) -> list[Term]:
     """A backend that must be reached never is."""
-    terms = []
-    for condition, serve in _only_serve(encoding, schema):
-        missing = [f"(<= {_share(encoding, backend)} 0.0)" for backend in serve[1]]
-        terms.append(conjunction([condition, *_unbound(encoding, serve[3]), disjunction(missing)]))
-    return terms
+    totals = _totals(encoding)
+
+    @cache
+    def missing(backends: tuple[tuple[int, int], ...]) -> Term:
+        return disjunction([at_most(totals.get(backend, ZERO), ZERO) for backend in backends])
+
+    return [
+        conjunction([condition, *_unbound(encoding, serve[3]), missing(serve[1])])
+        for condition, serve in _only_serve(encoding, schema)
+    ]
 
 
-def remembers(encoding: Encoding, schema: Schema) -> list[str]:
+def remembers(encoding: Encoding, schema: Schema) -> list[Term]:
     """With affinity, a client that is served is not remembered, or not as this backend's."""
+
+    @cache
+    def wrong(index: int) -> list[Term]:
+        own, recorded = encoding.dnat_lists[index], encoding.dnat_recorded[index]
+        forgotten = [negate(recorded[item]) for item in own]
+        found = [disjunction(forgotten) if forgotten else TRUE]
+        # Recorded on the way, though another backend was chosen in the end.
+        others = encoding.lingering.difference(own)
+        astray = [recorded[item] for item in sorted(others) if item in recorded]
+        return [disjunction(astray), *found] if astray else found
+
     terms = []
     for condition, serve in _only_serve(encoding, schema):
         timeout = serve[3]
         if timeout is None:
             continue
+        backends = set(serve[1])
         for index, (fires, host, port) in enumerate(encoding.dnat):
-            if (host, port) not in serve[1]:
+            if (host, port) not in backends:
                 continue
             if index in encoding.persistence:
                 if encoding.persistence[index] != timeout:
                     terms.append(conjunction([condition, fires]))
                 continue
-            own = encoding.dnat_lists[index]
-            recorded = encoding.dnat_recorded[index]
-            # Recorded on the way, though another backend was chosen in the end.
-            others = encoding.lingering.difference(own)
-            astray = [recorded[item] for item in sorted(others) if item in recorded]
-            if astray:
-                terms.append(conjunction([condition, fires, disjunction(astray)]))
-            forgotten = [_not(recorded[item]) for item in own]
-            some = [disjunction(forgotten)] if forgotten else []
-            terms.append(conjunction([condition, fires, *some]))
+            terms += [conjunction([condition, fires, term]) for term in wrong(index)]
     return terms
 
 
-def returns(encoding: Encoding, schema: Schema) -> list[str]:
+def returns(encoding: Encoding, schema: Schema) -> list[Term]:
     """With affinity, a client that is remembered comes to another backend."""
     terms = []
     for condition, serve in _only_serve(encoding, schema):
@@ -138,32 +218,31 @@ def returns(encoding: Encoding, schema: Schema) -> list[str]:
         backends = set(serve[1])
         # Clients that were sent to one backend and stand in the same lists are one.
         clients: dict[tuple[tuple[int, int | None], frozenset[int]], int] = {}
-        there: dict[tuple[int, int | None], list[str]] = {}
+        there: dict[tuple[int, int | None], list[Term]] = {}
         for index, (fires, host, port) in enumerate(encoding.dnat):
             there.setdefault((host, port), []).append(fires)
             if (host, port) in backends and index not in encoding.persistence:
                 own = frozenset(encoding.dnat_lists[index])
                 clients.setdefault(((host, port), own), len(clients))
-        client = f"client{len(encoding.clients)}"
-        encoding.clients.append(client)
         # Bits, not an integer: whoever it is, what the others' lists hold follows at once.
-        bits = len(clients).bit_length() or 1
-        encoding.lines.append(f"(declare-const {client} (_ BitVec {bits}))")
-        bound = [f"(= {client} (_ bv{number} {bits}))" for number in range(len(clients))]
-        members: dict[int, list[str]] = {}
-        for (_, own), number in clients.items():
+        width = len(clients).bit_length() or 1
+        client = encoding.script.declare(f"client{len(encoding.clients)}", bit_vector(width))
+        encoding.clients.append(client)
+        bound = [has_value(client, place) for place in range(len(clients))]
+        members: dict[int, list[Term]] = {}
+        for (_, own), place in clients.items():
             for item in own:
-                members.setdefault(item, []).append(bound[number])
+                members.setdefault(item, []).append(bound[place])
         stands = []
-        for (item, seconds), name in encoding.recent.items():
+        for (item, seconds), flag in encoding.recent.items():
             long_enough = seconds is None or seconds >= timeout
             holders = disjunction(members.get(item, []))
-            stands.append(f"(= {name} {holders if long_enough else 'false'})")
-        known = encoding.define("Bool", conjunction([condition, *stands]))
+            stands.append(equal(flag, holders if long_enough else FALSE))
+        known = encoding.define(conjunction([condition, *stands]))
         remembered = [encoding.dnat[index][0] for index in encoding.persistence]
         strays = [
-            conjunction([bound[number], _not(disjunction([*there[backend], *remembered]))])
-            for (backend, _), number in clients.items()
+            conjunction([bound[place], negate(disjunction([*there[backend], *remembered]))])
+            for (backend, _), place in clients.items()
         ]
         for start in range(0, len(strays), BACKENDS_AT_ONCE):
             some = disjunction(strays[start : start + BACKENDS_AT_ONCE])
@@ -174,15 +253,15 @@ def returns(encoding: Encoding, schema: Schema) -> list[str]:
 _REFUSALS = frozenset({"refuse", "discard"})
 
 
-def _none_allowed(encoding: Encoding, cases: list[SchemaCase]) -> list[str]:
+def _none_allowed(encoding: Encoding, cases: list[SchemaCase]) -> list[Term]:
     terms = []
     for case in cases:
         fulfilled = disjunction([_meets(encoding, outcome) for outcome in case.allowed])
-        terms.append(conjunction([encoding.condition(case.condition), _not(fulfilled)]))
+        terms.append(conjunction([encoding.condition(case.condition), negate(fulfilled)]))
     return terms
 
 
-def _meets(encoding: Encoding, outcome: tuple[Any, ...]) -> str:
+def _meets(encoding: Encoding, outcome: tuple[Any, ...]) -> Term:
     kind = outcome[0]
     if kind == "refuse":
         return encoding.is_rejected
@@ -193,7 +272,7 @@ def _meets(encoding: Encoding, outcome: tuple[Any, ...]) -> str:
             fires
             if must is None
             else conjunction(
-                [fires, disjunction([f"(= {encoding.masqueraded} {must})", *encoding.by_others])]
+                [fires, disjunction([equal(encoding.masqueraded, must), *encoding.by_others])]
             )
             for fires, must in _served(encoding, outcome)
         ]
@@ -201,44 +280,46 @@ def _meets(encoding: Encoding, outcome: tuple[Any, ...]) -> str:
     if kind == "doomed":
         return _doomed(encoding, outcome[1])
     mark = encoding.schema.mark
-    stays = encoding.stays_here if outcome[1] else "false"
+    stays = encoding.stays_here if outcome[1] else FALSE
     unchanged = [
-        disjunction([stays, f"(= {encoding.mark_bit(bit)} {encoding.first_mark_bit(bit)})"])
+        disjunction([stays, equal(encoding.mark_bit(bit), encoding.first_mark_bit(bit))])
         for bit in range(32)
-        if mark >> bit & 1 and encoding.mark_bit(bit) != encoding.first_mark_bit(bit)
+        if mark >> bit & 1 and encoding.mark_bit(bit) is not encoding.first_mark_bit(bit)
     ]
     return conjunction(
         [
             encoding.passed,
-            _not(encoding.sent_elsewhere),
-            disjunction([_not(encoding.masqueraded), stays, *encoding.by_others]),
+            negate(encoding.sent_elsewhere),
+            disjunction([negate(encoding.masqueraded), stays, *encoding.by_others]),
             *unchanged,
         ]
     )
 
 
-def _doomed(encoding: Encoding, mark: int) -> str:
+def _doomed(encoding: Encoding, mark: int) -> Term:
     """Forwarded untranslated, with the mark that means that it should be dropped."""
     if encoding.schema.from_node:
-        return "false"
+        return FALSE
     marked = [encoding.mark_bit(bit) for bit in range(32) if mark >> bit & 1]
-    return conjunction([encoding.passed, encoding.sent_out, _not(encoding.sent_elsewhere), *marked])
+    return conjunction(
+        [encoding.passed, encoding.sent_out, negate(encoding.sent_elsewhere), *marked]
+    )
 
 
-def _served(encoding: Encoding, serve: tuple[Any, ...]) -> list[tuple[str, str | None]]:
+def _served(encoding: Encoding, serve: tuple[Any, ...]) -> list[tuple[Term, Term | None]]:
     """(fires, must be masqueraded) of each DNAT rule to one of the backends; None: as it likes."""
 
-    def must(host: int) -> str | None:
+    def must(host: int) -> Term | None:
         if serve[2] is None:
             return None
-        return conjunction(
-            [encoding.sent_out, "true" if serve[2] else f"(= src {encoding.host(host)})"]
-        )
+        hairpin = TRUE if serve[2] else equal(encoding.packet.src, encoding.host(host))
+        return conjunction([encoding.sent_out, hairpin])
 
-    return [(fires, must(host)) for fires, host, port in encoding.dnat if (host, port) in serve[1]]
+    backends = set(serve[1])
+    return [(fires, must(host)) for fires, host, port in encoding.dnat if (host, port) in backends]
 
 
-def _only_serve(encoding: Encoding, schema: Schema) -> list[tuple[str, tuple[Any, ...]]]:
+def _only_serve(encoding: Encoding, schema: Schema) -> list[tuple[Term, tuple[Any, ...]]]:
     return [
         (encoding.condition(case.condition), case.allowed[0])
         for case in schema.cases
@@ -251,33 +332,25 @@ def _serves(case: SchemaCase) -> list[tuple[Any, ...]]:
     return found if len(found) == 1 else []
 
 
-def _share(encoding: SharesEncoding, backend: tuple[int, int]) -> str:
-    return encoding.total(
-        [weight for weight, host, port in encoding.weights if (host, port) == backend]
-    )
+def _totals(encoding: SharesEncoding) -> dict[tuple[int, int | None], Term]:
+    """What each backend gets; one that is not here gets nothing."""
+    weights: dict[tuple[int, int | None], list[Term]] = {}
+    for weight, host, port in encoding.weights:
+        weights.setdefault((host, port), []).append(weight)
+    return {backend: encoding.total(parts) for backend, parts in weights.items()}
 
 
-def _unbound(encoding: SharesEncoding, timeout: int | None) -> list[str]:
+def _unbound(encoding: SharesEncoding, timeout: int | None) -> list[Term]:
     """The client was last seen just longer ago than the timeout."""
     if timeout is None:
         return []
     return [
-        name if seconds is None or seconds > timeout else _not(name)
-        for (_, seconds), name in encoding.recent.items()
+        flag if seconds is None or seconds > timeout else negate(flag)
+        for (_, seconds), flag in encoding.recent.items()
     ]
 
 
-def _not(term: str) -> str:
-    if term in ("true", "false"):
-        return "false" if term == "true" else "true"
-    return f"(not {term})"
-
-
-def _differ(left: str, right: str) -> str:
-    if right in ("true", "false"):
-        return left if right == "false" else _not(left)
-    return f"(not (= {left} {right}))"
-
-
-def _real(value: Fraction) -> str:
-    return f"(/ {value.numerator}.0 {value.denominator}.0)"
+def _differ(left: Term, right: Term) -> Term:
+    if right is FALSE:
+        return left
+    return negate(left if right is TRUE else equal(left, right))

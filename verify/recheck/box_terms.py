@@ -1,17 +1,42 @@
-"""SMT-LIB terms over a packet's destination: address, protocol, port, and whether it is local."""
+"""Terms over a packet's destination: address, protocol, port, and whether it is local."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable
+from typing import NamedTuple
 
 from svcc.verify.model.rules import Condition
 from svcc.verify.slicing.box import Box
 from svcc.verify.slicing.regions import Regions
-from svcc.verify.smt.terms import between, conjunction, disjunction, negate
+from svcc.verify.smt.packet_variables import PORT, packet_variables
+from svcc.verify.smt.script import Declaration, Script
+from svcc.verify.smt.term import (
+    BOOL,
+    FALSE,
+    Term,
+    between,
+    bit_vector,
+    bits,
+    boolean,
+    bvule,
+    conjunction,
+    constant,
+    disjunction,
+    has_value,
+    implies,
+    in_network,
+    negate,
+)
 
 Flags = tuple[bool, bool]
 """Whether node ports, and whether virtual IPs, are judged elsewhere."""
+
+
+class _Destination(NamedTuple):
+    address: Term
+    port: Term
+    local: Term
 
 
 class BoxTerms:
@@ -22,106 +47,113 @@ class BoxTerms:
     def __init__(self, regions: Regions) -> None:
         self._regions = regions
         self._width = regions.family.bits
+        packet = packet_variables(self._width)
+        self._protocol = packet.proto
+        self._present = _Destination(packet.dst, packet.dport, packet.local)
+        self._original = _Destination(
+            constant("odst", bit_vector(self._width)),
+            constant("odport", PORT),
+            constant("olocal", BOOL),
+        )
         self._ports: dict[int, list[tuple[int, int]]] = defaultdict(list)
         for address, protocol, port in regions.addresses:
             self._ports[address].append((protocol, port))
 
-    def header(self) -> list[str]:
+    def script(self) -> Script:
         """The declarations."""
-        address, port = f"(_ BitVec {self._width})", "(_ BitVec 16)"
-        sorts = {"dst": address, "odst": address, "proto": "(_ BitVec 8)", "local": "Bool"}
-        sorts |= {"dport": port, "odport": port, "olocal": "Bool"}
-        return [f"(declare-const {name} {sort})" for name, sort in sorts.items()]
+        constants = (*self._present, *self._original, self._protocol)
+        return Script(Declaration(constant) for constant in constants)
 
-    def boxes(self, boxes: Iterable[Box]) -> str:
+    def boxes(self, boxes: Iterable[Box]) -> Term:
         """The packet is in one of the boxes."""
         return disjunction([self.box(box) for box in boxes])
 
-    def box(self, box: Box, before: str = "") -> str:
+    def box(self, box: Box) -> Term:
         """The packet is in a box."""
-        parts = [self.inside(f"{before}dst", box.address, box.mask)] if box.mask else []
+        return self._box(box, self._present)
+
+    def came_as(self, original: Box) -> Term:
+        """The packet was in a box before it was translated."""
+        return self._box(original, self._original)
+
+    def _box(self, box: Box, destination: _Destination) -> Term:
+        parts = []
+        if box.mask:
+            parts.append(in_network(destination.address, box.address, box.mask))
         if box.protocol is not None:
-            parts.append(f"(= proto (_ bv{box.protocol} 8))")
+            parts.append(has_value(self._protocol, box.protocol))
         if (box.first_port, box.last_port) != (0, 65535):
-            parts.append(between(f"{before}dport", box.first_port, box.last_port))
+            parts.append(between(destination.port, box.first_port, box.last_port))
         if box.local is not None:
-            parts.append(negate(f"{before}local", not box.local))
+            parts.append(negate(destination.local, not box.local))
         return conjunction(parts)
 
-    def came_as(self, original: Box) -> str:
-        """The packet was in a box before it was translated."""
-        return self.box(original, "o")
-
-    def inside(self, variable: str, address: int, mask: int) -> str:
-        """An address is in a network."""
-        full = (1 << self._width) - 1
-        value = f"(_ bv{address & mask} {self._width})"
-        if mask == full:
-            return f"(= {variable} {value})"
-        return f"(= (bvand {variable} (_ bv{mask} {self._width})) {value})"
-
-    def at_least(self, address: int) -> str:
+    def at_least(self, address: int) -> Term:
         """The destination is not below an address."""
-        return f"(bvule (_ bv{address} {self._width}) dst)"
+        return bvule(bits(address, self._width), self._present.address)
 
-    def at_most(self, address: int) -> str:
+    def at_most(self, address: int) -> Term:
         """The destination is not above an address."""
-        return f"(bvule dst (_ bv{address} {self._width}))"
+        return bvule(self._present.address, bits(address, self._width))
 
-    def condition(self, condition: Condition, state: str) -> str | None:
+    def condition(self, condition: Condition, state: str) -> Term | None:
         """A rule's condition; None if it is about something else."""
         kind, *rest = condition
         if kind == "never":
-            return "false"
+            return FALSE
         if kind in ("dst", "odst"):
             address, mask, negated = rest
-            return negate(self.inside(kind, address, mask), negated)
+            destination = self._present if kind == "dst" else self._original
+            return negate(in_network(destination.address, address, mask), negated)
         if kind in ("dport", "odport"):
             first, last, negated = rest
-            return negate(between(kind, first, last), negated)
+            destination = self._present if kind == "dport" else self._original
+            return negate(between(destination.port, first, last), negated)
         if kind == "proto":
-            return negate(f"(= proto (_ bv{rest[0]} 8))", rest[1])
+            return negate(has_value(self._protocol, rest[0]), rest[1])
         if kind == "dstlocal":
-            return negate("local", rest[0])
+            return negate(self._present.local, rest[0])
         if kind == "state" and self._regions.rules.tracks_all:
             states, negated = rest
             if state in states:
-                return negate("true", negated)
-            return negate("false", negated) if not {"DNAT", "SNAT"} & set(states) else None
+                return boolean(not negated)
+            return boolean(negated) if not {"DNAT", "SNAT"} & set(states) else None
         if kind == "any":
             parts = [self.condition(part, state) for part in rest[0]]
             known = [part for part in parts if part is not None]
             return negate(disjunction(known), rest[1]) if len(known) == len(parts) else None
         return None
 
-    def locality(self, addresses: Collection[int]) -> list[str]:
+    def locality(self, addresses: Collection[int]) -> list[Term]:
         """What is assumed of addresses that are the node's or are not, where these are named."""
-        return [*self._locality(addresses, ""), *self._locality(addresses, "o")]
+        return [
+            *self._locality(addresses, self._present),
+            *self._locality(addresses, self._original),
+        ]
 
-    def _locality(self, addresses: Collection[int], before: str) -> list[str]:
+    def _locality(self, addresses: Collection[int], destination: _Destination) -> list[Term]:
         regions, full = self._regions, (1 << self._width) - 1
-        variable, local = f"{before}dst", f"{before}local"
         facts = [
-            f"(=> {self.inside(variable, value, mask)} {local})"
+            implies(in_network(destination.address, value, mask), destination.local)
             for value, mask in regions.node_networks
         ]
         for address in addresses:
-            at = self.inside(variable, address, full)
+            at = in_network(destination.address, address, full)
             if address in regions.virtual_ips:
-                facts.append(f"(=> {at} {local})")
+                facts.append(implies(at, destination.local))
             elif regions.never_local(address):
-                facts.append(f"(=> {at} (not {local}))")
+                facts.append(implies(at, negate(destination.local)))
         return facts
 
     def judged_elsewhere(
         self, addresses: Collection[int], ports: Collection[int], flags: Flags
-    ) -> list[str]:
+    ) -> list[Term]:
         """The packets that have regions of their own, where addresses or ports are named."""
         regions, full = self._regions, (1 << self._width) - 1
         node_ports, virtual_ips = flags
         found = []
         for address in addresses:
-            at = self.inside("dst", address, full)
+            at = in_network(self._present.address, address, full)
             if virtual_ips and address in regions.virtual_ips:
                 found.append(at)
                 continue

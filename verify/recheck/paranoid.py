@@ -17,16 +17,31 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-import z3
-
 from svcc.verify.model.rules import IndexedChain, Record
 from svcc.verify.recheck.box_terms import BoxTerms, Flags
 from svcc.verify.slicing.regions import Exclusion, Regions
 from svcc.verify.slicing.visits import Visit, Visits
-from svcc.verify.smt.terms import conjunction, disjunction, negate
+from svcc.verify.smt.solver import Solver
+from svcc.verify.smt.term import (
+    FALSE,
+    Term,
+    bit_vector,
+    bits,
+    bvule,
+    conjunction,
+    constant,
+    disjunction,
+    has_value,
+    implies,
+    negate,
+)
+from svcc.verify.spec.properties import LEFT_OUT
 
 CHUNK = 400
 TIMEOUT_MS = 60_000
+
+_INDEX = bit_vector(32)
+_VISIT, _RULE, _POSITION = (constant(name, _INDEX) for name in ("visit", "rule", "position"))
 
 Thing = TypeVar("Thing")
 Bounds = tuple[int, int]
@@ -37,7 +52,7 @@ class _Chunk(Generic[Thing]):
     """Things asked about at once; ``bounds``: of their addresses, if each has only one."""
 
     things: list[Thing]
-    terms: list[str]
+    terms: list[Term]
     bounds: Bounds | None
 
 
@@ -80,13 +95,14 @@ class Recheck:
             for right in rules:
                 if left.bounds and right.bounds and self._apart(left.bounds, right.bounds):
                     continue
-                lines = [
-                    *self._facts(left.things, records, right.things, flags),
-                    *_numbered("visit", left.terms),
-                    *_numbered("rule", right.terms),
-                    *_but_kept(left.things, right.things),
-                ]
-                found = self._example(lines)
+                found = self._example(
+                    [
+                        *self._facts(left.things, records, right.things, flags),
+                        _numbered(_VISIT, left.terms),
+                        _numbered(_RULE, right.terms),
+                        *_but_kept(left.things, right.things),
+                    ]
+                )
                 if found is not None:
                     line = records[right.things[found["rule"]]].rule.line
                     boxes = left.things[found["visit"]].boxes
@@ -96,7 +112,7 @@ class Recheck:
         self, chain: IndexedChain, visits: Sequence[Visit], state: str, flags: Flags | None
     ) -> Iterator[str]:
         """Whether a rule that stays lost a condition that counts, or sends on what nobody saw."""
-        questions: list[tuple[Visit, int, str]] = []
+        questions: list[tuple[Visit, int, Term]] = []
         for visit in visits:
             comes = conjunction(
                 [self._terms.boxes(visit.boxes), self._terms.came_as(visit.original)]
@@ -108,25 +124,27 @@ class Recheck:
                 ]
                 known = [term for _, term in conditions if term is not None]
                 gone = [
-                    term or "false"
+                    FALSE if term is None else term
                     for condition, term in conditions
                     if condition not in kept.conditions and condition[0] != "set"
                 ]
                 stays = [t for c, t in conditions if c in kept.conditions and t is not None]
-                wrong = [conjunction([*stays, negate(conjunction(gone), True)])]
+                wrong = [conjunction([*stays, negate(conjunction(gone))])]
                 if kept.narrowed is not None:
                     seen = self._terms.boxes(kept.narrowed)
-                    wrong.append(conjunction([*known, negate(seen, True)]))
+                    wrong.append(conjunction([*known, negate(seen)]))
                 question = conjunction([comes, disjunction(wrong)])
-                if question != "false":
+                if question is not FALSE:
                     questions.append((visit, position, question))
         for some in _batches(questions):
             asked_of = [visit for visit, _, _ in some]
-            lines = [
-                *self._facts(asked_of, chain.records, [position for _, position, _ in some], flags),
-                *_numbered("visit", [question for _, _, question in some]),
-            ]
-            found = self._example(lines)
+            positions = [position for _, position, _ in some]
+            found = self._example(
+                [
+                    *self._facts(asked_of, chain.records, positions, flags),
+                    _numbered(_VISIT, [question for _, _, question in some]),
+                ]
+            )
             if found is not None:
                 visit, position, _ = some[found["visit"]]
                 line = chain.records[position].rule.line
@@ -138,16 +156,16 @@ class Recheck:
         for some in _batches(changed):
             addresses = {box.address for given, _ in some for box in given}
             wrong = [
-                conjunction([self._terms.boxes(given), negate(self._terms.boxes(boxes), True)])
+                conjunction([self._terms.boxes(given), negate(self._terms.boxes(boxes))])
                 for given, boxes in some
             ]
-            facts = [f"(assert {fact})" for fact in self._terms.locality(addresses)]
-            if self._example([*facts, f"(assert {disjunction(wrong)})"]) is not None:
+            facts = self._terms.locality(addresses)
+            if self._example([*facts, disjunction(wrong)]) is not None:
                 yield f"packets of {some[0][0][0]} are looked at nowhere"
 
     def _coverage(self) -> Iterator[str]:
         """Whether a packet that the last region leaves to others is in none of them."""
-        by_address: dict[int, list[str]] = defaultdict(list)
+        by_address: dict[int, list[Term]] = defaultdict(list)
         of_ports = []
         boxes = [r.box for r in self._regions if r.frontend or r.virtual_ip]
         for box in (*boxes, *self._regions.not_judged()):
@@ -164,30 +182,24 @@ class Recheck:
             own = [term for address in some for term in by_address[address]]
             questions.append((elsewhere(some, (), (False, True)), own, some))
         for left, own, addresses in questions:
-            lines = [f"(assert {fact})" for fact in self._terms.locality(addresses)]
-            lines += [f"(assert {disjunction(left)})", f"(assert {negate(disjunction(own), True)})"]
-            if self._example(lines) is not None:
+            facts = self._terms.locality(addresses)
+            if self._example([*facts, disjunction(left), negate(disjunction(own))]) is not None:
                 yield "packets that are left to other regions are in none"
 
     # -- questions ---------------------------------------------------------------------
 
-    def _example(self, lines: Sequence[str]) -> dict[str, int] | None:
+    def _example(self, held: Sequence[Term]) -> dict[str, int] | None:
         """The visit and rule of a packet that there should not be; None if there is none."""
         self.asked += 1
-        solver = z3.Solver()
-        solver.set("timeout", TIMEOUT_MS)
-        index = [f"(declare-const {name} (_ BitVec 32))" for name in ("visit", "rule", "position")]
-        solver.from_string("\n".join([*self._terms.header(), *index, *lines]))
-        answer = solver.check()
-        if answer == z3.unsat:
+        script = self._terms.script()
+        for index in (_VISIT, _RULE, _POSITION):
+            script.declare(index.symbol, _INDEX)
+        solver = Solver(script.requiring(held), timeout_ms=TIMEOUT_MS, about=[LEFT_OUT])
+        outcome = solver.check()
+        if outcome == "unsat":
             return None
-        found = {"visit": 0, "rule": 0}
-        if answer == z3.sat:
-            model = solver.model()
-            for declaration in model.decls():
-                if declaration.name() in found:
-                    found[declaration.name()] = model[declaration].as_long()
-        return found
+        values = solver.values() if outcome == "sat" else {}
+        return {name: int(values.get(name, 0)) for name in ("visit", "rule")}
 
     def _facts(
         self,
@@ -195,7 +207,7 @@ class Recheck:
         records: Sequence[Record],
         positions: Sequence[int],
         flags: Flags | None,
-    ) -> list[str]:
+    ) -> list[Term]:
         """What is assumed or judged elsewhere, as far as these rules and packets name it."""
         addresses = {box.address for visit in visits for box in visit.boxes}
         named: set[int] = set()
@@ -209,17 +221,17 @@ class Recheck:
         facts = self._terms.locality(addresses | named)
         if flags is not None:
             others = self._terms.judged_elsewhere(named, ports, flags)
-            facts += [negate(term, True) for term in others]
-        return [f"(assert {fact})" for fact in facts]
+            facts += map(negate, others)
+        return facts
 
     def _apart(self, one: Bounds, other: Bounds) -> bool:
         if one[0] <= other[1] and other[0] <= one[1]:
             return False
         return self._example([self._within(one), self._within(other)]) is None
 
-    def _within(self, bounds: Bounds, *, negated: bool = False) -> str:
+    def _within(self, bounds: Bounds, *, negated: bool = False) -> Term:
         inside = [self._terms.at_least(bounds[0]), self._terms.at_most(bounds[1])]
-        return f"(assert {negate(conjunction(inside), negated)})"
+        return negate(conjunction(inside), negated)
 
     # -- chunks ------------------------------------------------------------------------
 
@@ -227,7 +239,7 @@ class Recheck:
         self,
         things: Sequence[Thing],
         address_of: Callable[[Thing], int | None],
-        term_of: Callable[[Thing], str],
+        term_of: Callable[[Thing], Term],
     ) -> list[_Chunk[Thing]]:
         """The things in chunks of neighbours, those without one address last."""
         placed: list[tuple[int, Thing]] = []
@@ -243,7 +255,7 @@ class Recheck:
         for pairs in _batches(placed):
             terms = [term_of(thing) for _, thing in pairs]
             bounds = (pairs[0][0], pairs[-1][0])
-            wrong = [f"(assert {disjunction(terms)})", self._within(bounds, negated=True)]
+            wrong = [disjunction(terms), self._within(bounds, negated=True)]
             confirmed = len(placed) <= CHUNK or self._example(wrong) is None
             chunks.append(
                 _Chunk([thing for _, thing in pairs], terms, bounds if confirmed else None)
@@ -262,16 +274,16 @@ class Recheck:
                 return int(condition[1])
         return None
 
-    def _visit_term(self, visit: Visit) -> str:
+    def _visit_term(self, visit: Visit) -> Term:
         comes = [self._terms.boxes(visit.boxes), self._terms.came_as(visit.original)]
         if visit.stop is not None:
-            comes.append(f"(bvule position (_ bv{visit.stop} 32))")
+            comes.append(bvule(_POSITION, bits(visit.stop, _INDEX.width)))
         return conjunction(comes)
 
-    def _rule_term(self, records: Sequence[Record], position: int, state: str) -> str:
+    def _rule_term(self, records: Sequence[Record], position: int, state: str) -> Term:
         matches = [self._terms.condition(c, state) for c in records[position].conditions]
         return conjunction(
-            [f"(= position (_ bv{position} 32))", *(term for term in matches if term is not None)]
+            [_at(_POSITION, position), *(term for term in matches if term is not None)]
         )
 
 
@@ -289,21 +301,24 @@ def _is_looked_at(record: Record) -> bool:
     return record.action[0] != "nothing" or "recent" in kinds
 
 
-def _numbered(index: str, terms: Sequence[str]) -> list[str]:
-    either = [
-        conjunction([f"(= {index} (_ bv{number} 32))", term]) for number, term in enumerate(terms)
-    ]
-    return [f"(assert {disjunction(either)})"]
+def _at(index: Term, number: int) -> Term:
+    return has_value(index, number)
 
 
-def _but_kept(visits: Sequence[Visit], positions: Sequence[int]) -> list[str]:
+def _numbered(index: Term, terms: Sequence[Term]) -> Term:
+    """One of the terms holds, and the index is its number."""
+    return disjunction(
+        [conjunction([_at(index, number), term]) for number, term in enumerate(terms)]
+    )
+
+
+def _but_kept(visits: Sequence[Visit], positions: Sequence[int]) -> Iterator[Term]:
     """The rules that each visit kept are not meant."""
-    return [
-        f"(assert (=> (= visit (_ bv{number} 32)) (not (= position (_ bv{position} 32)))))"
-        for number, visit in enumerate(visits)
-        for position in visit.kept
-        if positions
-    ]
+    if not positions:
+        return
+    for number, visit in enumerate(visits):
+        for position in visit.kept:
+            yield implies(_at(_VISIT, number), negate(_at(_POSITION, position)))
 
 
 def _batches(things: Sequence[Thing]) -> Iterator[list[Thing]]:

@@ -8,36 +8,39 @@ from typing import Any
 from svcc.verify.simulator.packet import DOCUMENTATION_SOURCE, EPHEMERAL_PORT, HTTP_ALTERNATE, TCP
 from svcc.verify.slicing.schema import Schema, SchemaItem
 from svcc.verify.smt.encoding import Encoding
-from svcc.verify.smt.terms import negate
+from svcc.verify.smt.term import (
+    Term,
+    has_value,
+    negate,
+)
 
 _OTHER_INTERFACE = 65535
 MAX_CANDIDATES = 24
 
 
-def preferences(encoding: Encoding) -> Iterator[list[str]]:
+def preferences(encoding: Encoding) -> Iterator[list[Term]]:
     """Groups of terms: of each, the first that is possible is to be had."""
-    schema = encoding.schema
-    mark = schema.mark if schema.marked else 0
-    yield [f"(= mark0 (_ bv{mark} 32))"]
-    yield [negate("local", True)]
-    for name in sorted(encoding.declared):
-        if name.startswith(("backend_local", "recent")):
-            yield [negate(name, True)]
-    width = encoding.width
-    if "own_source" in encoding.declared:
-        yield [f"(= own_source (_ bv{value} {width}))" for value in _own_addresses(schema)]
-    yield [f"(= src (_ bv{value} {width}))" for value in _sources(schema)]
+    schema, packet, declared = encoding.schema, encoding.packet, encoding.declared
+    yield [has_value(packet.mark0, schema.mark if schema.marked else 0)]
+    yield [negate(packet.local)]
+    for symbol in sorted(declared):
+        if symbol.startswith(("backend_local", "recent")):
+            yield [negate(declared[symbol])]
+    if "own_source" in declared:
+        own_source = declared["own_source"]
+        yield [has_value(own_source, value) for value in _own_addresses(schema)]
+    yield [has_value(packet.src, value) for value in _sources(schema)]
     if not schema.fixed_destination:
         wanted = [*_own_addresses(schema), DOCUMENTATION_SOURCE[schema.family] + 1]
         wanted += [value for kind, value in _mentioned(schema) if kind == "dst"]
-        yield [f"(= dst (_ bv{value} {width}))" for value in wanted[:MAX_CANDIDATES]]
+        yield [has_value(packet.dst, value) for value in wanted[:MAX_CANDIDATES]]
     if schema.protocol is None:
-        yield [f"(= proto (_ bv{TCP} 8))"]
+        yield [has_value(packet.proto, TCP)]
     if not schema.fixed_port:
-        yield [f"(= dport (_ bv{HTTP_ALTERNATE} 16))"]
-    yield [f"(= sport (_ bv{EPHEMERAL_PORT} 16))"]
-    for name in ("iif", "oif0", "oif1"):
-        yield [f"(= {name} (_ bv{_OTHER_INTERFACE} 16))"]
+        yield [has_value(packet.dport, HTTP_ALTERNATE)]
+    yield [has_value(packet.sport, EPHEMERAL_PORT)]
+    for interface in (packet.iif, packet.oif0, packet.oif1):
+        yield [has_value(interface, _OTHER_INTERFACE)]
 
 
 def _sources(schema: Schema) -> list[int]:

@@ -1,4 +1,4 @@
-"""Shares of the backends, as exact rationals in SMT-LIB.
+"""Shares of the backends, as terms over exact rationals.
 
 Whatever the packet, the walk through the rewriting hooks is a sequence of weights: each rule
 takes its part of what reaches it. Each step is bound to a fresh real variable, or the terms
@@ -9,13 +9,25 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
+from math import prod
 
 from svcc.grammar.iptables.program import PROBABILITY_ONE
 from svcc.verify.model.rules import Condition
 from svcc.verify.netfilter.rounding import FIVE_DIGITS, KERNEL_ROUNDING
 from svcc.verify.slicing.schema import Hook, Schema, SchemaItem
 from svcc.verify.smt.encoding import Encoding
-from svcc.verify.smt.terms import conjunction
+from svcc.verify.smt.term import (
+    FALSE,
+    ONE,
+    TRUE,
+    ZERO,
+    Term,
+    add,
+    conjunction,
+    greater,
+    ite,
+    scale,
+)
 
 
 class SharesUndecidedError(Exception):
@@ -31,18 +43,18 @@ class SharesEncoding(Encoding):
 
     def __init__(self, schema: Schema) -> None:
         super().__init__(schema)
-        self.weights: list[tuple[str, int, int | None]] = []
-        self.elsewhere: list[str] = []
-        self._certain = {"0.0", "1.0"}
+        self.weights: list[tuple[Term, int, int | None]] = []
+        self.elsewhere: list[Term] = []
+        self._certain = {ZERO, ONE}
         """Weights that no chance has a part in."""
         self._mark_by_chance = False
-        self._ways_on: list[str] = []
+        self._ways_on: list[Term] = []
         self._lingering: set[int] = set()
 
     def _after_translation(self) -> None:
         """Nothing behind the nat hook moves a share."""
 
-    def _balance(self, alive: str) -> str:
+    def _balance(self, alive: Term) -> Term:
         """Split what IPVS gets among its real servers."""
         schema = self.schema
         if not schema.balanced:
@@ -54,42 +66,42 @@ class SharesEncoding(Encoding):
                 self.weights.append((weight, host, port))
                 continue
             self._destination = self.host(host)
-            self._port = "dport" if port is None else self.port(port)
+            self._port = self.packet.dport if port is None else self.port(port)
             stays = self._chain(schema.balanced, weight)
             self.weights.append((stays, host, port))
-        self._destination, self._port = "dst", "dport"
+        self._destination, self._port = self.packet.dst, self.packet.dport
         reaches = rest
         if not schema.from_node:
-            reaches = self.define("Real", f"(ite local {rest} 0.0)")
-            self.elsewhere.append(self.define("Real", f"(ite local 0.0 {rest})"))
+            reaches = self.define(ite(self.packet.local, rest, ZERO))
+            self.elsewhere.append(self.define(ite(self.packet.local, ZERO, rest)))
         self.elsewhere.append(self._chain(schema.balanced, reaches))
         return alive
 
-    def _share_out(self, weight: str, item: SchemaItem) -> None:
+    def _share_out(self, weight: Term, item: SchemaItem) -> None:
         """Each real server's part of what its virtual server gets."""
         _, choices, _ = item.action
         total = sum(part for *_, part in choices)
         for host, port, part in choices:
-            share = self.define("Real", f"(* (/ {part}.0 {total}.0) {weight})")
+            share = self.define(scale(Fraction(part, total), weight))
             self.weights.append((share, host, port))
 
-    def _hooks(self, alive: str, hooks: tuple[Hook, ...]) -> str:
+    def _hooks(self, alive: Term, hooks: tuple[Hook, ...]) -> Term:
         if hooks is not self.schema.rewriting:
-            return "true"
-        weight = "1.0"
+            return TRUE
+        weight = ONE
         for hook in hooks:
             self._ways_on = []
             through = self._chain(hook.items, weight)
             if hook.drops:
                 self.elsewhere.append(through)
-                through = "0.0"
+                through = ZERO
             weight = self._sum([through, *self._ways_on])
         self.elsewhere.append(weight)
-        return "true"
+        return TRUE
 
-    def _chain(self, items: tuple[SchemaItem, ...], enter: str) -> str:
+    def _chain(self, items: tuple[SchemaItem, ...], enter: Term) -> Term:
         here = enter
-        back: list[str] = []
+        back: list[Term] = []
         for item in items:
             fires, rest = self._fire(item, here)
             kind = item.action[0]
@@ -99,11 +111,11 @@ class SharesEncoding(Encoding):
             if kind in ("mark", "nothing"):
                 if kind == "mark":
                     self._mark_by_chance |= fires not in self._certain
-                    self._set_mark(f"(> {fires} 0.0)", item.action[1], item.action[2])
+                    self._set_mark(greater(fires, ZERO), item.action[1], item.action[2])
                 continue
             if kind == "jump":
                 returned = self._chain(item.body, fires)
-                if returned != fires:
+                if returned is not fires:
                     here = self._sum([self._rest(here, rest), returned])
                 continue
             here = self._rest(here, rest)
@@ -121,16 +133,15 @@ class SharesEncoding(Encoding):
             else:
                 self.elsewhere.append(fires)
                 if kind == "excused":
-                    self.excused.append(f"(> {fires} 0.0)")
+                    self.excused.append(greater(fires, ZERO))
                 if kind == "unknown":
-                    self.unknown_met.append(f"(> {fires} 0.0)")
-            if here == "0.0":
+                    self.unknown_met.append(greater(fires, ZERO))
+            if here is ZERO:
                 break
         return self._sum([here, *back])
 
-    def _fire(self, item: SchemaItem, here: str) -> tuple[str, str]:
+    def _fire(self, item: SchemaItem, here: Term) -> tuple[Term, Term]:
         conditions = []
-        threshold = PROBABILITY_ONE
         chances = [c[1] for c in item.conditions if c[0] == "random"]
         for condition in item.conditions:
             if condition[0] == "mark" and self._mark_by_chance:
@@ -143,55 +154,51 @@ class SharesEncoding(Encoding):
             known = [
                 self._one(c) for c in item.conditions if c[0] not in ("unknown", "random", "recent")
             ]
-            self.unknown_met.append(self.define("Bool", conjunction([f"(> {here} 0.0)", *known])))
-        condition_term = conjunction(conditions)
-        if condition_term == "false" or here == "0.0":
-            return "0.0", here
+            self.unknown_met.append(self.define(conjunction([greater(here, ZERO), *known])))
+        matches = conjunction(conditions)
+        if matches is FALSE or here is ZERO:
+            return ZERO, here
         if not chances:
-            if condition_term == "true":
-                return here, "0.0"
-            fires = self.define("Real", f"(ite {condition_term} {here} 0.0)")
+            if matches is TRUE:
+                return here, ZERO
+            fires = self.define(ite(matches, here, ZERO))
             if here in self._certain:
                 self._certain.add(fires)
-            return fires, f"(ite {condition_term} 0.0 {here})"
-        numerator, denominator = 1, 1
-        for chance in chances:
-            numerator *= chance
-            denominator *= threshold
-        hit = f"(* (/ {numerator}.0 {denominator}.0) {here})"
-        rest = f"(* (/ {denominator - numerator}.0 {denominator}.0) {here})"
-        if condition_term == "true":
-            return self.define("Real", hit), rest
-        fires = self.define("Real", f"(ite {condition_term} {hit} 0.0)")
-        return fires, f"(ite {condition_term} {rest} {here})"
+            return fires, ite(matches, ZERO, here)
+        chance = prod((Fraction(one, PROBABILITY_ONE) for one in chances), start=Fraction(1))
+        hit, rest = scale(chance, here), scale(1 - chance, here)
+        if matches is TRUE:
+            return self.define(hit), rest
+        return self.define(ite(matches, hit, ZERO)), ite(matches, rest, here)
 
-    def _rest(self, here: str, rest: str) -> str:
+    def _rest(self, here: Term, rest: Term) -> Term:
         """Names what goes on behind a rule."""
-        name = self.define("Real", rest)
-        if here in self._certain and "*" not in rest:
-            self._certain.add(name)
-        return name
+        named = self.define(rest)
+        by_chance = any(part.operator == "*" for part in (rest, *rest.arguments))
+        if here in self._certain and not by_chance:
+            self._certain.add(named)
+        return named
 
-    def _list_condition(self, item: SchemaItem, condition: Condition) -> str:
+    def _list_condition(self, item: SchemaItem, condition: Condition) -> Term:
         _, operation, number, _, _ = condition
         if number in self._lingering:
             raise SharesUndecidedError
         if operation in ("set", "update") and item.action[0] not in ("dnat", "accept", "drop"):
             self._lingering.add(number)
-        term = self._recent(condition, "true")
+        term = self._recent(condition, TRUE)
         self.recorded.pop(number, None)
         return term
 
-    def _sum(self, weights: list[str]) -> str:
-        kept = [weight for weight in weights if weight != "0.0"]
+    def _sum(self, weights: Iterable[Term]) -> Term:
+        kept = [weight for weight in weights if weight is not ZERO]
         if len(kept) < 2:
-            return kept[0] if kept else "0.0"
-        total = self.define("Real", f"(+ {' '.join(kept)})")
+            return kept[0] if kept else ZERO
+        total = self.define(add(kept))
         if self._certain.issuperset(kept):
             self._certain.add(total)
         return total
 
-    def total(self, weights: list[str]) -> str:
+    def total(self, weights: Iterable[Term]) -> Term:
         """The sum of some weights, as a term."""
         return self._sum(weights)
 

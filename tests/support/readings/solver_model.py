@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from fractions import Fraction
 
-import z3
-
 from svcc.compiler.settings.node import NodeSettings
 from svcc.grammar.address import Address, Family
 from svcc.grammar.iptables.ruleset import RuleSet
@@ -17,8 +15,20 @@ from svcc.verify.slicing.cutter import Cutter
 from svcc.verify.slicing.regions import Region, Regions
 from svcc.verify.slicing.schema import Numbering, Schema
 from svcc.verify.smt.encoding import Encoding
+from svcc.verify.smt.script import Script
 from svcc.verify.smt.shares import SharesEncoding, SharesUndecidedError
-from svcc.verify.smt.terms import conjunction, disjunction
+from svcc.verify.smt.solver import Solver
+from svcc.verify.smt.term import (
+    Term,
+    boolean,
+    conjunction,
+    disjunction,
+    equal,
+    has_value,
+    implies,
+    negate,
+    number,
+)
 from svcc.verify.spec.expectation import Expectation, Frontend
 
 
@@ -53,14 +63,14 @@ def difference(
     terms += _way_out(encoding, packet, world, {result.destination for _, result in outcomes})
     happened = [_outcome(encoding, cut.numbering, result, family) for _, result in outcomes]
     for term in dict.fromkeys(happened):
-        if not _satisfiable(encoding.lines, [*terms, term]):
+        if not _satisfiable(encoding.script, [*terms, term]):
             return f"the model excludes {term}"
-    if _satisfiable(encoding.lines, [*terms, f"(not {disjunction(happened)})"]):
+    if _satisfiable(encoding.script, [*terms, negate(disjunction(happened))]):
         return "the model allows more"
     return _shares_differ(cut.schema, cut.numbering, packet, world, outcomes, own)
 
 
-def _outcome(encoding: Encoding, numbering: Numbering, result: Result, family: Family) -> str:
+def _outcome(encoding: Encoding, numbering: Numbering, result: Result, family: Family) -> Term:
     """The term that says that exactly this happened."""
     parts = [
         {
@@ -69,11 +79,11 @@ def _outcome(encoding: Encoding, numbering: Numbering, result: Result, family: F
             "rejected": encoding.is_rejected,
         }[result.verdict],
         *(
-            f"(= {encoding.mark_bit(bit)} {str(bool(result.mark >> bit & 1)).lower()})"
+            equal(encoding.mark_bit(bit), boolean(bool(result.mark >> bit & 1)))
             for bit in range(32)
             if encoding.marks_that_matter >> bit & 1
         ),
-        f"(= {encoding.masqueraded} {str(result.masqueraded).lower()})",
+        equal(encoding.masqueraded, boolean(result.masqueraded)),
     ]
     for fires, host, port in encoding.dnat:
         here = (
@@ -82,7 +92,7 @@ def _outcome(encoding: Encoding, numbering: Numbering, result: Result, family: F
             and numbering.ports.get(result.destination_port) == port
         )
         if not here:
-            parts.append(f"(not {fires})")
+            parts.append(negate(fires))
     if result.translated:
         parts.append(disjunction([fires for fires, _, _ in encoding.dnat]))
     return conjunction(parts)
@@ -90,73 +100,71 @@ def _outcome(encoding: Encoding, numbering: Numbering, result: Result, family: F
 
 def _fixed(
     encoding: Encoding, numbering: Numbering, packet: Packet, world: World, own: int
-) -> list[str]:
+) -> list[Term]:
     """Terms that leave one packet in one world."""
-    width = encoding.width
+    variables, declared = encoding.packet, encoding.declared
     terms = [
-        f"(= src (_ bv{packet.source} {width}))",
-        f"(= sport (_ bv{packet.source_port} 16))",
-        "(= mark0 (_ bv0 32))",
-        f"(= local {str(world.is_local(packet.destination)).lower()})",
+        has_value(variables.src, packet.source),
+        has_value(variables.sport, packet.source_port),
+        has_value(variables.mark0, 0),
+        equal(variables.local, boolean(world.is_local(packet.destination))),
     ]
     if not packet.from_node:
-        number = encoding.interfaces.get(packet.in_interface, 65535)
-        terms.append(f"(= iif (_ bv{number} 16))")
-    for (variable, pattern), name in encoding.patterns.items():
+        interface = encoding.interfaces.get(packet.in_interface, 65535)
+        terms.append(has_value(variables.iif, interface))
+    for (variable, pattern), flag in encoding.patterns.items():
         if variable == "iif":
-            hit = packet.in_interface.startswith(pattern[:-1])
-            terms.append(f"(= {name} {str(hit).lower()})")
-    for (number, seconds), name in encoding.recent.items():
-        listed = next(key for key, value in numbering.lists.items() if value == number)
+            terms.append(equal(flag, boolean(packet.in_interface.startswith(pattern[:-1]))))
+    for (item, seconds), flag in encoding.recent.items():
+        listed = next(key for key, value in numbering.lists.items() if value == item)
         age = world.recent.get(listed)
         known = age is not None and (seconds is None or age < seconds)
-        terms.append(f"(= {name} {str(known).lower()})")
-    for address, number in numbering.hosts.items():
-        if f"H{number}" in encoding.declared:
-            terms.append(f"(= H{number} (_ bv{address} {width}))")
-        flag = f"backend_local{number}"
-        if flag in encoding.declared:
-            terms.append(f"(= {flag} {str(world.is_local(address)).lower()})")
-    for value, number in numbering.ports.items():
-        if f"P{number}" in encoding.declared:
-            terms.append(f"(= P{number} (_ bv{value} 16))")
-    for name in encoding.declared:
+        terms.append(equal(flag, boolean(known)))
+    for address, host in numbering.hosts.items():
+        if f"H{host}" in declared:
+            terms.append(has_value(declared[f"H{host}"], address))
+        if f"backend_local{host}" in declared:
+            at_home = boolean(world.is_local(address))
+            terms.append(equal(declared[f"backend_local{host}"], at_home))
+    for value, port in numbering.ports.items():
+        if f"P{port}" in declared:
+            terms.append(has_value(declared[f"P{port}"], value))
+    for name, term in declared.items():
         if name == "own_source":
-            terms.append(f"(= own_source (_ bv{own} {width}))")
+            terms.append(has_value(term, own))
         elif name.startswith("own_at_"):
             at = world.is_local(int(name.removeprefix("own_at_")))
-            terms.append(f"(= {name} {str(at).lower()})")
+            terms.append(equal(term, boolean(at)))
     return terms
 
 
-def _way_out(encoding: Encoding, packet: Packet, world: World, destinations: set[int]) -> list[str]:
+def _way_out(
+    encoding: Encoding, packet: Packet, world: World, destinations: set[int]
+) -> list[Term]:
     """Terms that say which interfaces lead to which destinations."""
-    present = encoding.define(f"(_ BitVec {encoding.width})", encoding.destination)
+    present = encoding.define(encoding.destination)
+    variables = encoding.packet
     terms = []
-    for variable, at, addresses in (
-        ("oif0", "dst", {packet.destination}),
-        ("oif1", present, destinations),
+    for variable, at, leads_to, addresses in (
+        ("oif0", variables.dst, variables.oif0, {packet.destination}),
+        ("oif1", present, variables.oif1, destinations),
     ):
         for address in addresses:
             interface = world.way_out(address)
-            number = encoding.interfaces.get(interface, 65534)
-            parts = [f"(= {variable} (_ bv{number} 16))"]
-            for (of, pattern), name in encoding.patterns.items():
+            place = encoding.interfaces.get(interface, 65534)
+            parts = [has_value(leads_to, place)]
+            for (of, pattern), flag in encoding.patterns.items():
                 if of == variable:
-                    hit = interface.startswith(pattern[:-1])
-                    parts.append(f"(= {name} {str(hit).lower()})")
+                    parts.append(equal(flag, boolean(interface.startswith(pattern[:-1]))))
             if interface != "lo":
-                here = f"(= {at} {encoding.address(address)})"
-                terms.append(f"(=> {here} {conjunction(parts)})")
+                terms.append(implies(has_value(at, address), conjunction(parts)))
     return terms
 
 
-def _satisfiable(lines: list[str], terms: list[str]) -> bool:
-    solver = z3.Solver()
-    solver.from_string("\n".join([*lines, *(f"(assert {term})" for term in terms)]))
-    answer = solver.check()
-    assert answer != z3.unknown
-    return bool(answer == z3.sat)
+def _satisfiable(script: Script, terms: list[Term]) -> bool:
+    outcome = Solver(script.requiring(terms)).check()
+    assert outcome != "unknown"
+    return outcome == "sat"
 
 
 def _shares_differ(
@@ -186,9 +194,8 @@ def _shares_differ(
             unchanged = (address, value) == (packet.destination, packet.destination_port)
             if weights and not unchanged:
                 share = expected.get((address, value), Fraction(0))
-                fraction = f"(/ {share.numerator}.0 {share.denominator}.0)"
-                wrong.append(f"(not (= {encoding.total(weights)} {fraction}))")
+                wrong.append(negate(equal(encoding.total(weights), number(share))))
     terms = _fixed(encoding, numbering, packet, world, own)
     terms += _way_out(encoding, packet, world, set())
-    differs = _satisfiable(encoding.lines, [*terms, disjunction(wrong)])
+    differs = _satisfiable(encoding.script, [*terms, disjunction(wrong)])
     return "shares differ" if differs else None

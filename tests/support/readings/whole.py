@@ -9,14 +9,28 @@ something that it must not?
 
 from __future__ import annotations
 
-import z3
-
 from svcc.grammar.iptables.ruleset import RuleSet
 from svcc.verify.model.rules import IndexedRules, Record, index_rules
 from svcc.verify.slicing.regions import Region, Regions
 from svcc.verify.slicing.schema import Hook, Schema, SchemaCase, SchemaItem
 from svcc.verify.smt.encoding import Encoding
-from svcc.verify.smt.terms import conjunction, disjunction, negate
+from svcc.verify.smt.packet_variables import PORT
+from svcc.verify.smt.solver import Solver
+from svcc.verify.smt.term import (
+    BOOL,
+    FALSE,
+    TRUE,
+    Term,
+    bits,
+    boolean,
+    conjunction,
+    disjunction,
+    equal,
+    has_value,
+    implies,
+    in_network,
+    negate,
+)
 from svcc.verify.spec.outcomes import Case, Outcome, Serve, Untouched
 from svcc.verify.spec.packet_conditions import (
     Atom,
@@ -55,13 +69,11 @@ class Whole:
         """
         encoding = _Literal(self._schema(region), self._regions)
         encoding.run()
-        lines = [*encoding.lines, *self._inside(region, encoding)]
-        lines.append(f"(assert {disjunction(self._wrong(region, encoding))})")
-        solver = z3.Solver()
-        solver.from_string("\n".join(lines))
-        answer = solver.check()
-        assert answer != z3.unknown
-        return bool(answer == z3.sat)
+        inside, wrong = self._inside(region, encoding), self._wrong(region, encoding)
+        script = encoding.script.requiring([*inside, disjunction(wrong)])
+        outcome = Solver(script).check()
+        assert outcome != "unknown"
+        return outcome == "sat"
 
     # -- the rules ---------------------------------------------------------------------
 
@@ -109,60 +121,66 @@ class Whole:
 
     # -- the region --------------------------------------------------------------------
 
-    def _inside(self, region: Region, encoding: Encoding) -> list[str]:
-        width = encoding.width
+    def _inside(self, region: Region, encoding: Encoding) -> list[Term]:
+        packet = encoding.packet
         terms = []
         frontend = region.frontend
         if frontend is not None:
-            terms.append(f"(= proto (_ bv{frontend.protocol} 8))")
-            terms.append(f"(= dport (_ bv{frontend.port} 16))")
+            terms.append(_goes_to(encoding, frontend.protocol, frontend.port))
             if frontend.address is not None:
-                terms.append(f"(= dst (_ bv{frontend.address} {width}))")
+                terms.append(has_value(packet.dst, frontend.address))
             else:
-                terms += ["local", *self._not_declared(width)]
+                terms += [packet.local, *self._not_declared(encoding)]
         else:
-            terms += self._not_declared(width)
+            terms += self._not_declared(encoding)
             for protocol, port in sorted(self._regions.node_ports):
-                at = f"(= proto (_ bv{protocol} 8)) (= dport (_ bv{port} 16))"
-                terms.append(f"(not (and local {at}))")
+                at = _goes_to(encoding, protocol, port)
+                terms.append(negate(conjunction([packet.local, at])))
         for address in self._regions.cluster_ips:
-            terms.append(f"(=> (= dst (_ bv{address} {width})) (not local))")
+            assert address is not None
+            at = has_value(packet.dst, address)
+            terms.append(implies(at, negate(packet.local)))
         if region.box.local is not None:
-            terms.append(negate("local", not region.box.local))
-        return [f"(assert {term})" for term in terms]
+            terms.append(negate(packet.local, not region.box.local))
+        return terms
 
-    def _not_declared(self, width: int) -> list[str]:
+    def _not_declared(self, encoding: Encoding) -> list[Term]:
         return [
-            f"(not (and (= dst (_ bv{address} {width})) (= proto (_ bv{protocol} 8))"
-            f" (= dport (_ bv{port} 16))))"
-            for address, protocol, port in sorted(
-                place for place in self._regions.addresses if place[0] is not None
+            negate(
+                conjunction(
+                    [
+                        has_value(encoding.packet.dst, address),
+                        _goes_to(encoding, protocol, port),
+                    ]
+                )
             )
+            for address, protocol, port in sorted(self._regions.addresses)
         ]
 
     # -- what must be ------------------------------------------------------------------
 
-    def _wrong(self, region: Region, encoding: Encoding) -> list[str]:
+    def _wrong(self, region: Region, encoding: Encoding) -> list[Term]:
         wrong = []
         for case in region.cases:
             allowed = [self._meets(outcome, encoding) for outcome in case.allowed]
-            wrong.append(conjunction([_holds(case, encoding), negate(disjunction(allowed), True)]))
+            wrong.append(conjunction([_holds(case, encoding), negate(disjunction(allowed))]))
         return wrong
 
-    def _meets(self, outcome: Outcome, encoding: Encoding) -> str:
+    def _meets(self, outcome: Outcome, encoding: Encoding) -> Term:
+        packet = encoding.packet
         if isinstance(outcome, Serve):
             right = []
             for backend in outcome.backends:
-                hairpin = f"(= src {encoding.address(backend.address)})"
-                must = "true" if outcome.masquerade else hairpin
+                hairpin = has_value(packet.src, backend.address)
+                must = TRUE if outcome.masquerade else hairpin
                 must = conjunction([encoding.sent_out, must])
-                same_port = f"(= dport (_ bv{backend.port} 16))"
+                same_port = has_value(packet.dport, backend.port)
                 right += [
                     conjunction(
                         [
                             fires,
-                            f"(= {encoding.masqueraded} {must})",
-                            same_port if port is None else "true",
+                            equal(encoding.masqueraded, must),
+                            same_port if port is None else TRUE,
                         ]
                     )
                     for fires, host, port in encoding.dnat
@@ -174,10 +192,10 @@ class Whole:
             return conjunction(
                 [
                     encoding.passed,
-                    negate(encoding.sent_elsewhere, True),
-                    negate(encoding.masqueraded, True),
+                    negate(encoding.sent_elsewhere),
+                    negate(encoding.masqueraded),
                     *(
-                        f"(= {encoding.mark_bit(bit)} {encoding.first_mark_bit(bit)})"
+                        equal(encoding.mark_bit(bit), encoding.first_mark_bit(bit))
                         for bit in range(32)
                         if mark >> bit & 1
                     ),
@@ -193,23 +211,29 @@ class _Literal(Encoding):
     def __init__(self, schema: Schema, regions: Regions) -> None:
         super().__init__(schema)
         self._regions = regions
-        self._flags: dict[int, str] = {}
 
-    def host(self, number: int) -> str:
+    def host(self, number: int) -> Term:
         return self.address(number)
 
-    def port(self, number: int) -> str:
-        return f"(_ bv{number} 16)"
+    def port(self, number: int) -> Term:
+        return bits(number, PORT.width)
 
-    def _local_flag(self, host: int) -> str:
+    def _local_flag(self, host: int) -> Term:
         if self._regions.always_local(host, self._regions.full_mask):
-            return "true"
+            return TRUE
         if self._regions.never_local(host):
-            return "false"
-        if host not in self._flags:
-            self._flags[host] = f"at_home_{host}"
-            self._declare(self._flags[host], "Bool")
-        return self._flags[host]
+            return FALSE
+        return self._declare(f"at_home_{host}", BOOL)
+
+
+def _goes_to(encoding: Encoding, protocol: int, port: int) -> Term:
+    packet = encoding.packet
+    return conjunction(
+        [
+            has_value(packet.proto, protocol),
+            has_value(packet.dport, port),
+        ]
+    )
 
 
 def _list_number(rules: IndexedRules, name: str) -> int:
@@ -226,25 +250,23 @@ def _list_number(rules: IndexedRules, name: str) -> int:
     return names.index(name)
 
 
-def _holds(case: Case, encoding: Encoding) -> str:
+def _holds(case: Case, encoding: Encoding) -> Term:
     return conjunction([_atom(atom, encoding) for atom in case.condition])
 
 
-def _atom(atom: Atom, encoding: Encoding) -> str:
+def _atom(atom: Atom, encoding: Encoding) -> Term:
+    packet = encoding.packet
     if isinstance(atom, FromNode):
-        return negate("true" if encoding.schema.from_node else "false", atom.negated)
+        return negate(boolean(encoding.schema.from_node), atom.negated)
     if isinstance(atom, FromPod):
         return encoding.condition((("iif", atom.interface, atom.negated),))
     if isinstance(atom, ProtocolIn):
-        parts = [f"(= proto (_ bv{number} 8))" for number in atom.numbers]
+        parts = [has_value(packet.proto, number) for number in atom.numbers]
         return negate(disjunction(parts), atom.negated)
     if isinstance(atom, PortIn):
-        parts = [f"(= dport (_ bv{number} 16))" for number in atom.numbers]
+        parts = [has_value(packet.dport, number) for number in atom.numbers]
         return negate(disjunction(parts), atom.negated)
     assert isinstance(atom, SourceIn | DestinationIn)
-    variable = "src" if isinstance(atom, SourceIn) else "dst"
-    parts = [
-        f"(= (bvand {variable} {encoding.address(n.mask)}) {encoding.address(n.value)})"
-        for n in atom.networks
-    ]
+    variable = packet.src if isinstance(atom, SourceIn) else packet.dst
+    parts = [in_network(variable, n.value, n.mask) for n in atom.networks]
     return negate(disjunction(parts), atom.negated)
