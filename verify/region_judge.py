@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from fractions import Fraction
 from functools import cached_property
 
 from svcc.grammar.iptables.ruleset import RuleSet
@@ -20,7 +21,7 @@ from svcc.verify.simulator.matching import UndecidableError
 from svcc.verify.simulator.packet import Allowances, Packet, World
 from svcc.verify.slicing.cutter import Cut, Cutter
 from svcc.verify.slicing.regions import Region, Regions
-from svcc.verify.slicing.schema import Numbering, Schema
+from svcc.verify.slicing.schema import Hook, Numbering, Schema
 from svcc.verify.slicing.slicer import SliceTooLargeError
 from svcc.verify.smt.encoding import Encoding
 from svcc.verify.smt.packet_variables import packet_variables
@@ -52,6 +53,7 @@ class RegionJudge:
         self._statements = statements
         self._examples: dict[tuple[Schema, str], tuple[Violated, Numbering]] = {}
         self._shared_lists = SharedLists()
+        self._tolerance: tuple[tuple[Hook, ...], Fraction] | None = None
         self.doubts: list[str] = []
 
     # -- what is allowed ---------------------------------------------------------------
@@ -70,11 +72,14 @@ class RegionJudge:
 
     def trial(self, region: Region, schema: Schema) -> Trial:
         """What the simulator's results are judged by in a region that has this schema."""
+        if self._tolerance is None or self._tolerance[0] is not schema.rewriting:
+            # A region's properties and packets are asked about one after the other.
+            self._tolerance = (schema.rewriting, tolerance(schema))
         return Trial(
             rules=self._rules,
             cases=region.cases,
             masquerade_mark=self._regions.mark,
-            tolerance=tolerance(schema),
+            tolerance=self._tolerance[1],
         )
 
     # -- regions -----------------------------------------------------------------------
@@ -154,9 +159,10 @@ class RegionJudge:
         answers: dict[str, Answer],
         packet: Packet | None = None,
     ) -> list[Finding]:
-        wanted = region.properties
+        # Most of what is found is this, once for each property of each frontend.
+        wanted, frontend, family = region.properties, region.name, self._regions.family
         return [
-            self._proved(region, name)
+            Finding(name, frontend, family, "proved")
             if answer is None
             else self._finding(region, cut, name, answer, packet)
             for name, answer in answers.items()
