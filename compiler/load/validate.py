@@ -356,6 +356,14 @@ def endpoints(fields: Fields, origin: Origin) -> list[EndpointSlice]:
                     truncated=truncated,
                 )
             )
+    if not found:
+        # As a slice without endpoints it tells that there are none, not that none were given.
+        of = Family.IPV4
+        found.append(
+            EndpointSlice(
+                namespace, name, name, of, (), (), origin, labels, True, truncated=truncated
+            )
+        )
     return found
 
 
