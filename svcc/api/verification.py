@@ -100,6 +100,7 @@ def verify_nodes(
     if policies_only and not policies:
         raise bad_input("--policy-only", "there are no statements; name their file with --policy")
     check(policies, objects, nodes)
+    note = _once(note)
     judge = _Judge(objects, rules, family, policies, policies_only, paranoid, note)
     reports = list(judge.reports(nodes, progress))
     for report, settings in zip(reports, nodes, strict=True):
@@ -111,6 +112,20 @@ def verify_nodes(
         report.passed_over, report.problems = objects.passed_over, objects.problems
         _warn(questions, report, note)
     return reports
+
+
+def _once(note: Note | None) -> Note | None:
+    """Tells everything once, be there ever so many nodes."""
+    if note is None:
+        return None
+    told: set[str] = set()
+
+    def tell(text: str) -> None:
+        if text not in told:
+            told.add(text)
+            note(text)
+
+    return tell
 
 
 def _warn(questions: Iterable[OpenQuestion], report: Report, note: Note | None) -> None:

@@ -67,6 +67,7 @@ def about_rules(
             reason=f"{item.source} is of a node in ipvs mode; add what {commands} "
             f"print{'s' * (len(missing) == 1)} with --rules",
             concerns=_anything,
+            explains=frozenset({codes.OUTSIDE_THE_MODEL}),
         )
 
 

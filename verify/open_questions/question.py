@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from svcc.grammar.address import Family
 from svcc.verify.confirm.findings import Finding
-from svcc.verify.spec.properties import REACHES
+from svcc.verify.spec.properties import GIVEN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,23 +26,28 @@ class OpenQuestion:
     reason: str
     concerns: Callable[[Finding], bool]
     only_if_needed: bool = False
+    explains: frozenset[str] = frozenset()
+    """Codes of undecided findings that the question is the reason for."""
 
     def finding(self) -> Finding:
         """The question itself as a finding."""
         return Finding(
-            REACHES, self.subject, self.family, "undecided", None, self.reason, self.code, self.says
+            GIVEN, self.subject, self.family, "undecided", None, self.reason, self.code, self.says
         )
 
     def leaves_open(self, finding: Finding) -> bool:
-        """Whether the finding is decided, and would not be if the question had an answer."""
-        decided = finding.verdict != "undecided" and finding.family is self.family
-        return decided and self.concerns(finding)
+        """Whether the finding could be another if the question were answered."""
+        if finding.family is not self.family:
+            return False
+        if finding.verdict == "undecided":
+            return finding.code in self.explains
+        return self.concerns(finding)
 
     def opened(self, finding: Finding) -> Finding:
         """The finding as it is while the question is open."""
         return replace(
             finding, verdict="undecided", counterexample=None, reason=self.reason, code=self.code,
-            says="is undecided",
+            says="is undecided", rules=(),
         )  # fmt: skip
 
 

@@ -18,7 +18,7 @@ from svcc.verify.open_questions.passed_over import REASONS
 from svcc.verify.report.grouping import Group, grouped
 from svcc.verify.simulator.packet import PROTOCOL_NAME, Packet, Step
 from svcc.verify.spec import codes
-from svcc.verify.spec.properties import SAME, SENTENCES
+from svcc.verify.spec.properties import GIVEN, SAME, SENTENCES
 
 MAX_SHOWN = 20
 MAX_NAMED = 5
@@ -144,6 +144,8 @@ class Report:
             lines.append(f"… and {len(groups) - MAX_SHOWN} more (all of them with -o json)")
         counts = Counter((f.property, f.verdict) for f in self.findings)
         for name, sentence in SENTENCES.items():
+            if name == GIVEN:
+                continue
             proved = counts[name, "proved"]
             others = [
                 f"{counts[name, verdict]} {verdict}"
