@@ -19,7 +19,7 @@ from svcc.commands.exit_codes import (
     NO_READER,
     UNDECIDED,
 )
-from svcc.commands.terminal import ClosedOutput, say
+from svcc.commands.terminal import ClosedOutput, give_up, say
 
 Command = tuple[
     str, str, Callable[[argparse.ArgumentParser], None], Callable[[argparse.Namespace], int]
@@ -80,7 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return code
     except BrokenPipeError:
         # The reader went away; nothing is left to be said.
-        _give_up_output()
+        give_up(sys.stdout)
         return NO_READER
     except KeyboardInterrupt:
         say("interrupted")
@@ -88,7 +88,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         if not _is_of_output(error):
             return _failed(command, error)
-        _give_up_output()
+        give_up(sys.stdout)
         say(f"svcc: cannot write: {error.strerror}")
         return CANNOT_WRITE
     except Exception as error:
@@ -111,15 +111,6 @@ def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
 def _is_of_output(error: OSError) -> bool:
     """Whether standard output took no more; what goes wrong with a file has the file's name."""
     return error.filename is None and error.errno in _OUTPUT_FAILS
-
-
-def _give_up_output() -> None:
-    """Have the interpreter find nothing to write at its end."""
-    try:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except (OSError, ValueError):
-        # It has no descriptor.
-        return
 
 
 def _failed(command: str, error: Exception) -> int:

@@ -7,13 +7,26 @@ import errno
 import io
 import os
 import sys
+from typing import TextIO
 
 
 def say(text: str) -> None:
     """A line on standard error, what is for the person at the terminal besides results."""
     # Where standard error is closed or full there is nobody to tell.
-    with contextlib.suppress(OSError, AttributeError):
+    if sys.stderr is None:
+        return
+    try:
         sys.stderr.write(f"{text}\n")
+        sys.stderr.flush()
+    except OSError:
+        give_up(sys.stderr)
+
+
+def give_up(stream: io.TextIOBase | TextIO) -> None:
+    """Have the interpreter find nothing to write at its end."""
+    # A stream without a descriptor holds nothing.
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 class ClosedOutput(io.TextIOBase):

@@ -41,9 +41,9 @@ def open_questions(
         services = judged[family]
         yield from about_rules(item, settings, has_frontends=bool(services))
         yield from about_objects(objects, services, family, own_rules=own_rules)
-        yield from not_all_services(objects, family)
         if not own_rules:
             yield from about_pods(objects, settings, item.rules)
+    yield from not_all_services(objects, families[0])
     if not any(judged.values()):
         yield from nothing_judged(objects, families[0], own_rules=own_rules)
     if strict:

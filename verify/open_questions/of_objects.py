@@ -8,11 +8,10 @@ from svcc.compiler.model.eligibility import is_forwarded
 from svcc.compiler.model.objects import EndpointSlice, Objects, PassedOver, Service
 from svcc.grammar.address import Family
 from svcc.verify.confirm.findings import Finding
-from svcc.verify.open_questions.passed_over import REASONS, is_by_kind
+from svcc.verify.open_questions.passed_over import REASONS, is_by_kind, is_wrong
 from svcc.verify.open_questions.question import OpenQuestion
 from svcc.verify.spec import codes
 from svcc.verify.spec.properties import (
-    CAPTURES,
     FAIR,
     MASQUERADES,
     POLICY,
@@ -109,9 +108,11 @@ def nothing_judged(objects: Objects, family: Family, *, own_rules: bool) -> Iter
 
 
 def strictly(passed_over: Iterable[PassedOver], family: Family) -> Iterator[OpenQuestion]:
-    """Each object that was passed over and could have a say, as a question."""
+    """Each object that was passed over and could have a say, as a question; but those that
+    :func:`not_all_services` asks after.
+    """
     for item in passed_over:
-        if not is_by_kind(item):
+        if not is_by_kind(item) and not is_wrong(item):
             yield OpenQuestion(
                 code=codes.PASSED_OVER,
                 family=family,
@@ -123,24 +124,20 @@ def strictly(passed_over: Iterable[PassedOver], family: Family) -> Iterator[Open
 
 
 def not_all_services(objects: Objects, family: Family) -> Iterator[OpenQuestion]:
-    """Rules of Services that are not judged may seem to be for no frontend."""
+    """Services that are wrong in themselves are judged by nobody."""
     if objects.not_judged:
         yield OpenQuestion(
             code=codes.PASSED_OVER,
             family=family,
             subject=_named(f"Service {service.key}" for service in objects.not_judged),
-            says="cannot be judged, so what is for no frontend is unknown",
-            reason="their frontends are not known; mend them first",
-            concerns=_is_captured,
+            says="cannot be judged",
+            reason="see what is wrong with the input, and mend it first",
+            concerns=_nothing,
         )
 
 
 def _nothing(_: Finding) -> bool:
     return False
-
-
-def _is_captured(finding: Finding) -> bool:
-    return finding.property == CAPTURES
 
 
 def _named(names: Iterable[str]) -> str:

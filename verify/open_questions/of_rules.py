@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import TypeGuard
 
 from svcc.compiler.settings.node import NodeSettings
 from svcc.grammar.address import Family
@@ -53,7 +54,7 @@ def about_rules(
             subject=f"table {table}",
             says=f"was not given: {what} is unknown",
             reason=f"{item.source} has no table {table}; give all that `{_save(item)}` prints, "
-            "without -t",
+            "without -t (tables that were printed one by one may stand in one file)",
             concerns=_concerned_by(table),
         )
     missing = _missing_of_ipvs(item, settings)
@@ -129,15 +130,18 @@ def _has_service_chains(rules: RuleSet) -> bool:
     return next(_service_rules(rules), None) is not None
 
 
+def _names_a_set(item: object) -> TypeGuard[SetMatch | MapMark]:
+    return isinstance(item, SetMatch | MapMark)
+
+
 def _missing_of_ipvs(item: LoadedRules, settings: NodeSettings) -> list[Part]:
     """What service rules, or the mode, say that there is, and was not given."""
     asks_sets = asks_servers = translates = False
     for rule in _service_rules(item.rules):
-        sets = isinstance(rule.target, MapMark) or any(
-            isinstance(match, SetMatch) for match in rule.matches
-        )
-        asks_sets |= sets
-        asks_servers |= sets or any(isinstance(match, IpvsMatch) for match in rule.matches)
+        named = [item.name for item in (*rule.matches, rule.target) if _names_a_set(item)]
+        of_proxy = any(name.startswith(SERVICE_PREFIXES) for name in named)
+        asks_sets |= of_proxy
+        asks_servers |= of_proxy or any(isinstance(match, IpvsMatch) for match in rule.matches)
         translates |= isinstance(rule.target, NatTarget) and rule.target.name == "DNAT"
     asks_servers |= settings.mode == "ipvs" and not translates
     asked: dict[Part, bool] = {"virtual servers": asks_servers, "sets": asks_sets}

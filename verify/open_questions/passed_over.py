@@ -20,8 +20,14 @@ REASONS: dict[PassedOverReason, str] = {
 }
 
 _BY_KIND: frozenset[PassedOverReason] = frozenset({"headless", "external-name", "other-kind"})
+_WRONG: frozenset[PassedOverReason] = frozenset({"clash", "invalid", "invalid-endpoints"})
 
 
 def is_by_kind(item: PassedOver) -> bool:
     """Whether an object of its kind never has a frontend or a backend, so that nothing is lost."""
     return item.reason in _BY_KIND
+
+
+def is_wrong(item: PassedOver) -> bool:
+    """Whether a Service was passed over for what is wrong with it or its endpoints."""
+    return item.kind == "Service" and item.reason in _WRONG

@@ -63,10 +63,9 @@ def about_pods(objects: Objects, settings: NodeSettings, rules: RuleSet) -> Iter
     family = rules.family
     if pod_atom(settings, family) is not None:
         return
-    by_use = Counter(_used(rules, settings.masquerade_mark))
-    if not by_use:
+    used = _used(objects, rules, settings.masquerade_mark)
+    if not used:
         return
-    used = [pods for pods, _ in by_use.most_common()]
     proposal = used[0].settings(objects, settings.node_name)
     kinds: dict[str, str] = {}
     local = {s.key for s in objects.services if s.external_traffic_policy == "Local"}
@@ -101,8 +100,20 @@ def about_pods(objects: Objects, settings: NodeSettings, rules: RuleSet) -> Iter
     )
 
 
-def _used(rules: RuleSet, mark: int) -> Iterator[Pods]:
-    """Networks and interfaces that service rules except from the mark, or treat apart."""
+def _used(objects: Objects, rules: RuleSet, mark: int) -> list[Pods]:
+    """Networks and interfaces that service rules except from the mark, the most used first; if
+    there are none, those whose packets they send elsewhere than others'.
+    """
+    counts: dict[bool, Counter[Pods]] = {True: Counter(), False: Counter()}
+    clients = {network for service in objects.services for network in service.source_ranges}
+    for pods, excepted in _told_apart(rules, mark):
+        if pods.network not in clients:
+            counts[excepted][pods] += 1
+    return [pods for pods, _ in (counts[True] or counts[False]).most_common()]
+
+
+def _told_apart(rules: RuleSet, mark: int) -> Iterator[tuple[Pods, bool]]:
+    """Whom rules tell from others, and whether to except them from the mark."""
     chains = rules.tables.get("nat", {})
     marking = {name for name, chain in chains.items() if _marks(chain, mark)}
     for name, chain in chains.items():
@@ -112,9 +123,9 @@ def _used(rules: RuleSet, mark: int) -> Iterator[Pods]:
             target = rule.target
             goes_to = target.chain if isinstance(target, Jump | Goto) else ""
             if goes_to in marking or _sets(rule, mark):
-                yield from _told_by(rule, rules.family, negated=True)
+                yield from ((pods, True) for pods in _told_by(rule, rules.family, negated=True))
             elif goes_to:
-                yield from _told_by(rule, rules.family, negated=False)
+                yield from ((pods, False) for pods in _told_by(rule, rules.family, negated=False))
 
 
 def _sets(rule: Rule, mark: int) -> bool:
