@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from svcc.compiler.load.document import Source
     from svcc.compiler.model.objects import Objects, Origin
     from svcc.verify.confirm.findings import Finding
+    from svcc.verify.report.report import Report
 
 
 class Manifests:
@@ -19,6 +20,7 @@ class Manifests:
         self._origins = {
             service.key: service.origin for service in (*objects.services, *objects.not_judged)
         }
+        self._passed_over = objects.passed_over
         self._sources: dict[str, Source | None] = {}
         self._lines: dict[Origin, tuple[str, int] | None] = {}
 
@@ -32,6 +34,21 @@ class Manifests:
         if origin not in self._lines:
             self.look_up([origin])
         return self._lines[origin]
+
+    def look_up_for(self, reports: Iterable[Report]) -> None:
+        """Find the lines of all Services that are not proved, and of what was passed over."""
+        named = {
+            finding.service()
+            for report in reports
+            for finding in report.findings
+            if finding.verdict != "proved"
+        }
+        self.look_up(
+            [
+                *(origin for key, origin in self._origins.items() if key in named),
+                *(item.origin for item in self._passed_over),
+            ]
+        )
 
     def look_up(self, origins: Iterable[Origin]) -> None:
         """Find the lines of many objects at once: each look into a file takes as long."""

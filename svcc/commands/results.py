@@ -6,14 +6,12 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from svcc.api import Objects, Problem, Report
     from svcc.api.manifests import Manifests
-    from svcc.compiler.model.objects import Origin
     from svcc.verify.report.places import Places
 
 
@@ -29,10 +27,10 @@ def write(arguments: argparse.Namespace, objects: Objects, reports: list[Report]
     if arguments.output == "json":
         from svcc.verify.report.report import combined_json
 
-        manifests.look_up(item.origin for item in objects.passed_over)
+        manifests.look_up_for([])
         _write_json(combined_json(reports, manifests.of_origin))
         return
-    manifests.look_up(_named(objects, reports))
+    manifests.look_up_for(reports)
     problems = [problem for problem in objects.problems if problem.severity != "note"]
     _write_for_tools(arguments, reports, problems, _places(arguments, manifests))
 
@@ -75,17 +73,6 @@ def _write_for_tools(
 def _write_json(found: dict[str, Any]) -> None:
     json.dump(found, sys.stdout, indent=2)
     sys.stdout.write("\n")
-
-
-def _named(objects: Objects, reports: Iterable[Report]) -> Iterator[Origin]:
-    """The objects that results may name."""
-    services = {service.key: service.origin for service in objects.services}
-    for report in reports:
-        for finding in report.findings:
-            if finding.verdict != "proved" and finding.service() in services:
-                yield services[finding.service()]
-    for item in objects.passed_over:
-        yield item.origin
 
 
 def _places(arguments: argparse.Namespace, manifests: Manifests) -> Places:

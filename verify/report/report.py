@@ -161,9 +161,10 @@ class Report:
 
     def whom_it_is_about(self) -> list[str]:
         """Which Services were judged and which objects were passed over, a line each."""
-        if any(finding.property == SAME for finding in self.findings):
+        services = self.services
+        if self.other_sources or not (services or self.passed_over):
             return []
-        return whom_it_is_about(self.services, self.passed_over)
+        return whom_it_is_about(services, self.passed_over)
 
     def summary(self) -> str:
         """The verdict and what it took, in a line."""
