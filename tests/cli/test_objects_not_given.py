@@ -83,6 +83,16 @@ def test_empty_slices_say_that_there_is_no_endpoint(
     assert verify(capsys, tmp_path, WEB + given).code == 0
 
 
+def test_explain_says_the_same_of_what_has_no_slices(capsys: Capture, tmp_path: Path) -> None:
+    objects = tmp_path / "objects.yaml"
+    objects.write_text(WEB)
+    done = svcc(capsys, "explain", "-f", objects, *NODE, *PODS, "shop/web")
+    assert done.code == 3
+    assert "undecided: SVC033" in done.out
+    objects.write_text(WEB + slices(addresses=""))
+    assert svcc(capsys, "explain", "-f", objects, *NODE, *PODS, "shop/web").code == 0
+
+
 def test_rules_that_serve_what_has_no_slices(capsys: Capture, tmp_path: Path) -> None:
     rules = rules_for(capsys, tmp_path, WEB + slices())
     done = verify(capsys, tmp_path, WEB, *rules)

@@ -39,6 +39,16 @@ def test_right_dumps_are_undecided(name: str, capsys: Capture) -> None:
     assert verify(capsys, name, "-o", "json").codes() == {"SVC036"}
 
 
+def test_explain_says_the_same(capsys: Capture) -> None:
+    rules = ("--rules", DUMPS / "clusterip-3ep" / "iptables-save.txt")
+    given = ("-f", DUMPS / "clusterip-3ep" / "objects.yaml", *NODE, *rules)
+    outside = svcc(capsys, "explain", *given, "from 192.0.2.9 to 10.96.0.10:80")
+    assert outside.code == 3
+    assert "undecided: SVC036" in outside.out
+    pod = svcc(capsys, "explain", *given, "from 10.244.9.9 to 10.96.0.10:80")
+    assert pod.code == 0
+
+
 def test_only_what_depends_on_it_is_open(capsys: Capture) -> None:
     found = verify(capsys, "nodeport", "-o", "json")
     assert found.verdicts("10.96.0.11:80") == {

@@ -119,6 +119,43 @@ def test_a_table_that_iptables_cannot_show(table: str, capsys: Capture, tmp_path
     assert "SVC030" not in done.out
 
 
+# -- compared, explained ---------------------------------------------------------------
+
+
+def against(capsys: Capture, folder: Path, one: str, other: str) -> Done:
+    paths = [folder / "one.txt", folder / "other.txt"]
+    for path, text in zip(paths, (one, other), strict=True):
+        path.write_text(text)
+    given = ("--rules", paths[0], "--against", paths[1], "--family", "ipv4")
+    return svcc(capsys, "verify", *given)
+
+
+def test_a_table_that_one_of_two_texts_has_not(capsys: Capture, tmp_path: Path) -> None:
+    nat = tables(TEXT, "nat")
+    assert against(capsys, tmp_path, nat, nat).code == 0
+    for pair in ((TEXT, nat), (nat, TEXT)):
+        done = against(capsys, tmp_path, *pair)
+        assert done.code == 3
+        assert "SVC030: table filter was not given" in done.out
+
+
+def test_a_compared_text_that_speaks_of_other_rules(capsys: Capture, tmp_path: Path) -> None:
+    remark = LEGACY.format("iptables")
+    assert against(capsys, tmp_path, TEXT, remark + TEXT).code == 3
+    wrong = TEXT.replace("10.244.1.5:8080", "10.244.1.6:8080")
+    assert against(capsys, tmp_path, TEXT, remark + wrong).code == 1
+
+
+def test_explain_tells_what_was_not_given(capsys: Capture, tmp_path: Path) -> None:
+    rules = tmp_path / "rules.txt"
+    rules.write_text(tables(TEXT, "nat"))
+    given = ("-f", DUMP / "objects.yaml", *NODE, "--rules", rules)
+    for question in (("shop/web",), ("from", "10.1.2.3", "to", "10.96.0.10:80")):
+        done = svcc(capsys, "explain", *given, *question)
+        assert done.code == 3
+        assert "undecided: SVC030 table filter was not given" in done.out
+
+
 # -- IPVS ------------------------------------------------------------------------------
 
 NOT_ALL = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import TypeGuard
 
 from svcc.compiler.settings.node import NodeSettings
@@ -48,15 +49,7 @@ def about_rules(
     for table, what in _WHAT_IT_DOES.items():
         if table in item.rules.tables or table in unshown or "tables" in item.whole:
             continue
-        yield OpenQuestion(
-            code=codes.TABLE_NOT_GIVEN,
-            family=item.rules.family,
-            subject=f"table {table}",
-            says=f"was not given: {what} is unknown",
-            reason=f"{item.source} has no table {table}; give all that `{_save(item)}` prints, "
-            "without -t (tables that were printed one by one may stand in one file)",
-            concerns=_concerned_by(table),
-        )
+        yield _table_not_given(item, table, what, _concerned_by(table))
     missing = _missing_of_ipvs(item, settings)
     if missing:
         commands = " and ".join(f"`{_PRINTED_BY[part]}`" for part in missing)
@@ -70,6 +63,36 @@ def about_rules(
             concerns=_anything,
             explains=frozenset({codes.OUTSIDE_THE_MODEL}),
         )
+
+
+def about_both(one: LoadedRules, other: LoadedRules) -> Iterator[OpenQuestion]:
+    """What is not known where two texts are compared: what only one of them shows.
+
+    A table that neither has is not compared, and nothing is said of it.
+    """
+    for item, beside in ((one, other), (other, one)):
+        for remark in item.remarks:
+            yield replace(_not_shown(item, remark), concerns=_is_proved)
+        for table, what in _WHAT_IT_DOES.items():
+            rules = beside.rules.tables.get(table, {})
+            if table in item.rules.tables or "tables" in item.whole:
+                continue
+            if any(chain.rules or chain.policy == "DROP" for chain in rules.values()):
+                yield _table_not_given(item, table, what, _anything)
+
+
+def _table_not_given(
+    item: LoadedRules, table: str, what: str, concerns: Callable[[Finding], bool]
+) -> OpenQuestion:
+    return OpenQuestion(
+        code=codes.TABLE_NOT_GIVEN,
+        family=item.rules.family,
+        subject=f"table {table}",
+        says=f"was not given: {what} is unknown",
+        reason=f"{item.source} has no table {table}; give all that `{_save(item)}` prints, "
+        "without -t (tables that were printed one by one may stand in one file)",
+        concerns=concerns,
+    )
 
 
 def _save(item: LoadedRules) -> str:
