@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import TypeGuard
 
 from svcc.compiler.settings.node import NodeSettings
 from svcc.grammar.address import Family
@@ -153,19 +152,27 @@ def _has_service_chains(rules: RuleSet) -> bool:
     return next(_service_rules(rules), None) is not None
 
 
-def _names_a_set(item: object) -> TypeGuard[SetMatch | MapMark]:
-    return isinstance(item, SetMatch | MapMark)
-
-
 def _missing_of_ipvs(item: LoadedRules, settings: NodeSettings) -> list[Part]:
     """What service rules, or the mode, say that there is, and was not given."""
     asks_sets = asks_servers = translates = False
+    # Types are compared, not asked for instances: this looks at every rule of large texts.
     for rule in _service_rules(item.rules):
-        named = [item.name for item in (*rule.matches, rule.target) if _names_a_set(item)]
-        of_proxy = any(name.startswith(SERVICE_PREFIXES) for name in named)
-        asks_sets |= of_proxy
-        asks_servers |= of_proxy or any(isinstance(match, IpvsMatch) for match in rule.matches)
-        translates |= isinstance(rule.target, NatTarget) and rule.target.name == "DNAT"
-    asks_servers |= settings.mode == "ipvs" and not translates
+        for match in rule.matches:
+            kind = type(match)
+            if kind is IpvsMatch:
+                asks_servers = True
+            elif kind is SetMatch:
+                asks_sets |= _is_of_proxy(match)
+        if type(rule.target) is MapMark:
+            asks_sets |= _is_of_proxy(rule.target)
+        elif type(rule.target) is NatTarget:
+            translates = True
+    if asks_sets or (settings.mode == "ipvs" and not translates):
+        asks_servers = True
     asked: dict[Part, bool] = {"virtual servers": asks_servers, "sets": asks_sets}
     return [part for part, is_asked in asked.items() if is_asked and part not in item.whole]
+
+
+def _is_of_proxy(item: object) -> bool:
+    """Whether a match or target names a set of a service proxy."""
+    return isinstance(item, SetMatch | MapMark) and item.name.startswith(SERVICE_PREFIXES)
