@@ -358,10 +358,18 @@ def endpoints(fields: Fields, origin: Origin) -> list[EndpointSlice]:
             )
     if not found:
         # As a slice without endpoints it tells that there are none, not that none were given.
-        of = Family.IPV4
         found.append(
             EndpointSlice(
-                namespace, name, name, of, (), (), origin, labels, True, truncated=truncated
+                namespace=namespace,
+                name=name,
+                service=name,
+                family=Family.IPV4,
+                ports=(),
+                endpoints=(),
+                origin=origin,
+                labels=labels,
+                from_endpoints=True,
+                truncated=truncated,
             )
         )
     return found

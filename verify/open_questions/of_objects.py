@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator
 
 from svcc.compiler.model.eligibility import is_forwarded
 from svcc.compiler.model.objects import EndpointSlice, Objects, PassedOver, Service
+from svcc.compiler.model.passed_over_reasons import REASONS, is_by_kind, is_wrong
 from svcc.grammar.address import Family
 from svcc.verify.confirm.findings import Finding
-from svcc.verify.open_questions.passed_over import REASONS, is_by_kind, is_wrong
 from svcc.verify.open_questions.question import OpenQuestion
 from svcc.verify.spec import codes
 from svcc.verify.spec.properties import (

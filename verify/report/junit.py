@@ -10,10 +10,10 @@ import re
 from collections.abc import Iterable
 from xml.etree import ElementTree
 
+from svcc.compiler.model.passed_over_reasons import REASONS
 from svcc.grammar.address import Family
 from svcc.grammar.errors import Problem
 from svcc.verify.confirm.findings import Finding
-from svcc.verify.open_questions.passed_over import REASONS
 from svcc.verify.report.grouping import Group
 from svcc.verify.report.messages import message
 from svcc.verify.report.report import Report

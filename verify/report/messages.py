@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from svcc.compiler.model.objects import Origin, PassedOver
+from svcc.compiler.model.passed_over_reasons import REASONS
 from svcc.grammar.errors import Severity
-from svcc.verify.open_questions.passed_over import REASONS
 from svcc.verify.report.grouping import Group
 from svcc.verify.report.report import Report, and_more
 

@@ -8,13 +8,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from svcc.compiler.model.objects import Origin, PassedOver
+from svcc.compiler.model.passed_over_reasons import REASONS
 from svcc.grammar.address import Address, Family
 from svcc.grammar.errors import Problem
 from svcc.grammar.iptables.program import Rule
 from svcc.grammar.iptables.write import write_rule
 from svcc.grammar.ipvs.ipvsadm import key_words
 from svcc.verify.confirm.findings import Finding, VerdictName, worst
-from svcc.verify.open_questions.passed_over import REASONS
 from svcc.verify.report.grouping import Group, grouped
 from svcc.verify.simulator.packet import PROTOCOL_NAME, Packet, Step
 from svcc.verify.spec import codes
