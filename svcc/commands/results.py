@@ -80,5 +80,5 @@ def _places(arguments: argparse.Namespace, manifests: Manifests) -> Places:
 
     # GitHub tells the root of the sources; elsewhere it is where the command is run.
     root = os.environ.get("GITHUB_WORKSPACE") or os.getcwd()
-    inputs = (*arguments.rules, *arguments.filename)
+    inputs = (*arguments.rules, *(arguments.filename or ()))
     return Places(Path(root), inputs, manifests.place, manifests.of_origin)
