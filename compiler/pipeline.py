@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from svcc.compiler.lower.iptables import lowering as iptables_mode
@@ -37,8 +38,31 @@ class Compiled:
 def compile_objects(objects: Objects, settings: NodeSettings, *, comments: bool = True) -> Compiled:
     """Compile for the node of ``settings``; ``comments`` False leaves comments out."""
     forwarding = resolve(objects, settings)
+    notes = (*forwarding.notes, *_of_unknown_pods(forwarding))
     if settings.mode == "ipvs":
-        programs, ipvs, notes = ipvs_mode.lower(forwarding, comments=comments)
-        return Compiled(settings, forwarding, programs, (*forwarding.notes, *notes), ipvs)
+        programs, ipvs, more = ipvs_mode.lower(forwarding, comments=comments)
+        return Compiled(settings, forwarding, programs, (*notes, *more), ipvs)
     programs = iptables_mode.lower(forwarding, comments=comments)
-    return Compiled(settings, forwarding, programs, forwarding.notes)
+    return Compiled(settings, forwarding, programs, notes)
+
+
+def _of_unknown_pods(forwarding: Forwarding) -> Iterator[str]:
+    """What follows where nobody said who is a pod."""
+    settings = forwarding.settings
+    if settings.pods.in_interface:
+        return
+    families = [f for f in Family if forwarding.of(f) and f not in settings.pods.networks]
+    follows = []
+    if not settings.masquerade_all:
+        follows.append(
+            "nobody is masqueraded to a cluster IP, so that nodes and outside clients may get no "
+            "answer from there"
+        )
+    if any(port.external_local for family in families for port in forwarding.of(family)):
+        follows.append("pods are outside clients to Services with externalTrafficPolicy Local")
+    if families and follows:
+        labels = " and ".join(family.label for family in families)
+        yield (
+            f"no cluster CIDR of {labels} is known (--cluster-cidr, or clusterCIDR or "
+            f"detectLocalMode in --config): {'; '.join(follows)}"
+        )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import gc
 import os
 import sys
@@ -10,8 +11,15 @@ from collections.abc import Callable, Sequence
 
 from svcc import __version__
 from svcc.commands import apply, cleanup, compile, diff, explain, verify  # noqa: A004
-from svcc.commands.exit_codes import BAD_INPUT, FAILED, INTERNAL_ERROR, INTERRUPTED, UNDECIDED
-from svcc.commands.terminal import say
+from svcc.commands.exit_codes import (
+    BAD_INPUT,
+    CANNOT_WRITE,
+    INTERNAL_ERROR,
+    INTERRUPTED,
+    NO_READER,
+    UNDECIDED,
+)
+from svcc.commands.terminal import ClosedOutput, give_up, say
 
 Command = tuple[
     str, str, Callable[[argparse.ArgumentParser], None], Callable[[argparse.Namespace], int]
@@ -34,6 +42,8 @@ exit codes:
   apply    0 applied or nothing to do, 1 failed and the node is as it was, 2 bad input
   diff     0 no difference, 1 differences, 2 error
   cleanup  0 done, 1 failed
+  all      70 internal error (verify, explain: 3), 74 the result could not be written,
+           130 interrupted, 141 nobody reads the result
 """
 
 
@@ -56,23 +66,51 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
-    given = parser().parse_args(arguments)
     # Objects and rules are trees that live until the end: looking for cycles among a million
     # of them takes a fifth of the time and finds nothing.
     gc.disable()
+    if sys.stdout is None:
+        sys.stdout = ClosedOutput()
+    command = ""
     try:
+        given = _parsed(arguments)
+        command = given.command
         code = int(given.run(given))
         sys.stdout.flush()
         return code
     except BrokenPipeError:
         # The reader went away; nothing is left to be said.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return FAILED
+        give_up(sys.stdout)
+        return NO_READER
     except KeyboardInterrupt:
         say("interrupted")
         return INTERRUPTED
+    except OSError as error:
+        if not _is_of_output(error):
+            return _failed(command, error)
+        give_up(sys.stdout)
+        say(f"svcc: cannot write: {error.strerror}")
+        return CANNOT_WRITE
     except Exception as error:
-        return _failed(given.command, error)
+        return _failed(command, error)
+
+
+_OUTPUT_FAILS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF})
+"""What write(2) gives for an output that takes no more."""
+
+
+def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
+    try:
+        return parser().parse_args(arguments)
+    except SystemExit:
+        # What --help and --version print has to be written, too.
+        sys.stdout.flush()
+        raise
+
+
+def _is_of_output(error: OSError) -> bool:
+    """Whether standard output took no more; what goes wrong with a file has the file's name."""
+    return error.filename is None and error.errno in _OUTPUT_FAILS
 
 
 def _failed(command: str, error: Exception) -> int:

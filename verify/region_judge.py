@@ -7,10 +7,11 @@ from dataclasses import replace
 from fractions import Fraction
 from functools import cached_property
 
+from svcc.grammar.iptables.program import Rule
 from svcc.grammar.iptables.ruleset import RuleSet
 from svcc.verify.confirm.allowances import allowances_beside_frontends, allowances_of
 from svcc.verify.confirm.answers import Answer, Undecided, Violated
-from svcc.verify.confirm.findings import Counterexample, Finding
+from svcc.verify.confirm.findings import OUTSIDE, SHARES_BY_MARKS, Counterexample, Finding
 from svcc.verify.confirm.judge import allowed_outcomes
 from svcc.verify.confirm.replay import Trial, packet_of, unconfirmed, world_of
 from svcc.verify.policy.judge import PolicyJudge
@@ -235,9 +236,11 @@ class RegionJudge:
     def _proved(self, region: Region, name: str) -> Finding:
         return Finding(name, region.name, self._regions.family, "proved")
 
-    def _undecided(self, region: Region, name: str, reason: str, code: str) -> Finding:
+    def _undecided(
+        self, region: Region, name: str, reason: str, code: str, rules: tuple[Rule, ...] = ()
+    ) -> Finding:
         family = self._regions.family
-        return Finding(name, region.name, family, "undecided", None, reason, code)
+        return Finding(name, region.name, family, "undecided", None, reason, code, rules=rules)
 
     def _finding(
         self,
@@ -255,9 +258,9 @@ class RegionJudge:
             if found.verdict == "violated":
                 return found
         if answer.reason == "unknown rule":
-            rules = cut.outside_the_model() or ["shares that depend on marks"]
-            reason = "outside the model: " + "; ".join(rules)
-            return self._undecided(region, name, reason, codes.OUTSIDE_THE_MODEL)
+            rules = cut.outside_the_model()
+            reason = OUTSIDE if rules else SHARES_BY_MARKS
+            return self._undecided(region, name, reason, codes.OUTSIDE_THE_MODEL, rules)
         return self._undecided(region, name, "the solver gave up", codes.GAVE_UP)
 
     def _confirmed(
@@ -280,8 +283,8 @@ class RegionJudge:
         try:
             found = self.trial(region, cut.schema).failures(packet, world)
         except UndecidableError as undecidable:
-            reason = f"line {undecidable.rule.line}: {undecidable.what} is outside the model"
-            return self._undecided(region, name, reason, codes.OUTSIDE_THE_MODEL)
+            reason, rules = f"outside the model: {undecidable.what}", (undecidable.rule,)
+            return self._undecided(region, name, reason, codes.OUTSIDE_THE_MODEL, rules)
         failure = next(
             (f for f in found if f.property == name), found[0] if found and sure else None
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from svcc.grammar.address import Family, parse_address
@@ -14,19 +15,26 @@ from svcc.grammar.ipvs import ipset, ipvsadm
 from svcc.grammar.ipvs.state import Ipvs
 from svcc.grammar.packed import unpacked
 from svcc.verify.other_formats import EMPTY, what_it_is
-from svcc.verify.prepare.loaded import LoadedRules
+from svcc.verify.prepare.loaded import LoadedRules, Part
+from svcc.verify.prepare.remarks import remarks_of
 
 BUNDLE_FILES = ("iptables.rules", "ip6tables.rules")
 IPVS_FILES = ("ipvsadm.rules", "ipset.rules", "addresses.batch")
 
 
-def from_text(text: str, family: Family, source: str) -> LoadedRules:
-    """The rules of a text.
+_IPVS_PARTS: dict[str, Part] = {"ipvsadm": "virtual servers", "ipset": "sets"}
+
+
+def from_text(
+    text: str, family: Family, source: str, *, whole: frozenset[Part] = frozenset()
+) -> LoadedRules:
+    """The rules of a text; ``whole`` as in :class:`LoadedRules`.
 
     Raises:
         InputError: iptables-restore would not take it.
     """
-    return LoadedRules(load(parse(text, family=family, source=source)), source)
+    rules = load(parse(text, family=family, source=source))
+    return LoadedRules(rules, source, whole, remarks_of(text))
 
 
 def from_files(paths: Sequence[str], family: Family | None) -> dict[Family, LoadedRules]:
@@ -100,7 +108,10 @@ def from_texts(
         problems.extend(error.problems)
     if problems:
         raise InputError(problems)
-    return _with(found, ipvs)
+    for item in found.values():
+        item.rules.ipvs = ipvs
+    parts = frozenset(part for kind, part in _IPVS_PARTS.items() if kind in beside)
+    return {of: replace(item, whole=item.whole | parts) for of, item in found.items()}
 
 
 def kind_of(text: str, name: str) -> str:
@@ -161,12 +172,6 @@ def _addresses(text: str, source: str) -> dict[Family, tuple[int, ...]]:
     if problems:
         raise InputError(problems)
     return {family: tuple(sorted(values)) for family, values in found.items()}
-
-
-def _with(found: dict[Family, LoadedRules], ipvs: Ipvs | None) -> dict[Family, LoadedRules]:
-    for item in found.values():
-        item.rules.ipvs = ipvs
-    return found
 
 
 def _expand(paths: Sequence[str], problems: list[Problem]) -> list[Path]:

@@ -356,6 +356,22 @@ def endpoints(fields: Fields, origin: Origin) -> list[EndpointSlice]:
                     truncated=truncated,
                 )
             )
+    if not found:
+        # As a slice without endpoints it tells that there are none, not that none were given.
+        found.append(
+            EndpointSlice(
+                namespace=namespace,
+                name=name,
+                service=name,
+                family=Family.IPV4,
+                ports=(),
+                endpoints=(),
+                origin=origin,
+                labels=labels,
+                from_endpoints=True,
+                truncated=truncated,
+            )
+        )
     return found
 
 

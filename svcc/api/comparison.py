@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from svcc.api.settings import node_settings
 from svcc.compiler.model.objects import Objects
 from svcc.verify.equivalence.compare import compare as compare_rules
+from svcc.verify.open_questions.of_rules import about_both
+from svcc.verify.open_questions.question import left_open
 
 if TYPE_CHECKING:
     from svcc.api.rules import Rules
@@ -46,5 +48,12 @@ def compare(
     report = compare_rules(
         objects, settings, rules.of(family), against.of(family), progress=progress
     )
+    mine, theirs = rules.of(family), against.of(family)
+    questions = [
+        question
+        for of in sorted(mine.keys() & theirs.keys())
+        for question in about_both(mine[of], theirs[of])
+    ]
+    report.findings = left_open(report.findings, questions)
     report.in_files = rules.in_files
     return report

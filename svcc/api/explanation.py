@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from svcc.api.compilation import compiled_for
@@ -9,15 +11,21 @@ from svcc.api.errors import bad_input
 from svcc.api.live import with_all_in_force
 from svcc.api.own_rules import read_back
 from svcc.grammar.address import Family
+from svcc.verify.confirm.findings import Finding
 from svcc.verify.explain import EndlessError, Explainer, Explanation
+from svcc.verify.open_questions.every import open_questions
+from svcc.verify.open_questions.question import OpenQuestion
 from svcc.verify.packet_question import QuestionError, read_packet
+from svcc.verify.spec.properties import CAPTURES, FAIR, MASQUERADES, REACHES, REFUSES
 
 if TYPE_CHECKING:
     from svcc.api.inputs import Note
     from svcc.api.rules import Rules
     from svcc.compiler.model.objects import Objects
     from svcc.compiler.settings.node import NodeSettings
+    from svcc.verify.prepare.loaded import LoadedRules
 
+_OF_A_FRONTEND = (REACHES, FAIR, MASQUERADES, REFUSES)
 _EXAMPLE = "from 10.1.2.3 to 10.96.0.12:80/tcp"
 
 
@@ -50,24 +58,37 @@ def explain(
         InputError: that is no packet and no Service with frontends, or a walk through the
             rules does not end.
     """
-    found = _explained(objects, settings, what, rules, family, note)
-    if rules is None:
-        return found
-    return [with_all_in_force(item, rules, objects, settings) for item in found]
+    loaded = _loaded(objects, settings, rules, family, note)
+    found = _explained(objects, settings, what, loaded)
+    if rules is not None:
+        found = [with_all_in_force(item, rules, objects, settings) for item in found]
+    questions = list(
+        open_questions(objects, settings, loaded, own_rules=rules is None, strict=False)
+    )
+    return [_while_open(item, questions) for item in found]
 
 
-def _explained(
+def _loaded(
     objects: Objects,
     settings: NodeSettings,
-    what: str,
     rules: Rules | None,
     only: Family | None,
     note: Note | None,
+) -> dict[Family, LoadedRules]:
+    """The rules to explain, by family."""
+    if rules is not None:
+        return rules.of(only)
+    own = read_back(compiled_for(objects, settings, note=note))
+    return {family: item for family, item in own.items() if only in (None, family)}
+
+
+def _explained(
+    objects: Objects, settings: NodeSettings, what: str, loaded: Mapping[Family, LoadedRules]
 ) -> list[Explanation]:
     words = what.split()
     if not words:
         raise bad_input("explain", f"name a packet or a Service; for example: {_EXAMPLE}")
-    explainers = _explainers(objects, settings, rules, only, note)
+    explainers = _explainers(objects, settings, loaded)
     if words[0] not in ("from", "to"):
         found = [item for each in explainers.values() for item in each.service(words[0])]
         if len(words) > 1 or not found:
@@ -88,22 +109,36 @@ def _explained(
     return [explainers[packet.family].packet(packet)]
 
 
+def _while_open(item: Explanation, questions: Iterable[OpenQuestion]) -> Explanation:
+    """An explanation as far as it holds whatever the answers are."""
+    family = item.packet.family
+    name = "everything else" if item.frontend is None else str(item.frontend)
+    properties = (CAPTURES,) if item.frontend is None else _OF_A_FRONTEND
+    right = [Finding(each, name, family, "proved") for each in properties]
+    for question in questions:
+        wrong = tuple(finding for finding in item.wrong if not question.leaves_open(finding))
+        if item.verdict == "violated":
+            is_open = len(wrong) < len(item.wrong)
+        else:
+            is_open = any(map(question.leaves_open, right))
+        if is_open:
+            reason = f"{question.code} {question.subject} {question.says}; {question.reason}"
+            item = replace(
+                item,
+                verdict="violated" if wrong else "undecided",
+                wrong=wrong,
+                undecided=() if wrong else (reason, *item.undecided),
+                worlds=item.worlds if wrong else (),
+            )
+    return item
+
+
 def _explainers(
-    objects: Objects,
-    settings: NodeSettings,
-    rules: Rules | None,
-    only: Family | None,
-    note: Note | None,
+    objects: Objects, settings: NodeSettings, loaded: Mapping[Family, LoadedRules]
 ) -> dict[Family, Explainer]:
-    if rules is None:
-        loaded = read_back(compiled_for(objects, settings, note=note))
-    else:
-        loaded = rules.of(None)
     try:
         return {
-            family: Explainer(objects, settings, family, item)
-            for family, item in loaded.items()
-            if only in (None, family)
+            family: Explainer(objects, settings, family, item) for family, item in loaded.items()
         }
     except EndlessError as endless:
         message = f"the walk through these rules does not end: {endless}"

@@ -88,14 +88,14 @@ def _read(tools: Iptables, families: Iterable[Family]) -> dict[Family, LoadedRul
         ToolError: a tool is missing or fails.
         InputError: a tool prints what it would not take itself.
     """
+    from svcc.verify.prepare.loaded import EVERYTHING
     from svcc.verify.rule_files import from_text
 
     found = {}
     ipvs = _ipvs(tools)
     for family in families:
-        found[family] = from_text(
-            _printable(tools.save_all(family)), family, tools.name(family, "save")
-        )
+        text, name = _printable(tools.save_all(family)), tools.name(family, "save")
+        found[family] = from_text(text, family, name, whole=EVERYTHING)
         found[family].rules.ipvs = ipvs
     return found
 

@@ -13,10 +13,11 @@ if TYPE_CHECKING:
 def read_back(compiled: Compiled) -> dict[Family, LoadedRules]:
     """Both families' scripts, read back."""
     from svcc.compiler.bundle import FILE_NAMES, ipvs_scripts, script
+    from svcc.verify.prepare.loaded import EVERYTHING
     from svcc.verify.rule_files import from_text, ipvs_of
 
     found = {
-        family: from_text(script(compiled, family), family, FILE_NAMES[family])
+        family: from_text(script(compiled, family), family, FILE_NAMES[family], whole=EVERYTHING)
         for family in compiled.programs
     }
     if compiled.ipvs is not None:

@@ -10,10 +10,14 @@ from svcc.api.errors import bad_input
 from svcc.api.live import missing_proxy, open_questions
 from svcc.api.own_rules import read_back
 from svcc.grammar.address import Family
+from svcc.grammar.iptables.ruleset import RuleSet
 from svcc.verify.engine import verify as verify_rules
+from svcc.verify.open_questions.every import open_questions as every_question
+from svcc.verify.open_questions.question import OpenQuestion, left_open
 from svcc.verify.policy.claims import check
-from svcc.verify.prepare.loaded import LoadedRules
+from svcc.verify.prepare.loaded import EVERYTHING, LoadedRules
 from svcc.verify.proof.prover import Prover
+from svcc.verify.spec import codes
 from svcc.verify.spec.expectation import expect
 from svcc.verify.spec.node_kinds import NodeKinds
 
@@ -24,6 +28,8 @@ if TYPE_CHECKING:
     from svcc.compiler.settings.node import NodeSettings
     from svcc.grammar.policy import Placed
     from svcc.verify.report.report import Report
+
+_WORTH_A_WARNING = frozenset({codes.NO_ENDPOINTS_GIVEN, codes.FAMILY_NOT_GIVEN})
 
 Progress = Callable[[int, int], None]
 """Is told how many of how many parts are done."""
@@ -38,6 +44,7 @@ def verify(
     policies: Sequence[Placed] = (),
     policies_only: bool = False,
     paranoid: bool = False,
+    strict: bool = False,
     note: Note | None = None,
     progress: Progress | None = None,
 ) -> Report:
@@ -52,6 +59,8 @@ def verify(
         policies_only: judge them alone, not what Kubernetes asks.
         paranoid: have the solver look again at what ordinary code established; this takes some
             fifty times as long.
+        strict: what was passed over makes the verdict undecided, unless it has no frontend by
+            its kind.
         note: is told what a person should know.
         progress: is told how many of how many parts are done.
 
@@ -67,6 +76,7 @@ def verify(
         policies=policies,
         policies_only=policies_only,
         paranoid=paranoid,
+        strict=strict,
         note=note,
         progress=progress,
     )
@@ -82,6 +92,7 @@ def verify_nodes(
     policies: Sequence[Placed] = (),
     policies_only: bool = False,
     paranoid: bool = False,
+    strict: bool = False,
     note: Note | None = None,
     progress: Progress | None = None,
 ) -> list[Report]:
@@ -89,13 +100,41 @@ def verify_nodes(
     if policies_only and not policies:
         raise bad_input("--policy-only", "there are no statements; name their file with --policy")
     check(policies, objects, nodes)
+    note = _once(note)
     judge = _Judge(objects, rules, family, policies, policies_only, paranoid, note)
     reports = list(judge.reports(nodes, progress))
     for report, settings in zip(reports, nodes, strict=True):
         if rules is not None:
             report.findings += open_questions(rules, objects, settings, note)
             report.in_files = rules.in_files
+        questions = list(judge.questions(settings, report, strict))
+        report.findings = left_open(report.findings, questions)
+        report.passed_over, report.problems = objects.passed_over, objects.problems
+        _warn(questions, report, note)
     return reports
+
+
+def _once(note: Note | None) -> Note | None:
+    """Tells everything once, be there ever so many nodes."""
+    if note is None:
+        return None
+    told: set[str] = set()
+
+    def tell(text: str) -> None:
+        if text not in told:
+            told.add(text)
+            note(text)
+
+    return tell
+
+
+def _warn(questions: Iterable[OpenQuestion], report: Report, note: Note | None) -> None:
+    """Tell of questions that no finding depends on."""
+    asked = {(finding.code, finding.family) for finding in report.findings}
+    for question in questions:
+        is_told = (question.code, question.family) in asked
+        if note is not None and not is_told and question.code in _WORTH_A_WARNING:
+            note(f"warning: {question.subject} {question.says}; {question.reason}")
 
 
 class _Judge:
@@ -135,6 +174,24 @@ class _Judge:
             if report.verdict == "proved":
                 proved[kind] = report
             yield report
+
+    def questions(
+        self, settings: NodeSettings, report: Report, strict: bool
+    ) -> Iterator[OpenQuestion]:
+        """What was not given or not looked at for one node's report."""
+        if self._rules is not None:
+            loaded = self._rules.of(self._family)
+        else:
+            loaded = {
+                family: LoadedRules(RuleSet(family), source, EVERYTHING)
+                for family, source in report.sources.items()
+            }
+        found = every_question(
+            self._objects, settings, loaded, own_rules=self._rules is None, strict=strict
+        )
+        for question in found:
+            if not (self._policies_only and question.code == codes.NOTHING_JUDGED):
+                yield question
 
     def _report(self, settings: NodeSettings, progress: Progress | None) -> Report:
         return verify_rules(

@@ -18,7 +18,8 @@ class Progress:
     def __init__(self, what: str) -> None:
         self._what = what
         self._shown = False
-        self._next = time.monotonic() + APPEARS_AFTER if sys.stderr.isatty() else float("inf")
+        is_watched = sys.stderr is not None and sys.stderr.isatty()
+        self._next = time.monotonic() + APPEARS_AFTER if is_watched else float("inf")
 
     def __call__(self, done: int, total: int) -> None:
         """Say that ``done`` of ``total`` parts are done."""

@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import json
-import sys
-from typing import TYPE_CHECKING
 
 from svcc.api.errors import bad_input
 from svcc.commands import arguments as given_by
-from svcc.commands import exit_codes, options
+from svcc.commands import exit_codes, options, results
 from svcc.commands.progress import Progress
 from svcc.commands.terminal import say
-
-if TYPE_CHECKING:
-    from svcc.api import Objects, Report
 
 MAX_NAMED = 10
 
@@ -50,6 +44,11 @@ def add(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="have the solver look again at what ordinary code established; takes much longer",
     )
+    parser.add_argument(
+        "--strict",
+        action="store_true",
+        help="exit code 3 if anything was passed over, unless it has no frontend by its kind",
+    )
     options.add_family(parser)
     options.add_kernel(parser)
     parser.add_argument(
@@ -63,12 +62,26 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Verify."""
+    """Verify. Where nothing can be judged, the result says why in its format, too."""
+    from svcc.api import InputError, Position, Problem
+
+    try:
+        return _compare(arguments) if arguments.against else _verify(arguments)
+    except InputError as error:
+        results.write_problems(arguments, error.problems)
+        raise
+    except OSError:
+        raise
+    except Exception as error:
+        text = f"internal error: {type(error).__name__}: {error}; please report it"
+        results.write_problems(arguments, [Problem(Position("svcc"), text)])
+        raise
+
+
+def _verify(arguments: argparse.Namespace) -> int:
     from svcc.api import read_policies, verify_nodes
     from svcc.verify.confirm.findings import worst
 
-    if arguments.against:
-        return _compare(arguments)
     if not arguments.filename:
         raise bad_input("-f", "name the objects that the rules are judged by")
     objects = given_by.objects(arguments, keep_going=True)
@@ -85,12 +98,13 @@ def run(arguments: argparse.Namespace) -> int:
             policies=policies,
             policies_only=arguments.policy_only,
             paranoid=arguments.paranoid,
+            strict=arguments.strict,
             note=say,
             progress=bar,
         )
     finally:
         bar.clear()
-    _write(arguments, objects, reports)
+    results.write(arguments, objects, reports)
     if objects.not_judged:
         names = ", ".join(service.key for service in objects.not_judged[:MAX_NAMED])
         more = len(objects.not_judged) - MAX_NAMED
@@ -103,7 +117,7 @@ def _compare(arguments: argparse.Namespace) -> int:
     """Compare the rules with others."""
     from svcc.api import Objects, compare, read_rules
 
-    for flag in ("all_nodes", "policy", "policy_only", "paranoid"):
+    for flag in ("all_nodes", "policy", "policy_only", "paranoid", "strict"):
         if getattr(arguments, flag):
             raise bad_input(f"--{flag.replace('_', '-')}", "not together with --against")
     objects, note = Objects(), None
@@ -119,30 +133,5 @@ def _compare(arguments: argparse.Namespace) -> int:
         report = compare(rules, against, objects, node, family=family, progress=bar)
     finally:
         bar.clear()
-    _write(arguments, objects, [report])
+    results.write(arguments, objects, [report])
     return exit_codes.OF_VERDICT[report.verdict]
-
-
-def _write(arguments: argparse.Namespace, objects: Objects, reports: list[Report]) -> None:
-    if arguments.output == "text":
-        for report in reports:
-            sys.stdout.write(report.to_text())
-        return
-    if arguments.output == "json":
-        from svcc.verify.report.report import combined_json
-
-        json.dump(combined_json(reports), sys.stdout, indent=2)
-        sys.stdout.write("\n")
-        return
-    from svcc import __version__
-    from svcc.api.manifests import Manifests
-    from svcc.verify.report.exporters import github, junit, sarif
-
-    manifests = Manifests(objects)
-    if arguments.output == "sarif":
-        json.dump(sarif(reports, __version__, manifests.place), sys.stdout, indent=2)
-        sys.stdout.write("\n")
-    elif arguments.output == "junit":
-        sys.stdout.write(junit(reports))
-    else:
-        sys.stdout.writelines(github(reports, manifests.place))

@@ -103,7 +103,7 @@ def test_exit_3_for_a_rule_outside_the_model(tmp_path: Path) -> None:
     rules.write_text("\n".join(lines) + "\n")
     done = svcc("verify", "-f", str(DUMP / "objects.yaml"), *NODE, "--rules", str(rules))
     assert done.returncode == 3
-    assert f"line {entry + 1}, chain KUBE-SERVICES" in done.stdout
+    assert f"{rules}:{entry + 1}: {lines[entry]}" in done.stdout
 
 
 def test_every_family_with_frontends_must_be_given() -> None:

@@ -129,9 +129,15 @@ ROOMS = (
         "the core of the verifier, complete without add-ons",
     ),
     Room(
+        "verify.open_questions",
+        f"grammar.* {_OBJECTS} verify.spec verify.simulator verify.prepare verify.model "
+        "verify.confirm",
+        "what was not given or not looked at, whoever judges the rest",
+    ),
+    Room(
         "verify.report",
-        "svcc grammar.* verify.netfilter verify.spec verify.simulator verify.prepare verify.model "
-        "verify.slicing verify.smt verify.confirm",
+        "svcc grammar.* compiler.model verify.netfilter verify.spec verify.simulator "
+        "verify.prepare verify.model verify.slicing verify.smt verify.confirm",
         "findings in words, however they were found",
     ),
     Room("verify.recheck", f"grammar.* {_OBJECTS} {_CORE}", "an add-on: the core does without"),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
 from svcc.grammar.address import Family
+from svcc.grammar.iptables.program import Rule
 from svcc.verify.simulator.packet import Packet, Step, World
 
 VerdictName = Literal["proved", "violated", "undecided"]
@@ -22,6 +24,11 @@ def worst(verdicts: Iterable[VerdictName]) -> VerdictName:
 def is_worse(verdict: VerdictName, than: VerdictName) -> bool:
     """Whether the one says more against the rules than the other."""
     return _RANK[verdict] > _RANK[than]
+
+
+OUTSIDE = "decided by rules outside the model"
+SHARES_BY_MARKS = "outside the model: shares that depend on marks"
+_SERVICE = re.compile(r"\((\S+/[^\s:)]+)(?::[^\s)]*)?\)$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +59,13 @@ class Finding:
     """A number of :mod:`svcc.verify.spec.codes`; empty if proved."""
     says: str = ""
     """What is wrong, as the sentence goes on behind the frontend's name."""
+    rules: tuple[Rule, ...] = ()
+    """Those outside the model that may decide."""
+
+    def service(self) -> str:
+        """``namespace/name`` of the Service that the frontend is of; empty if of none."""
+        named = _SERVICE.search(self.frontend)
+        return "" if named is None else named[1]
 
     def sentence(self) -> str:
         """What was found, in words."""

@@ -19,8 +19,9 @@ from svcc.compiler.model.objects import Objects
 from svcc.compiler.settings.node import NodeSettings
 from svcc.grammar.address import Family
 from svcc.grammar.iptables.ruleset import RuleSet, rule_count
+from svcc.grammar.iptables.write import write_rule
 from svcc.verify.confirm.answers import Answer, Undecided, Values
-from svcc.verify.confirm.findings import Counterexample, Finding, is_worse
+from svcc.verify.confirm.findings import OUTSIDE, Counterexample, Finding, is_worse
 from svcc.verify.confirm.judge import describe_result
 from svcc.verify.confirm.replay import packet_of, world_of
 from svcc.verify.equivalence.product import OTHER, Difference, Joint
@@ -188,10 +189,12 @@ class _Comparison:
             return self._finding(region, "the solver gave up", codes.GAVE_UP)
         shown = self._shown(region, cuts, joint, found.values)
         if shown is None:
-            unknown = [*cuts[0].outside_the_model(), *cuts[1].outside_the_model()]
-            if unknown:
-                reason = "outside the model: " + "; ".join(unknown[:4])
-                return self._finding(region, reason, codes.OUTSIDE_THE_MODEL)
+            mine, theirs = (cut.outside_the_model() for cut in cuts)
+            if mine or theirs:
+                said = [f"{write_rule(r, self._family)} (line {r.line})" for r in theirs[:4]]
+                reason = "; ".join([OUTSIDE, *(f"against: {text}" for text in said)])
+                undecided = self._finding(region, reason, codes.OUTSIDE_THE_MODEL)
+                return replace(undecided, rules=mine)
             packet = packet_of(region, self._family, found)
             reason = f"the simulator sees no difference in {packet}"
             return self._finding(region, reason, codes.UNCONFIRMED)

@@ -6,10 +6,17 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
+from svcc.grammar.iptables.program import Rule
 from svcc.grammar.iptables.ruleset import RuleSet
 from svcc.grammar.policy import SourceWord, Statement
 from svcc.verify.confirm.answers import Answer, Undecided, Violated
-from svcc.verify.confirm.findings import Counterexample, Finding, VerdictName
+from svcc.verify.confirm.findings import (
+    OUTSIDE,
+    SHARES_BY_MARKS,
+    Counterexample,
+    Finding,
+    VerdictName,
+)
 from svcc.verify.confirm.judge import Distribution, applies, describe_result
 from svcc.verify.confirm.replay import packet_of, unconfirmed, world_of
 from svcc.verify.policy.claims import Alternatives, Claim, Claims
@@ -69,6 +76,8 @@ class _State:
     example: Counterexample | None = None
     reason: str = ""
     code: str = ""
+    rules: tuple[Rule, ...] = ()
+    """Those outside the model that may decide."""
 
     def done(self, frontend: str) -> bool:
         """Whether no more is to be learned at a frontend."""
@@ -97,10 +106,12 @@ class PolicyJudge:
             if state.matched:
                 family = self._regions.family
                 name = str(item)
-                code = codes.POLICY if state.verdict == "violated" else state.code
+                violated = state.verdict == "violated"
                 yield Finding(
-                    POLICY, name, family, state.verdict, state.example, state.reason, code
-                )
+                    POLICY, name, family, state.verdict, state.example, state.reason,
+                    codes.POLICY if violated else state.code,
+                    rules=() if violated else state.rules,
+                )  # fmt: skip
 
     def speak_of(self, region: Region) -> bool:
         """Whether any statement has a say in a region."""
@@ -156,11 +167,12 @@ class PolicyJudge:
         )[POLICY]
         if isinstance(answer, Undecided):
             reason, code = "the solver gave up", codes.GAVE_UP
+            rules: tuple[Rule, ...] = ()
             if answer.reason == "unknown rule":
                 code = codes.OUTSIDE_THE_MODEL
-                rules = cut.outside_the_model() or ["shares that depend on marks"]
-                reason = "outside the model: " + "; ".join(rules)
-            self._undecided(claim, region, reason, code)
+                rules = cut.outside_the_model()
+                reason = OUTSIDE if rules else SHARES_BY_MARKS
+            self._undecided(claim, region, reason, code, rules)
         elif answer is not None:
             self._confirm(claim, region, numbering, alternatives, answer, allowances)
 
@@ -187,11 +199,13 @@ class PolicyJudge:
             return undecided or Undecided("unknown rule")
         return undecided
 
-    def _undecided(self, claim: Claim, region: Region, reason: str, code: str) -> None:
+    def _undecided(
+        self, claim: Claim, region: Region, reason: str, code: str, rules: tuple[Rule, ...] = ()
+    ) -> None:
         state = self._states[claim.placed]
         if state.verdict == "proved":
             state.verdict, state.reason = "undecided", f"at {region.name}: {reason}"
-            state.code = code
+            state.code, state.rules = code, rules
 
     def _confirm(
         self,
@@ -215,8 +229,8 @@ class PolicyJudge:
             if any(applies(condition, packet) for condition in alternatives):
                 breach = broken(claim.placed.statement, packet, outcomes, fresh)
         except UndecidableError as undecidable:
-            reason = f"line {undecidable.rule.line}: {undecidable.what} is outside the model"
-            self._undecided(claim, region, reason, codes.OUTSIDE_THE_MODEL)
+            reason, rules = f"outside the model: {undecidable.what}", (undecidable.rule,)
+            self._undecided(claim, region, reason, codes.OUTSIDE_THE_MODEL, rules)
             return
         if breach is None:
             self._undecided(claim, region, unconfirmed(packet), codes.UNCONFIRMED)

@@ -11,9 +11,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from svcc.grammar.iptables.program import Rule
 from svcc.grammar.iptables.ruleset import RuleSet
 from svcc.verify.confirm.answers import Undecided, Violated
-from svcc.verify.confirm.findings import Counterexample, Finding, VerdictName
+from svcc.verify.confirm.findings import OUTSIDE, Counterexample, Finding, VerdictName
 from svcc.verify.confirm.replay import (
     TooManyWaysError,
     every_way,
@@ -28,8 +29,10 @@ from svcc.verify.simulator.matching import UndecidableError
 from svcc.verify.simulator.packet import Packet, Result, World
 from svcc.verify.slicing.box import Box
 from svcc.verify.slicing.foreign import without_foreign
+from svcc.verify.slicing.outside_the_model import rules_outside_the_model
 from svcc.verify.slicing.regions import Regions
 from svcc.verify.slicing.schema import Hook, Numbering, Schema
+from svcc.verify.slicing.slicer import Item
 from svcc.verify.smt.encoding import Encoding
 from svcc.verify.smt.term import Term, conjunction, disjunction, negate
 from svcc.verify.spec import codes
@@ -50,8 +53,8 @@ class Passage:
     marked: bool = False
     port: int | None = None
 
-    def schema(self, regions: Regions) -> Schema:
-        """The passage as the solver sees it."""
+    def schema(self, regions: Regions) -> tuple[Schema, tuple[Item, ...]]:
+        """The passage as the solver sees it, and what it is made of."""
         inside = self.hook == "INPUT"
         box = Box(local=inside)
         if self.port is not None:
@@ -65,7 +68,7 @@ class Passage:
             numbering.port(self.port)
         drops = policy == "DROP" and not self.accept
         hook = (Hook("filter", self.hook, numbering.items(items), drops),)
-        return Schema(
+        schema = Schema(
             regions.family,
             False,
             (),
@@ -81,6 +84,7 @@ class Passage:
             self.state,
             marked=self.marked,
         )
+        return schema, items
 
     def violated(self, encoding: Encoding) -> Term:
         """The term that a packet is not treated so."""
@@ -149,30 +153,32 @@ def _wrong(passage: Passage, rules: RuleSet, packet: Packet, world: World) -> li
 
 def judge_passage(passage: Passage, rules: RuleSet, regions: Regions, prover: Prover) -> Finding:
     """Prove or refute one passage."""
-    encoding = Encoding(passage.schema(regions))
+    schema, items = passage.schema(regions)
+    encoding = Encoding(schema)
     encoding.run()
     answer = prover.term(encoding, LETS_THROUGH, passage.violated(encoding))
     family = regions.family
 
-    def finding(verdict: VerdictName, reason: str = "", code: str = "") -> Finding:
-        return Finding(LETS_THROUGH, passage.name, family, verdict, None, reason, code)
+    def finding(
+        verdict: VerdictName, reason: str = "", code: str = "", rules: tuple[Rule, ...] = ()
+    ) -> Finding:
+        return Finding(LETS_THROUGH, passage.name, family, verdict, None, reason, code, rules=rules)
 
     if answer is None:
         return finding("proved")
     if isinstance(answer, Undecided) and answer.candidate is not None:
         answer = answer.candidate
     if isinstance(answer, Undecided):
-        gave_up = answer.reason == "solver"
-        return finding(
-            "undecided",
-            "the solver gave up" if gave_up else "a rule outside the model decides",
-            codes.GAVE_UP if gave_up else codes.OUTSIDE_THE_MODEL,
-        )
+        if answer.reason == "solver":
+            return finding("undecided", "the solver gave up", codes.GAVE_UP)
+        unknown = rules_outside_the_model(items)
+        return finding("undecided", OUTSIDE, codes.OUTSIDE_THE_MODEL, unknown)
     packet = packet_of_values(answer, family, False, passage.port)
     try:
         wrong = _wrong(passage, rules, packet, passage.world(answer))
     except UndecidableError as undecidable:
-        return finding("undecided", str(undecidable), codes.OUTSIDE_THE_MODEL)
+        reason, rule = f"outside the model: {undecidable.what}", undecidable.rule
+        return finding("undecided", reason, codes.OUTSIDE_THE_MODEL, (rule,))
     if not wrong:
         return finding("undecided", unconfirmed(packet), codes.UNCONFIRMED)
     expected = "accepted" if passage.accept else "dropped"

@@ -69,10 +69,10 @@ class SharedLists:
                     try:
                         found = _two_packets(rules, regions, recorder, asker, allowances)
                     except UndecidableError as undecidable:
-                        reason = f"line {undecidable.rule.line}: {undecidable.what}"
                         yield Finding(
                             FAIR, asker.name, regions.family, "undecided", None,
-                            f"{reason} is outside the model", codes.OUTSIDE_THE_MODEL,
+                            f"outside the model: {undecidable.what}", codes.OUTSIDE_THE_MODEL,
+                            rules=(undecidable.rule,),
                         )  # fmt: skip
                         continue
                     if found is not None:

@@ -22,6 +22,12 @@ class Group:
     cause: Step | None
     findings: list[Finding]
 
+    @property
+    def others(self) -> list[str]:
+        """What else it is about, besides the first finding's frontend."""
+        _, *rest = dict.fromkeys(finding.frontend for finding in self.findings)
+        return rest
+
 
 def grouped(findings: Iterable[Finding]) -> list[Group]:
     """All findings that are not *proved*, violations first, the largest groups first."""
@@ -34,7 +40,12 @@ def grouped(findings: Iterable[Finding]) -> list[Group]:
         if step is not None:
             by_rule = (step.table, step.chain if step.rule is None else id(step.rule))
         reason = finding.reason if by_rule is None else ""
-        key = (finding.verdict, finding.property, finding.code, finding.family, by_rule, reason)
+        # What was not given is one finding, whatever it leaves open.
+        of_property = "" if finding.code in codes.NOT_GIVEN else finding.property
+        rules = tuple(map(id, finding.rules))
+        key = (
+            finding.verdict, of_property, finding.code, finding.family, by_rule, reason, rules
+        )  # fmt: skip
         groups.setdefault(key, Group(step, [])).findings.append(finding)
     found = [_named_nearer(group) for group in groups.values()]
     return sorted(found, key=lambda g: (g.findings[0].verdict != "violated", -len(g.findings)))

@@ -3,19 +3,35 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from svcc.compiler.model.objects import Origin, PassedOver
+from svcc.compiler.model.passed_over_reasons import REASONS
 from svcc.grammar.address import Address, Family
+from svcc.grammar.errors import Problem
+from svcc.grammar.iptables.program import Rule
 from svcc.grammar.iptables.write import write_rule
 from svcc.grammar.ipvs.ipvsadm import key_words
 from svcc.verify.confirm.findings import Finding, VerdictName, worst
 from svcc.verify.report.grouping import Group, grouped
 from svcc.verify.simulator.packet import PROTOCOL_NAME, Packet, Step
-from svcc.verify.spec.properties import SAME, SENTENCES
+from svcc.verify.spec import codes
+from svcc.verify.spec.properties import GIVEN, SAME, SENTENCES
 
 MAX_SHOWN = 20
 MAX_NAMED = 5
+JSON_VERSION = 1
+"""Of the JSON: another number where a reader of the old one could go wrong."""
+
+
+PlaceOf = Callable[[Origin], tuple[str, int] | None]
+"""File and line (1-based) of an object; None for what came from standard input."""
+
+
+def _nowhere(_: Origin) -> None:
+    return None
 
 
 @dataclass(slots=True)
@@ -33,6 +49,10 @@ class Report:
     """Those of the rules that these are compared with."""
     in_files: bool = False
     """Whether the sources are files that people can open."""
+    passed_over: tuple[PassedOver, ...] = ()
+    """The objects that have no say."""
+    problems: tuple[Problem, ...] = ()
+    """What was noticed about the objects."""
 
     @property
     def verdict(self) -> VerdictName:
@@ -43,11 +63,24 @@ class Report:
         """The same for a node of which the same was proved: no regions, schemas and seconds."""
         return replace(self, node=name, seconds=0.0, regions=0, schemas=0)
 
-    def to_json(self) -> dict[str, Any]:
-        """The result as the documented JSON object."""
+    @property
+    def services(self) -> dict[str, VerdictName]:
+        """The Services that were judged (``namespace/name``), each with its worst verdict."""
+        found: dict[str, VerdictName] = {}
+        for finding in self.findings:
+            if key := finding.service():
+                found[key] = worst((found.get(key, "proved"), finding.verdict))
+        return found
+
+    def to_json(self, place: PlaceOf = _nowhere) -> dict[str, Any]:
+        """The result as the documented JSON object; ``place`` finds objects in their files."""
         return {
+            "version": JSON_VERSION,
             "verdict": self.verdict,
             "node": self.node,
+            "judged": dict(sorted(self.services.items())),
+            "not_judged": [passed_over_json(item, place) for item in self.passed_over],
+            "problems": [problem_json(problem) for problem in self.problems],
             "properties": [self._finding_json(finding) for finding in self.findings],
             "findings": [self._group_json(group) for group in grouped(self.findings)],
             "rules": self.rules,
@@ -62,7 +95,7 @@ class Report:
             "family": finding.family.label,
             "verdict": finding.verdict,
             "message": finding.sentence(),
-            "frontends": [each.frontend for each in group.findings],
+            "frontends": list(dict.fromkeys(each.frontend for each in group.findings)),
         }
         if group.cause is not None:
             found["cause"] = step_json(group.cause, finding.family, self._source_of(group))
@@ -80,6 +113,9 @@ class Report:
             found["message"] = finding.sentence()
         if finding.reason:
             found["reason"] = finding.reason
+        if finding.rules:
+            source = self.sources.get(finding.family, "")
+            found["rules"] = [rule_json(r, finding.family, source) for r in finding.rules]
         example = finding.counterexample
         if example is not None:
             found["counterexample"] = {
@@ -108,6 +144,8 @@ class Report:
             lines.append(f"… and {len(groups) - MAX_SHOWN} more (all of them with -o json)")
         counts = Counter((f.property, f.verdict) for f in self.findings)
         for name, sentence in SENTENCES.items():
+            if name == GIVEN:
+                continue
             proved = counts[name, "proved"]
             others = [
                 f"{counts[name, verdict]} {verdict}"
@@ -117,8 +155,16 @@ class Report:
             if proved or others:
                 shown = ", ".join([f"{proved} proved", *others])
                 lines.append(f"{name:22} {shown:24} {sentence}")
+        lines += self.whom_it_is_about()
         lines.append(self.summary())
         return "\n".join(lines) + "\n"
+
+    def whom_it_is_about(self) -> list[str]:
+        """Which Services were judged and which objects were passed over, a line each."""
+        services = self.services
+        if self.other_sources or not (services or self.passed_over):
+            return []
+        return whom_it_is_about(services, self.passed_over)
 
     def summary(self) -> str:
         """The verdict and what it took, in a line."""
@@ -126,6 +172,15 @@ class Report:
             f"{self.verdict}: {self.rules} rules on node {self.node}, "
             f"{self.regions} regions, {self.schemas} schemas, {self.seconds:.1f} s"
         )
+
+    def reason_text(self, finding: Finding) -> list[str]:
+        """Why it is undecided, a line each: first in words, then the rules that are to blame."""
+        source = self.sources.get(finding.family, "")
+        lines = [finding.reason] if finding.reason else []
+        lines += [rule_text(rule, finding.family, source) for rule in finding.rules[:MAX_NAMED]]
+        if len(finding.rules) > MAX_NAMED:
+            lines.append(f"and {len(finding.rules) - MAX_NAMED} more rules")
+        return lines
 
     def _source_of(self, group: Group) -> str:
         """Where a group's cause stands."""
@@ -137,18 +192,17 @@ class Report:
 
     def _group_text(self, group: Group) -> list[str]:
         finding = group.findings[0]
-        code = f"{finding.code} " if finding.code else ""
-        lines = [f"{finding.verdict}: {code}{finding.property}: {finding.sentence()}"]
-        if len(group.findings) > 1:
-            others = [other.frontend for other in group.findings[1 : MAX_NAMED + 1]]
-            rest = len(group.findings) - 1 - len(others)
-            named = ", ".join(others) + (f" and {rest} more" if rest else "")
-            lines.append(f"  also      {named}")
+        about = finding.property
+        if finding.code:
+            about = finding.code if finding.code in codes.NOT_GIVEN else f"{finding.code} {about}"
+        lines = [f"{finding.verdict}: {about}: {finding.sentence()}"]
+        if others := group.others:
+            label = "leaves open" if finding.code in codes.NOT_GIVEN else "also     "
+            lines.append(f"  {label} {and_more(others)}")
         source = self._source_of(group)
         if group.cause is not None:
             lines.append(f"  cause     {step_text(group.cause, finding.family, source)}")
-        if finding.reason:
-            lines.append(f"  {finding.reason}")
+        lines += [f"  {line}" for line in self.reason_text(finding)]
         example, source = finding.counterexample, self.sources.get(finding.family, "")
         if example is not None:
             both = finding.property == SAME
@@ -161,6 +215,60 @@ class Report:
             other = self.other_sources.get(finding.family, "")
             lines += _trace_text("against", example.other, finding.family, other)
         return lines
+
+
+def and_more(names: Sequence[str], most: int = MAX_NAMED) -> str:
+    """Some names, and how many more there are."""
+    rest = len(names) - most
+    return ", ".join(names[:most]) + (f" and {rest} more" if rest > 0 else "")
+
+
+def whom_it_is_about(
+    services: Mapping[str, VerdictName], passed_over: Iterable[PassedOver]
+) -> list[str]:
+    """Which Services were judged and which objects were passed over, in words, a line each."""
+    counts = Counter(services.values())
+    verdicts: tuple[VerdictName, ...] = ("violated", "undecided", "proved")
+    shown = [f"{counts[verdict]} {verdict}" for verdict in verdicts if counts[verdict]]
+    number, _, verdict = (shown or ["0 judged"])[0].partition(" ")
+    shown[:1] = [f"{number} Service{'s' * (number != '1')} {verdict}"]
+    objects = [item for item in passed_over if item.reason != "other-kind"]
+    without = [_named_with_reason(item) for item in objects if item.kind == "Service"]
+    if without:
+        shown.append(f"{len(without)} not judged: {and_more(without)}")
+    lines = [", ".join(shown)]
+    for kind in dict.fromkeys(item.kind for item in objects if item.kind != "Service"):
+        named = [_named_with_reason(item) for item in objects if item.kind == kind]
+        lines.append(f"{kind}s passed over: {and_more(named)}")
+    return lines
+
+
+def _named_with_reason(item: PassedOver) -> str:
+    return f"{item.name} ({REASONS[item.reason]})"
+
+
+def passed_over_json(item: PassedOver, place: PlaceOf) -> dict[str, Any]:
+    """An object that has no say, as JSON; of a kind that is not read, how many there are."""
+    found: dict[str, Any] = {"kind": item.kind, "reason": item.reason}
+    if item.name:
+        found["name"] = item.name
+    else:
+        found["count"] = item.count
+    found |= {"message": REASONS[item.reason], "file": item.origin.file}
+    if (known := place(item.origin)) is not None:
+        found["line"] = known[1]
+    return found
+
+
+def problem_json(problem: Problem) -> dict[str, Any]:
+    """A problem of the input as JSON."""
+    place = problem.position
+    found: dict[str, Any] = {"severity": problem.severity, "message": problem.message}
+    if place.file:
+        found["file"] = place.file
+    if place.line:
+        found["line"], found["column"] = place.line, max(place.column, 1)
+    return found
 
 
 def _trace_text(label: str, trace: tuple[Step, ...], family: Family, source: str) -> list[str]:
@@ -183,6 +291,14 @@ def packet_json(packet: Packet) -> dict[str, Any]:
     }
 
 
+def rule_json(rule: Rule, family: Family, source: str) -> dict[str, Any]:
+    """A rule as JSON."""
+    found: dict[str, Any] = {"rule": write_rule(rule, family)}
+    if rule.line:
+        found["file"], found["line"] = source, rule.line
+    return found
+
+
 def step_json(step: Step, family: Family, source: str) -> dict[str, Any]:
     """One step of a trace as JSON."""
     shown: dict[str, Any] = {
@@ -194,6 +310,12 @@ def step_json(step: Step, family: Family, source: str) -> dict[str, Any]:
     if step.rule is not None and step.rule.line and step.virtual is None:
         shown["file"], shown["line"] = source, step.rule.line
     return shown
+
+
+def rule_text(rule: Rule, family: Family, source: str) -> str:
+    """A rule as iptables-save prints it, behind its place."""
+    place = f"{source}:{rule.line}: " if rule.line else ""
+    return f"{place}{write_rule(rule, family)}"
 
 
 def step_text(step: Step, family: Family, source: str) -> str:
@@ -213,12 +335,35 @@ def _rule_text(step: Step, family: Family) -> str:
     return "" if step.rule is None else write_rule(step.rule, family)
 
 
-def combined_json(reports: list[Report]) -> dict[str, Any]:
+def problems_json(problems: Iterable[Problem]) -> dict[str, Any]:
+    """What is printed as JSON where the input is so bad that nothing was judged."""
+    return {
+        "version": JSON_VERSION,
+        "verdict": "error",
+        "judged": {},
+        "not_judged": [],
+        "problems": [problem_json(problem) for problem in problems],
+        "properties": [],
+        "findings": [],
+        "rules": 0,
+        "seconds": 0,
+    }
+
+
+def combined_json(reports: list[Report], place: PlaceOf = _nowhere) -> dict[str, Any]:
     """One report as it is; several as one, with a part for each node."""
     if len(reports) == 1:
-        return reports[0].to_json()
-    parts = [report.to_json() for report in reports]
+        return reports[0].to_json(place)
+    parts = [report.to_json(place) for report in reports]
+    judged: dict[str, VerdictName] = {}
+    for report in reports:
+        for key, verdict in report.services.items():
+            judged[key] = worst((judged.get(key, "proved"), verdict))
     return {
+        "version": JSON_VERSION,
+        "judged": dict(sorted(judged.items())),
+        "not_judged": parts[0]["not_judged"],
+        "problems": parts[0]["problems"],
         "verdict": worst(report.verdict for report in reports),
         "properties": [
             {"node": part["node"], **found} for part in parts for found in part["properties"]

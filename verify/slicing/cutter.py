@@ -14,6 +14,7 @@ from svcc.verify.netfilter.ip_vs import FULL_MARK, translated_port, usable
 from svcc.verify.slicing.box import Box
 from svcc.verify.slicing.distinctions import Distinctions
 from svcc.verify.slicing.foreign import without_foreign
+from svcc.verify.slicing.outside_the_model import rules_outside_the_model
 from svcc.verify.slicing.regions import Region, Regions
 from svcc.verify.slicing.schema import Hook, Numbering, Schema, SchemaCase, SharedItems
 from svcc.verify.slicing.slicer import Item, Slicer
@@ -48,18 +49,9 @@ class Cut:
     boxes: tuple[Box, ...]
     """Where its packets may be addressed to behind nat and IPVS."""
 
-    def outside_the_model(self) -> list[str]:
-        """What the model does not know among the rules, with their lines."""
-        found: dict[str, None] = {}
-        pending = [item for items in self.slices for item in items]
-        while pending:
-            item = pending.pop()
-            pending.extend(item.body)
-            if item.action[0] == "unknown" or any(c[0] == "unknown" for c in item.conditions):
-                what = next((c[1] for c in item.conditions if c[0] == "unknown"), item.action[-1])
-                rule = item.record.rule
-                found[f"line {rule.line}, chain {rule.chain}: {what}"] = None
-        return sorted(found)
+    def outside_the_model(self) -> tuple[Rule, ...]:
+        """The rules with a match or target that the model does not know."""
+        return rules_outside_the_model(item for items in self.slices for item in items)
 
 
 @dataclass(slots=True)

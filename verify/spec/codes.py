@@ -39,6 +39,16 @@ UNCONFIRMED = "SVC023"
 LEFT_OUT_WRONGLY = "SVC024"
 IN_FORCE_BESIDE = "SVC025"
 NO_SERVICE_RULES = "SVC026"
+TABLE_NOT_GIVEN = "SVC030"
+NOT_SHOWN = "SVC031"
+IPVS_NOT_GIVEN = "SVC032"
+NO_ENDPOINTS_GIVEN = "SVC033"
+TRUNCATED = "SVC034"
+FAMILY_NOT_GIVEN = "SVC035"
+NO_POD_NETWORK = "SVC036"
+NOTHING_JUDGED = "SVC037"
+PASSED_OVER = "SVC038"
+BAD_INPUT = "SVC040"
 
 _ALL = (
     Code(
@@ -204,6 +214,95 @@ _ALL = (
         "(kube-proxy in nftables mode, eBPF).",
         "Run it on the node itself; look whether the proxy runs, and in which mode.",
     ),
+    Code(
+        TABLE_NOT_GIVEN, "a table was not given",
+        "The rules have no table filter, or no table nat. A Service needs both: nat translates, "
+        "filter refuses and drops. What the missing one does is unknown, so nothing that it has a "
+        "say in is proved or refuted.",
+        "The text is of `iptables-save -t nat`, or a part of a dump. (A family without frontends "
+        "needs neither; with --live all tables were read, and what is not there does not exist.)",
+        "Give all that `iptables-save` (IPv6: `ip6tables-save`) prints without -t.",
+    ),
+    Code(
+        NOT_SHOWN, "the text says that it does not show all rules",
+        "iptables-save wrote into the text that the other variant of iptables has rules too, or "
+        "that it cannot show a table. The kernel passes packets through those as well.",
+        "The node's iptables was changed from legacy to nft and the old rules stayed, or somebody "
+        "put rules into the tables of iptables with nft.",
+        "Print the rest with `iptables-legacy-save` or `nft list ruleset` and judge the node by "
+        "`svcc verify --live`, which reads both variants. Rules that nobody needs should go.",
+    ),
+    Code(
+        IPVS_NOT_GIVEN, "virtual servers or sets were not given",
+        "These are the iptables rules of a node in ipvs mode. They decide by sets, and IPVS "
+        "translates; without both nothing can be said.",
+        "Only what `iptables-save` prints was given.",
+        "Add what `ipvsadm -Sn` and `ipset save` print, each with a --rules of its own.",
+    ),
+    Code(
+        NO_ENDPOINTS_GIVEN, "no EndpointSlices were given",
+        "There are Services, and not one EndpointSlice or Endpoints among the objects: every "
+        "Service seems to have no backend, so that refusing all would be right. Rules of somebody "
+        "else that refuse all are not doubted: they say the same as the objects.",
+        "The manifests of an application have no EndpointSlices, the cluster makes them; or the "
+        "command that printed the objects did not ask for them.",
+        "`kubectl get services,endpointslices,nodes -A -o yaml` prints all that is needed. For "
+        "Services that have no backends give an EndpointSlice without endpoints.",
+    ),
+    Code(
+        TRUNCATED, "the Endpoints have not all endpoints",
+        "The annotation `endpoints.kubernetes.io/over-capacity: truncated` says that endpoints "
+        "were left out, so it is unknown which backends the Service must reach.",
+        "An Endpoints object holds at most 1,000 endpoints.",
+        "Give the EndpointSlices, which have all: `kubectl get endpointslices -A -o yaml`.",
+    ),
+    Code(
+        FAMILY_NOT_GIVEN, "a Service of two families with endpoints of one",
+        "A Service has cluster IPs of both families, and there is no EndpointSlice of one of "
+        "them. The cluster makes slices for each family, be they empty.",
+        "Endpoints objects hold the Service's first family only; or slices were left out.",
+        "Give all EndpointSlices: `kubectl get endpointslices -A -o yaml`. If the Service really "
+        "has no endpoints of that family, an EndpointSlice of that addressType without endpoints "
+        "says so.",
+    ),
+    Code(
+        NO_POD_NETWORK, "no pod network is known",
+        "The rules treat a network or interface as the pods', and svcc was told of none. What "
+        "pods must see is unknown: whether a cluster IP may masquerade them, and which endpoints "
+        "they reach under a Local policy. All else is judged.",
+        "`clusterCIDR` is not set in the configuration that was given, or none was given.",
+        "Give what the node's kube-proxy has: --cluster-cidr, --detect-local-mode, or its "
+        "configuration with --config. The finding names what the rules use.",
+    ),
+    Code(
+        NOTHING_JUDGED, "no Service was judged",
+        "Not one Service among the objects has a frontend, so there was nothing to prove.",
+        "The manifests were never applied (the API server assigns cluster IPs), hold no Service, "
+        "or only such as have no frontend by their kind: headless ones, ExternalName.",
+        "Give the objects as the API server has them: "
+        "`kubectl get services,endpointslices,nodes -A -o yaml`.",
+    ),
+    Code(
+        PASSED_OVER, "passed over",
+        "An object has no say, so nothing is proved about it. A notice; with --strict a Service or "
+        "slice that is passed over makes the verdict undecided, unless it is a headless or "
+        "ExternalName Service, which has no frontend by its kind.",
+        "No cluster IP (not applied yet), a label that leaves the Service to another proxy, no "
+        "ports, a slice of no Service, two Services that claim one frontend, and so on.",
+        "The finding says why; mend it, or leave the object out.",
+    ),
+    Code(
+        BAD_INPUT, "bad input",
+        "Something that was given cannot be read, or contradicts itself. Exit code 2.",
+        "See the message; it has file, line and column where there are any.",
+        "The message says what to do.",
+    ),
 )  # fmt: skip
 
 CODES = {code.number: code for code in _ALL}
+
+NOT_GIVEN = frozenset({
+    TABLE_NOT_GIVEN, NOT_SHOWN, IPVS_NOT_GIVEN, NO_ENDPOINTS_GIVEN, TRUNCATED, FAMILY_NOT_GIVEN,
+    NO_POD_NETWORK, NOTHING_JUDGED, PASSED_OVER,
+})  # fmt: skip
+"""Findings about what was given rather than about rules."""

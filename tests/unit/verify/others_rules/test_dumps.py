@@ -95,7 +95,7 @@ def test_rule_outside_the_model_makes_the_verdict_undecided(line: str) -> None:
     lines.insert(entry, line)
     report = judge("clusterip-3ep", {Family.IPV4: loaded(folder, Family.IPV4, lines)})
     assert report.verdict == "undecided", report.to_text()
-    assert f"line {entry + 1}" in report.to_text()
+    assert f"{FILES[Family.IPV4]}:{entry + 1}: {line}" in report.to_text()
 
 
 def test_translation_to_where_the_packet_goes_anyway_is_none() -> None:

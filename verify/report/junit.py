@@ -1,0 +1,103 @@
+"""Results as the JUnit XML that Jenkins reads.
+
+A case is a property of a frontend and has the same name whatever the verdict, so that a tool can
+follow it from run to run.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from xml.etree import ElementTree
+
+from svcc.compiler.model.passed_over_reasons import REASONS
+from svcc.grammar.address import Family
+from svcc.grammar.errors import Problem
+from svcc.verify.confirm.findings import Finding
+from svcc.verify.report.grouping import Group
+from svcc.verify.report.messages import message
+from svcc.verify.report.report import Report
+from svcc.verify.spec.properties import FAIR, MASQUERADES, REACHES, REFUSES
+
+_OF_EVERY_FRONTEND = (REACHES, FAIR, MASQUERADES, REFUSES)
+_NOT_XML = re.compile(r"[^\t\n\r\x20-\uD7FF\uE000-\uFFFD\U00010000-\U0010FFFF]")
+
+
+def junit(reports: Iterable[Report], problems: Iterable[Problem] = ()) -> str:
+    """A test suite for each node and family: a case for each property of each frontend.
+
+    What was passed over is a skipped case; what is wrong with the input a case with an error.
+    """
+    root = ElementTree.Element("testsuites", name="svcc verify")
+    wrong = [problem for problem in problems if problem.severity == "error"]
+    if wrong:
+        suite = _Suite(root, "input")
+        for problem in wrong:
+            suite.add("input", str(problem.position), "error", problem.message, "SVC040")
+        suite.close(0.0)
+    for report in reports:
+        for family in dict.fromkeys(finding.family for finding in report.findings):
+            _family(root, report, family)
+        if report.passed_over:
+            suite = _Suite(root, f"{report.node} not judged")
+            for item in report.passed_over:
+                name = f"{item.kind} {item.name}" if item.name else f"kind {item.kind}"
+                suite.add("not-judged", name, "skipped", REASONS[item.reason])
+            suite.close(0.0)
+    text = ElementTree.tostring(root, encoding="unicode", xml_declaration=True)
+    return _NOT_XML.sub("?", text) + "\n"
+
+
+def _family(root: ElementTree.Element, report: Report, family: Family) -> None:
+    suite = _Suite(root, f"{report.node} {family.label}")
+    found: dict[str, dict[str, Finding]] = {}
+    for finding in report.findings:
+        if finding.family is family:
+            found.setdefault(finding.frontend, {}).setdefault(finding.property, finding)
+    for frontend, of in found.items():
+        is_service = any(finding.service() for finding in of.values())
+        for name in dict.fromkeys((*(_OF_EVERY_FRONTEND if is_service else ()), *of)):
+            if name in of:
+                suite.of_finding(report, of[name])
+            else:
+                suite.add(name, frontend, "skipped", "nothing to ask of this frontend")
+    suite.close(report.seconds)
+
+
+class _Suite:
+    def __init__(self, root: ElementTree.Element, name: str) -> None:
+        self._element = ElementTree.SubElement(root, "testsuite", name=name)
+        self._counts = {"failure": 0, "error": 0, "skipped": 0}
+        self._cases = 0
+
+    def of_finding(self, report: Report, finding: Finding) -> None:
+        """A case for a finding."""
+        if finding.verdict == "proved":
+            self.add(finding.property, finding.frontend)
+            return
+        tag = "failure" if finding.verdict == "violated" else "error"
+        text = message(report, Group(None, [finding]))
+        self.add(finding.property, finding.frontend, tag, finding.sentence(), finding.code, text)
+
+    def add(
+        self, kind: str, name: str, tag: str = "", short: str = "", code: str = "", text: str = ""
+    ) -> None:
+        """A case; ``tag`` empty: it passed."""
+        self._cases += 1
+        case = ElementTree.SubElement(
+            self._element, "testcase", classname=f"svcc.{kind}", name=name
+        )
+        if tag:
+            self._counts[tag] += 1
+            what = ElementTree.SubElement(case, tag, message=short)
+            if code:
+                what.set("type", code)
+            what.text = text or None
+
+    def close(self, seconds: float) -> None:
+        """Write the counts."""
+        self._element.set("tests", str(self._cases))
+        self._element.set("failures", str(self._counts["failure"]))
+        self._element.set("errors", str(self._counts["error"]))
+        self._element.set("skipped", str(self._counts["skipped"]))
+        self._element.set("time", f"{seconds:.3f}")

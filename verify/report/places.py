@@ -1,0 +1,86 @@
+"""Where results stand, for tools that want a file and a line for each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
+
+from svcc.compiler.model.objects import Origin
+from svcc.grammar.errors import Position
+from svcc.verify.confirm.findings import Finding
+from svcc.verify.report.grouping import Group
+from svcc.verify.report.report import Report
+from svcc.verify.simulator.packet import Step
+
+Place = tuple[str, int]
+"""File and line (1-based)."""
+
+STANDARD_INPUT = "stdin"
+"""The name of what has no file, as a relative path."""
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Finds a place for everything.
+
+    ``root``: the folder that paths are told relative to. ``inputs``: what was given, the first of
+    which is the place of what has none. ``manifest`` finds the Service of a finding, ``origin``
+    an object.
+    """
+
+    root: Path
+    inputs: tuple[str, ...]
+    manifest: Callable[[Finding], Place | None]
+    origin: Callable[[Origin], Place | None]
+
+    def path(self, file: str) -> str:
+        """A file's path from the root, with ``/``; absolute if it is not below it."""
+        if file in ("-", "") or file.startswith("<"):
+            return STANDARD_INPUT
+        whole = Path.cwd() / file
+        try:
+            return whole.resolve().relative_to(self.root.resolve()).as_posix()
+        except ValueError:
+            return whole.as_posix()
+
+    def nowhere(self) -> Place:
+        """The place of what has none."""
+        return (self.inputs[0] if self.inputs else STANDARD_INPUT), 1
+
+    def of_group(self, report: Report, group: Group) -> Place:
+        """The line to blame: the causing rule, the last rule of the trace, else the Service."""
+        finding = group.findings[0]
+        source = report.sources.get(finding.family, "")
+        if report.in_files:
+            steps = list(finding.counterexample.trace) if finding.counterexample else []
+            if group.cause is not None:
+                steps.append(group.cause)
+            for step in reversed(steps):
+                if line := line_of(step):
+                    return source, line
+            for rule in finding.rules:
+                if rule.line:
+                    return source, rule.line
+        return self.manifest(finding) or ((source, 1) if report.in_files else self.nowhere())
+
+    def of_origin(self, origin: Origin) -> Place:
+        """Where an object stands."""
+        return self.origin(origin) or (origin.file, 1)
+
+    def of_position(self, position: Position) -> Place:
+        """Where a problem is; one with an option or a setting has no place."""
+        if position.file.startswith(("-", "SVCC_")) and not position.line:
+            return self.nowhere()
+        return position.file, position.line or 1
+
+
+def line_of(step: Step) -> int:
+    """The line of a step's rule in the text of rules, 0 if it has none there."""
+    return step.rule.line if step.rule is not None and step.virtual is None else 0
+
+
+def uri(path: str) -> str:
+    """A path as a URI reference (RFC 3986): relative, or of scheme ``file``."""
+    return f"file://{quote(path)}" if path.startswith("/") else quote(path)

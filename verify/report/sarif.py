@@ -1,0 +1,133 @@
+"""Results as SARIF, as GitHub code scanning takes it.
+
+Source: SARIF Version 2.1.0 (OASIS); GitHub, "SARIF support for code scanning".
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from svcc.grammar.errors import Problem, Severity
+from svcc.grammar.iptables.write import write_rule
+from svcc.verify.report.grouping import Group, grouped
+from svcc.verify.report.messages import SEVERITY, message, notices
+from svcc.verify.report.places import Place, Places, line_of, uri
+from svcc.verify.report.report import Report, step_text
+from svcc.verify.spec import codes
+from svcc.verify.spec.codes import CODES, Code
+
+_SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
+_ABOUT = "https://kubernetes.io/docs/reference/networking/virtual-ips/"
+"""What svcc holds rules to; it has no page of its own."""
+_ROOT = "%SRCROOT%"
+
+
+def sarif(
+    reports: Iterable[Report], version: str, places: Places, problems: Iterable[Problem] = ()
+) -> dict[str, Any]:
+    """One run; a result for each group of findings, each problem, and what was passed over.
+
+    Args:
+        reports: none if the input was bad.
+        version: svcc's.
+        problems: what is wrong with the input.
+    """
+    every = list(reports)
+    wrong = list(problems)
+    results = [_of_problem(problem, places) for problem in wrong]
+    for report in every:
+        results += [_of_group(report, group, places) for group in grouped(report.findings)]
+    if every:
+        results += _of_passed_over(every[0], places)
+    driver = {
+        "name": "svcc",
+        "version": version,
+        "informationUri": _ABOUT,
+        "rules": [_rule(code) for code in CODES.values()],
+    }
+    successful = not any(problem.severity == "error" for problem in wrong)
+    run = {
+        "tool": {"driver": driver},
+        "invocations": [{"executionSuccessful": successful}],
+        "originalUriBaseIds": {_ROOT: {"description": {"text": "The root of the sources."}}},
+        "columnKind": "unicodeCodePoints",
+        "results": results,
+    }
+    return {"$schema": _SCHEMA, "version": "2.1.0", "runs": [run]}
+
+
+def _rule(code: Code) -> dict[str, Any]:
+    name = "".join(word.capitalize() for word in code.title.replace(",", "").split())
+    return {
+        "id": code.number,
+        "name": "".join(letter for letter in name if letter.isalnum()),
+        "shortDescription": {"text": f"{code.title[0].upper()}{code.title[1:]}."},
+        "fullDescription": {"text": code.meaning},
+        "help": {"text": f"{code.causes}\n\n{code.remedy}"},
+    }
+
+
+def _of_group(report: Report, group: Group, places: Places) -> dict[str, Any]:
+    finding = group.findings[0]
+    source = report.sources.get(finding.family, "")
+    result = _result(
+        finding.code, SEVERITY[finding.verdict], message(report, group),
+        places.of_group(report, group), places,
+    )  # fmt: skip
+    cause = group.cause
+    at = "" if cause is None or cause.rule is None else write_rule(cause.rule, finding.family)
+    known_by = (report.node, finding.family.label, finding.code, finding.frontend, at)
+    result["partialFingerprints"] = {"finding/v1": _fingerprint(known_by)}
+    trace = finding.counterexample.trace if finding.counterexample is not None else ()
+    steps = []
+    for step in trace:
+        location: dict[str, Any] = {"message": {"text": step_text(step, finding.family, "")}}
+        line = line_of(step)
+        place = (source, line) if line and report.in_files else places.of_group(report, group)
+        location["physicalLocation"] = _physical(place, places)
+        steps.append({"location": location})
+    if steps:
+        result["codeFlows"] = [{"threadFlows": [{"locations": steps}]}]
+    return result
+
+
+def _of_problem(problem: Problem, places: Places) -> dict[str, Any]:
+    place = places.of_position(problem.position)
+    text = problem.message
+    if not problem.position.line:
+        text = f"{problem.position}: {text}"
+    result = _result(codes.BAD_INPUT, problem.severity, text, place, places)
+    if problem.position.column:
+        region = result["locations"][0]["physicalLocation"]["region"]
+        region["startColumn"] = problem.position.column
+    return result
+
+
+def _of_passed_over(report: Report, places: Places) -> Iterator[dict[str, Any]]:
+    for notice in notices(report.passed_over):
+        place = places.of_origin(notice.origin)
+        yield _result(codes.PASSED_OVER, "note", notice.text, place, places)
+
+
+def _result(code: str, level: Severity, text: str, place: Place, places: Places) -> dict[str, Any]:
+    return {
+        "ruleId": code,
+        "ruleIndex": list(CODES).index(code),
+        "level": level,
+        "message": {"text": text},
+        "locations": [{"physicalLocation": _physical(place, places)}],
+    }
+
+
+def _physical(place: Place, places: Places) -> dict[str, Any]:
+    path = places.path(place[0])
+    artifact = {"uri": uri(path)}
+    if not path.startswith("/"):
+        artifact["uriBaseId"] = _ROOT
+    return {"artifactLocation": artifact, "region": {"startLine": place[1]}}
+
+
+def _fingerprint(parts: Iterable[str]) -> str:
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
