@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 
-from svcc.compiler.model.eligibility import is_forwarded, left_to_others
+from svcc.compiler.model.eligibility import has_backends, is_forwarded
 from svcc.compiler.model.objects import EndpointSlice, Objects, Service
 from svcc.compiler.resolve.endpoints import select
 from svcc.compiler.resolve.forwarding import (
@@ -57,7 +57,7 @@ def _slices_of_services(
     """Each Service's slices by name; Endpoints only where there is no slice."""
     found: defaultdict[tuple[str, str], list[EndpointSlice]] = defaultdict(list)
     for item in slices:
-        if not left_to_others(item.labels):
+        if has_backends(item):
             found[item.namespace, item.service].append(item)
     for key, items in found.items():
         if len(items) > 1:

@@ -87,20 +87,27 @@ class Expectation:
     not_judged: tuple[Frontend, ...] = ()
 
 
-def expect(objects: Objects, settings: NodeSettings, family: Family) -> Expectation:
-    """Derive what packets of ``family`` must see on the node of ``settings``."""
-    slices = slices_by_service(objects.slices)
+def expect(
+    objects: Objects, settings: NodeSettings, family: Family, *, until_1_35: bool = False
+) -> Expectation:
+    """Derive what packets of ``family`` must see on the node of ``settings``.
+
+    ``until_1_35``: as kube-proxies before 1.36 read labels and addresses that are used again.
+    """
+    slices = slices_by_service(objects.slices, until_1_35=until_1_35)
     frontends: list[FrontendExpectation] = []
     not_judged: list[Frontend] = []
     left_out = {(service.namespace, service.name) for service in objects.not_judged}
     health_checks: list[int] = []
-    virtual_ips = _virtual_ips(objects, settings, family)
+    virtual_ips = _virtual_ips(objects, settings, family, until_1_35)
     for service in (*objects.services, *objects.not_judged):
-        if not _is_proxied(service):
+        if not _is_proxied(service, until_1_35):
             continue
         of_service = slices.get((service.namespace, service.name), [])
         for port in service.ports:
-            found = _port_frontends(service, port, of_service, settings, family, virtual_ips)
+            found = _port_frontends(
+                service, port, of_service, settings, family, virtual_ips, until_1_35
+            )
             if (service.namespace, service.name) in left_out:
                 not_judged.extend(item.frontend for item in found)
             else:
@@ -120,14 +127,16 @@ def expect(objects: Objects, settings: NodeSettings, family: Family) -> Expectat
     )
 
 
-def _virtual_ips(objects: Objects, settings: NodeSettings, family: Family) -> tuple[Network, ...]:
+def _virtual_ips(
+    objects: Objects, settings: NodeSettings, family: Family, until_1_35: bool
+) -> tuple[Network, ...]:
     """Addresses that ipvs mode makes the node's own, where it matters who sends from them."""
     if settings.mode != "ipvs" or pod_atom(settings, family) is not None:
         return ()
     found = {
         address
         for service in objects.services
-        if _is_proxied(service)
+        if _is_proxied(service, until_1_35)
         and service.ports
         and any(address.family is family for address in service.cluster_ips)
         for address in (*service.cluster_ips, *service.external_ips, *service.ingress)
@@ -136,13 +145,13 @@ def _virtual_ips(objects: Objects, settings: NodeSettings, family: Family) -> tu
     return tuple(Network(family, a.value, family.bits) for a in sorted(found))
 
 
-def _is_proxied(service: Service) -> bool:
+def _is_proxied(service: Service, until_1_35: bool) -> bool:
+    unwanted = {PROXY_NAME_LABEL, HEADLESS_LABEL} if until_1_35 else {PROXY_NAME_LABEL}
     return (
         service.type != "ExternalName"
         and not service.headless
         and bool(service.cluster_ips)
-        and PROXY_NAME_LABEL not in service.labels
-        and HEADLESS_LABEL not in service.labels
+        and unwanted.isdisjoint(service.labels)
     )
 
 
@@ -153,11 +162,12 @@ def _port_frontends(
     settings: NodeSettings,
     family: Family,
     virtual_ips: tuple[Network, ...],
+    until_1_35: bool,
 ) -> list[FrontendExpectation]:
     cluster_ip = next((a for a in service.cluster_ips if a.family == family), None)
     if cluster_ip is None:
         return []
-    choice = choose(slices, port, settings, family)
+    choice = choose(slices, port, settings, family, until_1_35=until_1_35)
     name = f"{service.key}:{port.name}" if port.name else service.key
     protocol = PROTOCOL_NUMBER[port.protocol]
 

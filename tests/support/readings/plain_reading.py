@@ -25,7 +25,8 @@ from tests.support.readings.outcomes import (
     is_loopback,
 )
 
-_NOT_OURS = ("service.kubernetes.io/service-proxy-name", "service.kubernetes.io/headless")
+_OF_ANOTHER_PROXY = "service.kubernetes.io/service-proxy-name"
+_FOR_NO_PROXY = "service.kubernetes.io/headless"
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +102,7 @@ def is_proxied(service: Service) -> bool:
     return (
         service.type != "ExternalName"
         and not service.headless
-        and not any(label in service.labels for label in _NOT_OURS)
+        and _OF_ANOTHER_PROXY not in service.labels
     )
 
 
@@ -220,11 +221,11 @@ class _Frontend:
             item
             for item in self.objects.slices
             if (item.namespace, item.service) == (service.namespace, service.name)
-            and not any(label in item.labels for label in _NOT_OURS)
+            and _FOR_NO_PROXY not in item.labels
         ]
         if not all(item.from_endpoints for item in slices):
             slices = [item for item in slices if not item.from_endpoints]
-        found: dict[Backend, Endpoint] = {}
+        found: dict[Backend, list[Endpoint]] = {}
         for item in sorted(slices, key=lambda item: item.name):
             numbers = [
                 p.port for p in item.ports if (p.name, p.protocol) == (port.name, port.protocol)
@@ -233,10 +234,12 @@ class _Frontend:
                 if endpoint.address.family != Family(self.probe.flow.version):
                     continue
                 for number in filter(None, numbers):
-                    backend = (str(endpoint.address), number)
-                    if backend not in found or self._is_here(endpoint):
-                        found[backend] = endpoint
-        return found
+                    found.setdefault((str(endpoint.address), number), []).append(endpoint)
+        return {backend: self._that_counts(same) for backend, same in found.items()}
+
+    def _that_counts(self, same: list[Endpoint]) -> Endpoint:
+        """Of the endpoints of one address one that does not terminate, is ready, is here."""
+        return min(same, key=lambda e: (e.terminating, not e.ready, not self._is_here(e)))
 
     def _is_here(self, endpoint: Endpoint) -> bool:
         return self.settings.known_node and endpoint.node_name == self.settings.node_name
