@@ -107,8 +107,8 @@ def _elsewhere(
     )
     yield _Row((not_loopback, selected, known))
     # Rules that list the selected addresses one by one cannot name those that only the node
-    # itself knows of.
-    yield _Row((not_loopback, selected, negation(known)), (), (Untouched(),))
+    # itself knows of; refusals hold there as on any other address.
+    yield _Row((not_loopback, selected, negation(known)), (), (Untouched(), *refusals))
     yield _Row((not_loopback, negation(selected)), (Untouched(), *refusals), alone=True)
 
 

@@ -142,7 +142,7 @@ def _node_port(
     if selected and not to_loopback:
         if networks is not None and address not in settings.addresses:
             # Rules that name addresses one by one know only those of the Node object.
-            return Reading(reading.strict, (*reading.lax, Untouched()))
+            return Reading(reading.strict, (*reading.lax, *elsewhere))
         return reading
     return Reading(Untouched(), elsewhere[1:])
 
