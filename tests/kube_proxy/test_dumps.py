@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from svcc.grammar.address import Family
@@ -21,12 +23,14 @@ from tests.kube_proxy.dumps import (
 )
 from tests.kube_proxy.known import unexplained
 from tests.kube_proxy.recorded import cases, names, objects_of
+from tests.support.layouts.kube_proxy_ipvs import written
 
+FILES = {Family.IPV4: "iptables-save.txt", Family.IPV6: "ip6tables-save.txt"}
 VARIANTS = ("iptables-save.txt", "iptables-nft-save.txt")
 LOCAL_POLICY = {
     "etp-local-with-local", "etp-local-without-local", "itp-local-with-local",
-    "rich-affinity-ports", "rich-dual-everything", "rich-healthcheck", "rich-itp",
-    "rich-many-policies", "terminating",
+    "rich-affinity-ports", "rich-dual-everything", "rich-healthcheck", "rich-hints", "rich-itp",
+    "rich-many-policies", "rich-sctp", "terminating",
 }  # fmt: skip
 """Folders with a Service of Local policy, which kube-proxy's ipvs mode does not serve right."""
 
@@ -86,3 +90,44 @@ def _has_local_policy(name: str, frontend: str) -> bool:
         for service in real_objects(name).services
         if "Local" in (service.internal_traffic_policy, service.external_traffic_policy)
     )
+
+
+CLUSTER_POLICIES = [name for name in real_names("ipvs-ipvsadm.txt") if name not in LOCAL_POLICY]
+
+
+@pytest.mark.parametrize("name", CLUSTER_POLICIES)
+def test_the_double_of_ipvs_mode_writes_what_a_real_one_wrote(name: str) -> None:
+    """Or the tests would prove rules that nobody has."""
+    settings = real_settings(name, "ipvs")
+    texts = written(real_objects(name), settings)
+    for family, file in FILES.items():
+        real = real_text(name, f"ipvs-{file}")
+        assert rule_lines(texts.iptables[family]) == rule_lines(real), file
+    real_addresses = real_text(name, "ipvs-addresses.batch")
+    assert sorted(texts.addresses.splitlines()) == sorted(real_addresses.splitlines()[1:])
+    assert entries(texts.ipset) == entries(real_text(name, "ipvs-ipset.txt"))
+    assert sorted(texts.ipvsadm.splitlines()) == sorted(
+        real_text(name, "ipvs-ipvsadm.txt").splitlines()
+    )
+
+
+def rule_lines(text: str) -> dict[str, list[str]]:
+    """The rules of each chain without comments, in their order."""
+    chains: dict[str, list[str]] = {}
+    table = ""
+    for line in text.splitlines():
+        if line.startswith("*"):
+            table = line
+        if line.startswith("-A "):
+            rule = re.sub(r'-m comment --comment ("[^"]*"|\S+) ', "", line)
+            chains.setdefault(f"{table} {rule.split()[1]}", []).append(rule)
+    return chains
+
+
+def entries(text: str) -> dict[str, set[str]]:
+    """What each set holds; its kind too."""
+    sets: dict[str, set[str]] = {}
+    for line in text.splitlines():
+        word, name, rest = line.split(" ", 2)
+        sets.setdefault(name, set()).add(rest if word == "add" else rest.split()[0])
+    return sets

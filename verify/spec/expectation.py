@@ -77,6 +77,7 @@ class Expectation:
     ``health_check_ports`` are TCP ports of local addresses that must stay open. ``untouched`` is
     what packets to no frontend must see. ``not_judged`` are frontends whose packets may see
     anything: those of Services that are wrong in themselves or claim one frontend.
+    ``drops_invalid``: forwarded packets of no connection are dropped.
     """
 
     family: Family
@@ -85,6 +86,7 @@ class Expectation:
     health_check_ports: tuple[int, ...]
     untouched: Untouched = field(default_factory=Untouched)
     not_judged: tuple[Frontend, ...] = ()
+    drops_invalid: bool = True
 
 
 def expect(
@@ -124,6 +126,7 @@ def expect(
         _not_on_loopback(_with_node_port_overlaps(frontends), settings, family),
         tuple(sorted(set(health_checks))),
         not_judged=tuple(not_judged),
+        drops_invalid=not settings.tcp_be_liberal,
     )
 
 

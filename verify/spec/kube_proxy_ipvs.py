@@ -2,8 +2,8 @@
 
 It is told by its chains and sets. Node ports are served on the addresses that it found on the
 node, never on 127.0.0.1; packets to them are marked on all local addresses, served or not; only
-endpoints of this node are in the set of hairpins; source ranges hold for INPUT and FORWARD, not
-for what the node sends. Source: kubernetes pkg/proxy/ipvs/proxier.go (syncProxyRules,
+endpoints of this node are in the set of hairpins; packets of no connection are let through
+(kubernetes#74839 was mended in iptables mode only). Source: kubernetes pkg/proxy/ipvs/proxier.go (syncProxyRules,
 writeIptablesRules).
 """
 
@@ -48,6 +48,7 @@ def accepting(expectation: Expectation, rules: RuleSet, objects: Objects) -> Exp
         expectation,
         frontends=tuple(_accepting(item, elsewhere) for item in expectation.frontends),
         untouched=Untouched(mark_may_stay=True),
+        drops_invalid=False,
     )
 
 

@@ -116,6 +116,16 @@ def backends_of(
     return *frontend._backends(), bool(frontend._usable())
 
 
+def endpoints_here(
+    objects: Objects, settings: NodeSettings, service: Service, port: ServicePort, family: Family
+) -> list[Backend]:
+    """A port's endpoints on this node, whatever their state."""
+    nowhere = "0.0.0.0" if family is Family.IPV4 else "::"
+    probe = Probe("node", Flow(nowhere, 0, nowhere, 0, 6))
+    frontend = _Frontend(objects, settings, probe, service, port)
+    return [b for b, e in frontend._candidates().items() if frontend._is_here(e)]
+
+
 def _node_port(
     objects: Objects, settings: NodeSettings, probe: Probe, service: Service, port: ServicePort
 ) -> Reading:

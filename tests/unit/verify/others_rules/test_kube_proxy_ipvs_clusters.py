@@ -64,7 +64,7 @@ DAMAGE = (
     ("cluster-ip", "iptables.txt", r"-A KUBE-POSTROUTING -j MASQUERADE.*\n", ""),
     ("cluster-ip", "iptables.txt", r"-A KUBE-MARK-MASQ .*\n", ""),
     ("cluster-ip", "iptables.txt", r"(-A INPUT -j KUBE-IPVS-FILTER)", r"-A INPUT -j DROP\n\1"),
-    ("cluster-ip", "iptables.txt", r"-A KUBE-FORWARD .* INVALID .*\n", ""),
+    ("cluster-ip", "iptables.txt", r"-A KUBE-FORWARD .*ESTABLISHED .*\n", ""),
     ("cluster-ip", "iptables.txt", r"-A KUBE-IPVS-FILTER .*CLUSTER-IP.*\n", ""),
     ("affinity", "ipvsadm.txt", r" -p \d+", " -p 7"),
     ("affinity", "ipvsadm.txt", r" -p \d+", ""),
