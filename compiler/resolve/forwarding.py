@@ -66,10 +66,14 @@ class ServicePort:
 
 @dataclass(frozen=True, slots=True)
 class HealthCheck:
-    """A health check node port (TCP) and the Service that it belongs to."""
+    """A health check node port (TCP) and the Service that it belongs to.
+
+    ``balancer_addresses`` are the Service's: balancers probe these as well as the node's.
+    """
 
     port: int
     label: str
+    balancer_addresses: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

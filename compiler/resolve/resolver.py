@@ -45,7 +45,9 @@ def resolve(objects: Objects, settings: NodeSettings) -> Forwarding:
                 )
             )
             if service.health_check_node_port and service.external_traffic_policy == "Local":
-                checks.append((family, HealthCheck(service.health_check_node_port, service.key)))
+                balancer = _values(service.ingress, family)
+                check = HealthCheck(service.health_check_node_port, service.key, balancer)
+                checks.append((family, check))
     ports.sort(key=lambda p: (p.family, p.label, p.protocol))
     checks.sort(key=lambda pair: (pair[0], pair[1].port))
     return Forwarding(settings, tuple(ports), tuple(checks), tuple(sorted(notes)))

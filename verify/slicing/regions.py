@@ -27,6 +27,7 @@ from svcc.verify.spec.packet_conditions import (
 )
 from svcc.verify.spec.properties import CAPTURES, FAIR, MASQUERADES, REACHES, REFUSES
 
+_TCP = 6
 _UNDECLARED = (
     Case((ProtocolIn((6, 17, 132)),), (Refuse(),)),
     Case((ProtocolIn((6, 17, 132), negated=True),), (Untouched(), Refuse())),
@@ -172,7 +173,8 @@ class Regions:
             local = True if self.always_local(address, self.full_mask) else None
             box = Box(address, self.full_mask, local=local)
             for from_node in (False, True):
-                yield Region(None, _UNDECLARED, box, from_node, Address(self.family, address))
+                cases = self._undeclared(address)
+                yield Region(None, cases, box, from_node, Address(self.family, address))
         for from_node in (False, True):
             yield Region(None, self._rest_cases(from_node), Box(), from_node)
 
@@ -189,6 +191,26 @@ class Regions:
         """Packets that are in no region, and may see anything."""
         for frontend in self._expectation.not_judged:
             yield self._box(frontend, may_be_local=True)
+
+    def _undeclared(self, address: int) -> tuple[Case, ...]:
+        """What packets to ports of a virtual IP that are no frontend must see."""
+        expectation = self._expectation
+        own = tuple(sorted(p for a, p in expectation.health_checks if a == address))
+        others: tuple[int, ...] = ()
+        if expectation.health_checks_anywhere:
+            others = tuple(p for p in expectation.health_check_ports if p not in own)
+        ports = [(own, (Untouched(),)), (others, (Untouched(), Refuse()))]
+        ports = [(numbers, allowed) for numbers, allowed in ports if numbers]
+        if not ports:
+            return _UNDECLARED
+        tcp, refused, other = ProtocolIn((_TCP,)), *_UNDECLARED
+        left = PortIn(tuple(number for numbers, _ in ports for number in numbers))
+        return (
+            *(Case((tcp, PortIn(numbers)), allowed) for numbers, allowed in ports),
+            Case((tcp, negation(left)), refused.allowed),
+            Case((*refused.condition, negation(tcp)), refused.allowed),
+            other,
+        )
 
     def always_local(self, address: int, mask: int) -> bool:
         """Whether a whole block is known to be the node's own."""

@@ -74,10 +74,11 @@ class FrontendExpectation:
 class Expectation:
     """Everything that one family's packets must see on one node.
 
-    ``health_check_ports`` are TCP ports of local addresses that must stay open. ``untouched`` is
-    what packets to no frontend must see. ``not_judged`` are frontends whose packets may see
-    anything: those of Services that are wrong in themselves or claim one frontend.
-    ``drops_invalid``: forwarded packets of no connection are dropped.
+    ``health_check_ports`` are TCP ports of local addresses that must stay open, ``health_checks``
+    the balancer addresses with theirs; ``health_checks_anywhere``: every virtual IP may have all
+    of them open. ``untouched`` is what packets to no frontend must see. ``not_judged`` are
+    frontends whose packets may see anything: those of Services that are wrong in themselves or
+    claim one frontend. ``drops_invalid``: forwarded packets of no connection are dropped.
     """
 
     family: Family
@@ -87,6 +88,9 @@ class Expectation:
     untouched: Untouched = field(default_factory=Untouched)
     not_judged: tuple[Frontend, ...] = ()
     drops_invalid: bool = True
+    health_checks: frozenset[tuple[int, int]] = frozenset()
+    """(address, TCP port)."""
+    health_checks_anywhere: bool = False
 
 
 def expect(
@@ -100,7 +104,8 @@ def expect(
     frontends: list[FrontendExpectation] = []
     not_judged: list[Frontend] = []
     left_out = {(service.namespace, service.name) for service in objects.not_judged}
-    health_checks: list[int] = []
+    health_checks: set[tuple[int, int]] = set()
+    health_check_ports: set[int] = set()
     virtual_ips = _virtual_ips(objects, settings, family, until_1_35)
     for service in (*objects.services, *objects.not_judged):
         if not _is_proxied(service, until_1_35):
@@ -119,14 +124,18 @@ def expect(
             and service.external_traffic_policy == "Local"
             and any(address.family == family for address in service.cluster_ips)
         ):
-            health_checks.append(service.health_check_node_port)
+            number = service.health_check_node_port
+            health_check_ports.add(number)
+            # Balancers probe the node and their own address.
+            health_checks.update((a, number) for a in _of_family(service.ingress, family))
     return Expectation(
         family,
         settings,
         _not_on_loopback(_with_node_port_overlaps(frontends), settings, family),
-        tuple(sorted(set(health_checks))),
+        tuple(sorted(health_check_ports)),
         not_judged=tuple(not_judged),
         drops_invalid=not settings.tcp_be_liberal,
+        health_checks=frozenset(health_checks),
     )
 
 

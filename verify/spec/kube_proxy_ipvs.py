@@ -3,7 +3,8 @@
 It is told by its chains and sets. Node ports are served on the addresses that it found on the
 node, never on 127.0.0.1; packets to them are marked on all local addresses, served or not; only
 endpoints of this node are in the set of hairpins; packets of no connection are let through
-(kubernetes#74839 was mended in iptables mode only). Source: kubernetes pkg/proxy/ipvs/proxier.go (syncProxyRules,
+(kubernetes#74839 was mended in iptables mode only), and health checks of all Services on all
+virtual IPs. Source: kubernetes pkg/proxy/ipvs/proxier.go (syncProxyRules,
 writeIptablesRules).
 """
 
@@ -49,6 +50,7 @@ def accepting(expectation: Expectation, rules: RuleSet, objects: Objects) -> Exp
         frontends=tuple(_accepting(item, elsewhere) for item in expectation.frontends),
         untouched=Untouched(mark_may_stay=True),
         drops_invalid=False,
+        health_checks_anywhere=True,
     )
 
 

@@ -52,7 +52,7 @@ from svcc.grammar.ipvs.state import Ipvs
 
 _TO = ("dst", "dst")
 _SENT_ON = IpvsMatch()
-_DROP, _RETURN = Verdict("DROP"), Verdict("RETURN")
+_ACCEPT, _DROP, _RETURN = Verdict("ACCEPT"), Verdict("DROP"), Verdict("RETURN")
 _ICMP = {Family.IPV4: 1, Family.IPV6: 58}
 
 
@@ -370,6 +370,7 @@ class _Table:
         if self._lowered.has(virtual.VIRTUAL_IPS):
             not_virtual = self._in(virtual.VIRTUAL_IPS, "dst", negated=True)
             health_checks(chains, self._forwarding, not_virtual)
+        self._if_to(INPUT, virtual.HEALTH_CHECKS, _ACCEPT)
         chains.add(INPUT, Jump(REFUSE), matches=(NEW,))
         forward_rules(chains, self._settings)
         chains.add(OUTPUT, Jump(REFUSE), matches=(NEW,))
@@ -381,6 +382,7 @@ class _Table:
         chains.append(
             Rule(chain=REFUSE, protocol=protocol_match(_ICMP[self._family]), target=_RETURN)
         )
+        self._if_to(REFUSE, virtual.HEALTH_CHECKS, _RETURN)
         self._if_virtual_ip(REFUSE, reject)
         below = REFUSE_NODE_PORTS
         self._if_to_port(below, virtual.REFUSED, reject)

@@ -9,7 +9,13 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field
 
-from svcc.compiler.resolve.forwarding import Backend, Forwarding, ServicePort
+from svcc.compiler.resolve.forwarding import (
+    PROTOCOL_NUMBERS,
+    Backend,
+    Forwarding,
+    HealthCheck,
+    ServicePort,
+)
 from svcc.compiler.settings.node import NodeSettings
 from svcc.grammar.address import LOOPBACK, Family, Network
 from svcc.grammar.ipvs.ipset import DEFAULT_MAX_ENTRIES, PortOf, Set, Sets, host
@@ -31,6 +37,8 @@ GUARDED = "GUARDED"
 ALLOWED = "ALLOWED"
 FRONTENDS = "FRONTENDS"
 """Every declared address and port."""
+HEALTH_CHECKS = "HEALTH-CHECK"
+"""Balancer addresses with the health check node port of their Service."""
 VIRTUAL_IPS = "VIP"
 """Addresses of the dummy device."""
 MARKS = "FWMARK"
@@ -42,6 +50,7 @@ MARK_TAGS = (0x53000000, 0x2C000000)
 """What the upper eight bits of our firewall marks are: one that leaves the masquerade bit out."""
 MARK_TAG_MASK = 0xFF000000
 
+TCP = PROTOCOL_NUMBERS["TCP"]
 _MASQUERADING = RealServer(1, "masquerading")
 
 
@@ -113,6 +122,9 @@ def lower_virtual(forwarding: Forwarding, family: Family, ipvs: Ipvs) -> Virtual
     writer = _Writer(result, _taken(ports))
     for port in ports:
         writer.service_port(port)
+    for of, check in forwarding.health_checks:
+        if of is family:
+            writer.health_check(check)
     writer.finish()
     return result
 
@@ -183,6 +195,14 @@ class _Writer:
 
     def _port_set(self, purpose: str, *, marks: bool = False) -> Set:
         return self._set(f"NP-{purpose}", "hash:net,port", marks=marks)
+
+    def health_check(self, check: HealthCheck) -> None:
+        """Let balancers probe their own addresses (kubernetes#117621)."""
+        for address in check.balancer_addresses:
+            is_frontend = (TCP, address, check.port) in self._taken
+            if address in self._virtual_ips and not is_frontend:
+                parts = (host(self._family, address), PortOf(TCP, check.port))
+                self._set(HEALTH_CHECKS, "hash:ip,port").add(*parts)
 
     # -- service ports -----------------------------------------------------------------
 

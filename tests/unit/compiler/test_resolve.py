@@ -28,7 +28,6 @@ Conditions = tuple[bool, bool, bool]
 READY: Conditions = (True, True, False)
 GONE: Conditions = (False, False, True)
 LEAVING: Conditions = (False, True, True)
-GONE: Conditions = (False, False, True)
 SERVING: Conditions = (False, True, False)
 NOT_READY: Conditions = (False, False, False)
 
