@@ -20,7 +20,8 @@ pytestmark = pytest.mark.ipvs
 FEW = (
     "affinity", "affinity-local", "both-policies-local", "cluster-ip", "cluster-ip-ipv6",
     "dual-stack", "external-ip-on-the-node", "external-local", "external-local-ipv6", "hairpin",
-    "host-network-backend", "internal-local", "load-balancer", "no-endpoints",
+    "health-check-node-port", "host-network-backend", "internal-local", "load-balancer",
+    "no-endpoints",
     "no-endpoints-local-policies", "node-port", "node-port-ipv6", "node-port-no-localhost", "sctp",
     "source-ranges", "source-ranges-local-policy", "terminating",
 )  # fmt: skip

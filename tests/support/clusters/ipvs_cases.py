@@ -12,7 +12,7 @@ from svcc.grammar.address import Address, parse_address
 from tests.support.clusters.cases import BehaviourCase, PacketCase
 from tests.support.kernel.probing import check, probe_of
 from tests.support.kernel.testbed import LOCAL, Testbed
-from tests.support.readings.outcomes import Drop, Refuse, Serve, Untouched
+from tests.support.readings.outcomes import Drop, Received, Refuse, Serve, Untouched
 
 
 def compiled_case(case: BehaviourCase, folder: Path, *, on_node: bool = False) -> Compiled:
@@ -47,9 +47,8 @@ def send_all(testbed: Testbed, case: BehaviourCase, compiled: Compiled) -> list[
     wrong = []
     for packet in case.packets:
         wanted = packet.wanted
-        to_virtual = _value(packet.destination) in virtual
-        if isinstance(wanted, Untouched) and to_virtual and not _is_probed(case, packet):
-            wanted = Refuse()
+        if isinstance(wanted, Untouched) and _value(packet.destination) in virtual:
+            wanted = Received() if _is_probed(case, packet) else Refuse()
         if packet.sender != "node" and packet.source and _value(packet.source) in virtual:
             # The kernel takes no packet from outside with one of its own addresses as source.
             wanted = Drop()
