@@ -75,7 +75,8 @@ def _service_ports(
     settings: NodeSettings,
 ) -> Iterable[ServicePort]:
     family = cluster_ip.family
-    external = _without(_values(service.external_ips, family), (cluster_ip.value,))
+    external_ips = service.external_ips if settings.external_ips else ()
+    external = _without(_values(external_ips, family), (cluster_ip.value,))
     balancer = _without(_values(service.ingress, family), (cluster_ip.value, *external))
     sources = _allowed_sources(service, family, settings)
     answers = _answers_node_ports(settings, family)

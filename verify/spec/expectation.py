@@ -9,7 +9,7 @@ the compiler's mistakes. Source: kube-proxy 1.30 and later, iptables mode
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from svcc.compiler.model.objects import EndpointSlice, Objects, Service, ServicePort
 from svcc.compiler.settings.node import NodeSettings
@@ -106,8 +106,11 @@ def expect(
     left_out = {(service.namespace, service.name) for service in objects.not_judged}
     health_checks: set[tuple[int, int]] = set()
     health_check_ports: set[int] = set()
-    virtual_ips = _virtual_ips(objects, settings, family, until_1_35)
-    for service in (*objects.services, *objects.not_judged):
+    services = [*objects.services, *objects.not_judged]
+    if not settings.external_ips:
+        services = [replace(service, external_ips=()) for service in services]
+    virtual_ips = _virtual_ips(services, settings, family, until_1_35)
+    for service in services:
         if not _is_proxied(service, until_1_35):
             continue
         of_service = slices.get((service.namespace, service.name), [])
@@ -140,14 +143,14 @@ def expect(
 
 
 def _virtual_ips(
-    objects: Objects, settings: NodeSettings, family: Family, until_1_35: bool
+    services: Iterable[Service], settings: NodeSettings, family: Family, until_1_35: bool
 ) -> tuple[Network, ...]:
     """Addresses that ipvs mode makes the node's own, where it matters who sends from them."""
     if settings.mode != "ipvs" or pod_atom(settings, family) is not None:
         return ()
     found = {
         address
-        for service in objects.services
+        for service in services
         if _is_proxied(service, until_1_35)
         and service.ports
         and any(address.family is family for address in service.cluster_ips)

@@ -124,7 +124,7 @@ class _Writer:
                 self.sets["IPVS-IPS"].append(str(address))
 
         serve(own, port.port, "CLUSTER-IP")
-        for address in service.external_ips:
+        for address in service.external_ips if self.settings.external_ips else ():
             if address.family is self.family:
                 serve(address, port.port, "EXTERNAL-IP")
         for address in service.ingress:

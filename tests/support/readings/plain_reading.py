@@ -53,7 +53,7 @@ class Reading:
 def read(objects: Objects, settings: NodeSettings, probe: Probe) -> Reading:
     """What the first packet of a connection must see."""
     destination = parse_address(probe.flow.destination)
-    claims = list(_claims(objects, probe, destination))
+    claims = list(_claims(objects, settings, probe, destination))
     by_address = [claim for claim in claims if claim[2] != "node port"]
     node_ports = [claim for claim in claims if claim[2] == "node port"]
     if by_address:
@@ -71,7 +71,7 @@ def read(objects: Objects, settings: NodeSettings, probe: Probe) -> Reading:
 
 
 def _claims(
-    objects: Objects, probe: Probe, destination: Address
+    objects: Objects, settings: NodeSettings, probe: Probe, destination: Address
 ) -> Iterator[tuple[Service, ServicePort, str]]:
     """Who claims the packet, by address or by node port."""
     flow = probe.flow
@@ -86,7 +86,7 @@ def _claims(
             if port.port == flow.destination_port:
                 if destination in service.cluster_ips:
                     yield service, port, "cluster IP"
-                elif destination in service.external_ips:
+                elif settings.external_ips and destination in service.external_ips:
                     yield service, port, "external IP"
                 elif destination in service.ingress:
                     yield service, port, "balancer"
