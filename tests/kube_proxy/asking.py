@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from svcc.commands.rules import compiled_rules
+from svcc.api.own_rules import read_back
 from svcc.compiler.load.loader import load
 from svcc.compiler.model.objects import Objects
 from svcc.compiler.pipeline import compile_objects
@@ -118,7 +118,7 @@ class Node:
         """
         loaded = load_objects(objects)
         if rules is None:
-            rules = compiled_rules(compile_objects(loaded, settings))[family]
+            rules = read_back(compile_objects(loaded, settings))[family]
         self._family = family
         self._explainer = Explainer(loaded, settings, family, rules)
 

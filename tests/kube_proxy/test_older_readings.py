@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from svcc.commands.rules import compiled_rules
+from svcc.api.own_rules import read_back
 from svcc.compiler.model.objects import EndpointSlice, Objects, Service
 from svcc.compiler.pipeline import compile_objects
 from svcc.compiler.settings.node import NodeSettings
@@ -116,7 +116,7 @@ def test_todays_reading_alone_is_right_of_svccs_rules(name: str) -> None:
     objects, today, before = READ_OTHERWISE[name]
     settings = on_node("node-a")
     for read, right in ((today, True), (before, False)):
-        rules = compiled_rules(compile_objects(read(objects), settings))
+        rules = read_back(compile_objects(read(objects), settings))
         report = verify(objects, settings, rules)
         assert (report.verdict == "proved") == right, verdict(report)
 
