@@ -37,6 +37,12 @@ def resolve(objects: Objects, settings: NodeSettings) -> Forwarding:
                 "the API server assigns one (kubectl get service -o yaml shows it)"
             )
             continue
+        on_loopback = [a for a in service.ingress if LOOPBACK[a.family].holds(a)]
+        if on_loopback:
+            notes.append(
+                f"Service {service.key}: balancer address {', '.join(map(str, on_loopback))} is "
+                "not served; no other host can reach a loopback address"
+            )
         for cluster_ip in service.cluster_ips:
             family = cluster_ip.family
             ports.extend(
@@ -45,7 +51,7 @@ def resolve(objects: Objects, settings: NodeSettings) -> Forwarding:
                 )
             )
             if service.health_check_node_port and service.external_traffic_policy == "Local":
-                balancer = _values(service.ingress, family)
+                balancer = _balancer_addresses(service, family)
                 check = HealthCheck(service.health_check_node_port, service.key, balancer)
                 checks.append((family, check))
     ports.sort(key=lambda p: (p.family, p.label, p.protocol))
@@ -77,7 +83,7 @@ def _service_ports(
     family = cluster_ip.family
     external_ips = service.external_ips if settings.external_ips else ()
     external = _without(_values(external_ips, family), (cluster_ip.value,))
-    balancer = _without(_values(service.ingress, family), (cluster_ip.value, *external))
+    balancer = _without(_balancer_addresses(service, family), (cluster_ip.value, *external))
     sources = _allowed_sources(service, family, settings)
     answers = _answers_node_ports(settings, family)
     for port in service.ports:
@@ -119,6 +125,11 @@ def _answers_node_ports(settings: NodeSettings, family: Family) -> bool:
 
 def _values(addresses: Iterable[Address], family: Family) -> tuple[int, ...]:
     return tuple(sorted({a.value for a in addresses if a.family is family}))
+
+
+def _balancer_addresses(service: Service, family: Family) -> tuple[int, ...]:
+    """Those that are served: not 127.0.0.1, as ``minikube tunnel`` writes it down."""
+    return _values((a for a in service.ingress if not LOOPBACK[a.family].holds(a)), family)
 
 
 def _without(values: Iterable[int], taken: Iterable[int]) -> tuple[int, ...]:

@@ -127,4 +127,4 @@ def test_explain_says_the_same(name: str) -> None:
     settings = on_node("node-a")
     text = written(LAYOUTS[-1], before(objects), settings, Family.IPV4)
     explainer = Explainer(objects, settings, Family.IPV4, from_text(text, Family.IPV4, "rules"))
-    assert not any(item.wrong for _, item in explainer.service("default/web"))
+    assert not any(item.wrong for item in explainer.service("default/web"))

@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from svcc.grammar.address import Address, Family, Network
+from svcc.grammar.address import Address, Network
 from svcc.verify.model.rules import IndexedRules
 from svcc.verify.slicing.box import Box
 from svcc.verify.slicing.slicer import Slicer
 from svcc.verify.slicing.visits import Visits
 from svcc.verify.spec.expectation import Expectation, Frontend
+from svcc.verify.spec.node_ports import loopback_network
 from svcc.verify.spec.outcomes import Case, Discard, Outcome, Refuse, Serve, Untouched
 from svcc.verify.spec.packet_conditions import (
     Atom,
@@ -251,10 +252,3 @@ class Regions:
             Case((*condition, negation(health)), outcomes),
             Case((*condition, health), (*outcomes, untouched)),
         )
-
-
-def loopback_network(family: Family) -> Network:
-    """The loopback addresses."""
-    if family is Family.IPV4:
-        return Network(family, 127 << 24, 8)
-    return Network(family, 1, 128)

@@ -21,7 +21,7 @@ from svcc.verify.spec.endpoints import (
     choose,
     slices_by_service,
 )
-from svcc.verify.spec.node_ports import node_port_cases, selected_loopback
+from svcc.verify.spec.node_ports import loopback_network, node_port_cases, selected_loopback
 from svcc.verify.spec.outcomes import Case, Discard, Outcome, Refuse, Serve, Untouched, under
 from svcc.verify.spec.packet_conditions import (
     ANYONE,
@@ -208,8 +208,10 @@ def _port_frontends(
     for address in _of_family(service.ingress, family):
         if address not in claimed:
             claimed.add(address)
+            on_loopback = loopback_network(family).holds(Address(family, address))
+            cases = tuple(map(_left_open, guarded)) if on_loopback else guarded
             found.append(
-                FrontendExpectation(frontend("loadbalancer IP", address, port.port), guarded, True)
+                FrontendExpectation(frontend("loadbalancer IP", address, port.port), cases, True)
             )
     if port.node_port and service.type in ("NodePort", "LoadBalancer"):
         found.append(
@@ -220,6 +222,13 @@ def _port_frontends(
             )
         )
     return found
+
+
+def _left_open(case: Case) -> Case:
+    """On a loopback address a balancer's frontend may be served or not: none but the node itself
+    can reach it, and what comes from elsewhere is dropped where node ports answer on loopback.
+    """
+    return Case(case.condition, tuple(dict.fromkeys((Untouched(), Discard(), *case.allowed))))
 
 
 def _of_family(addresses: Iterable[Address], family: Family) -> list[int]:
