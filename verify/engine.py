@@ -117,6 +117,7 @@ class _FamilyJudge:
     def everything(self, progress: Callable[[int, int], None] | None) -> Iterator[Finding]:
         """What Kubernetes asks, and the statements of the policy."""
         yield from _surplus_addresses(self._regions)
+        yield from _cut_off(self._regions, self._expectation)
         for passage in passages(self._regions, self._expectation):
             yield judge_passage(passage, self._rules, self._regions, self._prover)
         yield from worst_of(self._region_findings(progress))
@@ -172,3 +173,18 @@ def _surplus_addresses(regions: Regions) -> Iterator[Finding]:
             "it is an address of the node, but no Service has it",
             codes.SURPLUS_ADDRESS,
         )
+
+
+def _cut_off(regions: Regions, expectation: Expectation) -> Iterator[Finding]:
+    """Addresses of the dummy device that are other hosts': this node reaches itself there."""
+    for value, whose in expectation.other_hosts:
+        if value in regions.virtual_ips:
+            yield Finding(
+                CAPTURES,
+                f"virtual IP {Address(regions.family, value)}",
+                regions.family,
+                "violated",
+                None,
+                f"it is the address of {whose}, which this node can no longer reach",
+                codes.CUTS_OFF,
+            )

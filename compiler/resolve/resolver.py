@@ -56,7 +56,37 @@ def resolve(objects: Objects, settings: NodeSettings) -> Forwarding:
                 checks.append((family, check))
     ports.sort(key=lambda p: (p.family, p.label, p.protocol))
     checks.sort(key=lambda pair: (pair[0], pair[1].port))
-    return Forwarding(settings, tuple(ports), tuple(checks), tuple(sorted(notes)))
+    hosts = _other_hosts(objects, settings)
+    return Forwarding(settings, tuple(ports), tuple(checks), tuple(sorted(notes)), hosts)
+
+
+def _other_hosts(objects: Objects, settings: NodeSettings) -> dict[tuple[Family, int], str]:
+    """Whose addresses must stay reachable from this node, whatever Services say of them.
+
+    Only addresses that a Service has outside the cluster's service network matter.
+    """
+    claimed = {
+        a
+        for service in objects.services
+        for a in (*service.external_ips, *service.ingress)
+        if a not in settings.addresses
+    }
+    found: dict[tuple[Family, int], str] = {}
+    if not claimed:
+        return found
+    for item in objects.slices:
+        for endpoint in item.endpoints:
+            # At home it is a host network endpoint: the address is one of the node's own.
+            at_home = settings.known_node and endpoint.node_name == settings.node_name
+            if endpoint.address in claimed and not at_home:
+                key = (endpoint.address.family, endpoint.address.value)
+                found[key] = f"an endpoint of {item.namespace}/{item.service}"
+    for node in objects.nodes:
+        if node.name != settings.node_name:
+            found |= {
+                (a.family, a.value): f"Node {node.name}" for a in node.addresses if a in claimed
+            }
+    return found
 
 
 def _slices_of_services(

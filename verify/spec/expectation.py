@@ -91,6 +91,8 @@ class Expectation:
     health_checks: frozenset[tuple[int, int]] = frozenset()
     """(address, TCP port)."""
     health_checks_anywhere: bool = False
+    other_hosts: tuple[tuple[int, str], ...] = ()
+    """Addresses that are no virtual IPs if this node is to reach them, with whose they are."""
 
 
 def expect(
@@ -139,6 +141,29 @@ def expect(
         not_judged=tuple(not_judged),
         drops_invalid=not settings.tcp_be_liberal,
         health_checks=frozenset(health_checks),
+        other_hosts=_other_hosts(objects, settings, family),
+    )
+
+
+def _other_hosts(
+    objects: Objects, settings: NodeSettings, family: Family
+) -> tuple[tuple[int, str], ...]:
+    """Other Nodes, and endpoints elsewhere: one that is here may have an address of the node."""
+    found = {
+        endpoint.address: f"an endpoint of {item.namespace}/{item.service}"
+        for item in objects.slices
+        for endpoint in item.endpoints
+        if not (settings.known_node and endpoint.node_name == settings.node_name)
+    }
+    for node in objects.nodes:
+        if node.name != settings.node_name:
+            found.update(dict.fromkeys(node.addresses, f"Node {node.name}"))
+    return tuple(
+        sorted(
+            (address.value, whose)
+            for address, whose in found.items()
+            if address.family is family and address not in settings.addresses
+        )
     )
 
 

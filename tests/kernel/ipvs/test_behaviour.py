@@ -18,6 +18,7 @@ from tests.support.kernel.testbed import Testbed, Variant
 pytestmark = pytest.mark.ipvs
 
 FEW = (
+    "address-of-another-node",
     "affinity", "affinity-local", "both-policies-local", "cluster-ip", "cluster-ip-ipv6",
     "dual-stack", "external-ip-on-the-node", "external-local", "external-local-ipv6", "hairpin",
     "health-check-node-port", "host-network-backend", "internal-local", "load-balancer",
