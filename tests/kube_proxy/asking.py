@@ -61,7 +61,7 @@ def node_settings(settings: Mapping[str, Any], mode: str) -> NodeSettings:
     everywhere = not selected or any(text in ("0.0.0.0/0", "::/0") for text in selected)
     zone = (settings.get("topologyLabels") or {}).get("topology.kubernetes.io/zone")
     return NodeSettings(
-        settings.get("nodeName") or "test-node",
+        node_name=settings.get("nodeName") or "test-node",
         addresses=_own_addresses(settings),
         zone=zone or None,
         mode="ipvs" if mode == "ipvs" else "iptables",

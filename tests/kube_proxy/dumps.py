@@ -130,7 +130,7 @@ def real_settings(name: str, mode: str = "iptables") -> NodeSettings:
     networks = [parse_network(text) for text in values["cluster-cidr"].split(",")]
     node = next((n for n in real_objects(name).nodes if n.name == values["node-name"]), None)
     return NodeSettings(
-        values["node-name"],
+        node_name=values["node-name"],
         addresses=tuple(parse_address(text) for text in values["node-ip"].split(",")),
         zone=None if node is None else node.zone,
         mode="ipvs" if mode == "ipvs" else "iptables",

@@ -23,7 +23,7 @@ Object = dict[str, Any]
 def on_node(name: str, zone: str | None = None) -> NodeSettings:
     network = parse_network("10.0.0.0/8")
     return NodeSettings(
-        name,
+        node_name=name,
         zone=zone,
         addresses=(parse_address("192.168.0.2"),),
         pods=PodDetection({network.family: network}),
@@ -135,7 +135,7 @@ def test_frontends(name: str) -> None:
     family = family_of(case["settings"])
     objects = _with_endpoints(objects_of(name), family)
     settings = NodeSettings(
-        "n1", addresses=(parse_address("192.168.0.2"), parse_address("2001:db8::1"))
+        node_name="n1", addresses=(parse_address("192.168.0.2"), parse_address("2001:db8::1"))
     )
     found = expect(load_objects(objects), settings, family).frontends
     got = {str(item.frontend).split(" ")[0] for item in found if item.frontend.address is not None}

@@ -69,7 +69,7 @@ def test_kube_proxys_refusals_ignore_the_selection(
     objects, rules = tmp_path / "objects.yaml", tmp_path / "iptables.rules"
     objects.write_text(LOCAL_WITHOUT_ENDPOINT.replace("Policy: Local", f"Policy: {policy}"))
     settings = NodeSettings(
-        "node-a",
+        node_name="node-a",
         addresses=(parse_address("192.168.7.10"),),
         pods=PodDetection({Family.IPV4: parse_network("10.244.0.0/16")}),
         node_port_networks=tuple(map(parse_network, networks.split(","))),

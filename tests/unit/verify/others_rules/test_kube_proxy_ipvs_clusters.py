@@ -138,7 +138,7 @@ def test_a_virtual_ip_that_cuts_a_host_off_is_told(
     objects = load([str(path)])
     pods = PodDetection({Family.IPV4: parse_network("10.244.0.0/16")})
     own = (parse_address("192.168.7.10"),)
-    settings = NodeSettings("node-a", addresses=own, mode="ipvs", pods=pods)
+    settings = NodeSettings(node_name="node-a", addresses=own, mode="ipvs", pods=pods)
     report = judge(tmp_path, objects, settings, written(objects, settings).files())
     told = [f for f in report.findings if f.code == CUTS_OFF]
     assert [f.reason for f in told] == (
