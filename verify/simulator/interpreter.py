@@ -243,6 +243,7 @@ def _balance(rules: RuleSet, state: Passage, hook: str) -> None:
         # ip_vs_xmit.c, crosses_local_route_boundary
         state.trace.append(Step("ipvs", hook, rule, "from loopback: dropped", key))
         raise _FinalError("dropped")
+    state.sent_on_from = (state.destination, state.destination_port)
     port_there = translated_port(key, server.scheduling, real)
     state.destination = real.address
     if port_there is not None:
