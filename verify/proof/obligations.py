@@ -202,6 +202,8 @@ def _meets(encoding: Encoding, outcome: tuple[Any, ...]) -> str:
         return _doomed(encoding, outcome[1])
     mark = encoding.schema.mark
     stays = encoding.stays_here if outcome[1] else "false"
+    if outcome[2] is not None and encoding.schema.from_node:
+        stays = disjunction([stays, encoding.condition((outcome[2],))])
     unchanged = [
         disjunction([stays, f"(= {encoding.mark_bit(bit)} {encoding.first_mark_bit(bit)})"])
         for bit in range(32)

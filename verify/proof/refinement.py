@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection
 
 from svcc.verify.confirm.answers import Answer, Violated
 from svcc.verify.confirm.replay import packet_of
@@ -13,9 +13,17 @@ MAX_EXCLUSIONS = 2000
 
 
 def outside(
-    regions: Regions, region: Region, answers: Iterable[Answer], schema: Schema
+    regions: Regions, region: Region, answers: Collection[Answer], schema: Schema
 ) -> str | None:
-    """A constraint that leaves out the packet of an answer that is not of this region."""
+    """A constraint that leaves out the packet of an answer that is not of this region, or that
+    nobody can send: from a wire with a virtual IP of the node as its source."""
+    for answer in answers:
+        if isinstance(answer, Violated) and not region.from_node:
+            packet = packet_of(region, regions.family, answer)
+            if packet.source in regions.virtual_ips:
+                width = regions.family.bits
+                own = (f"(= src (_ bv{value} {width}))" for value in sorted(regions.virtual_ips))
+                return f"(assert (not (or false {' '.join(own)})))"
     if schema.fixed_destination and region.virtual_ip is None:
         return None
     for answer in answers:

@@ -154,6 +154,7 @@ class Encoding(Terms):
         stays = negate(self._sent_on, True)
         self.dnat = [(conjunction([fires, stays]), h, p) for fires, h, p in self.dnat]
         destination, port, local = self._destination, self._port, self._local
+        self._virtual_destination, self._virtual_port = destination, port
         for fires, host, new_port, timeout in chosen:
             destination = f"(ite {fires} {self.host(host)} {destination})"
             if new_port is not None:
@@ -223,7 +224,8 @@ class Encoding(Terms):
             self._assert(f"(not (= (bvand mark0 (_ bv{mask} 32)) (_ bv{value} 32)))")
         known_local = [self._masked("src", address, mask) for address, mask in schema.node_networks]
         if not schema.from_node:
-            # The kernel drops what comes from outside with one of the node's own sources.
+            # netfilter/routing.py: IPv4 drops it, of IPv6 it is an assumption.
+            known_local += [f"(= src {self.host(number)})" for number in schema.local_hosts]
             self._assert(f"(not {disjunction(known_local)})")
             self._assert("(not (= iif (_ bv0 16)))")
             if not (schema.fixed_destination or schema.fixed_port):

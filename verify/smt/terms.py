@@ -49,6 +49,8 @@ class Terms:
         self._routed_local: str | None = None
         """Whether the interface was chosen for a local destination; None: for the present one."""
         self._port = "dport"
+        self._virtual_destination, self._virtual_port = "dst", "dport"
+        """What the packet was addressed to when it came to IPVS."""
         self._local = "local"
         self.declared: set[str] = set()
         self.mark_bits: dict[int, str] = {}
@@ -257,6 +259,18 @@ class Terms:
 
     def _is_ipvs(self, negated: bool) -> str:
         return negate(self._sent_on, negated)
+
+    def _is_vdst(self, address: int, mask: int, negated: bool) -> str:
+        return negate(self._masked(self._virtual_destination, address, mask), negated)
+
+    def _is_vdst_host(self, number: int, negated: bool) -> str:
+        return negate(f"(= {self._virtual_destination} {self.host(number)})", negated)
+
+    def _is_vport(self, first: int, last: int, negated: bool) -> str:
+        return negate(between(self._virtual_port, first, last), negated)
+
+    def _is_vport_number(self, number: int, negated: bool) -> str:
+        return negate(f"(= {self._virtual_port} {self.port(number)})", negated)
 
     def _is_members(self, members: tuple[tuple[Condition | None, ...], ...], negated: bool) -> str:
         found = [
