@@ -17,7 +17,7 @@ from svcc.compiler.model.objects import Objects
 from svcc.compiler.settings.node import NodeSettings
 from svcc.grammar.address import Family, Network
 from svcc.grammar.iptables.ruleset import RuleSet
-from svcc.verify.spec.expectation import Expectation, FrontendExpectation
+from svcc.verify.spec.expectation import Expectation, FrontendExpectation, pod_atom
 from svcc.verify.spec.outcomes import Case, Discard, Serve, Untouched
 from svcc.verify.spec.packet_conditions import FromNode, SourceIn, negation
 
@@ -45,10 +45,11 @@ def accepting(expectation: Expectation, rules: RuleSet, objects: Objects) -> Exp
     if not is_ipvs_proxy(rules):
         return expectation
     elsewhere = _elsewhere(objects, expectation.settings, expectation.family)
+    untouched = Untouched(True, _masqueraded_sources(expectation))
     return replace(
         expectation,
-        frontends=tuple(_accepting(item, elsewhere) for item in expectation.frontends),
-        untouched=Untouched(mark_may_stay=True),
+        frontends=tuple(_accepting(item, elsewhere, untouched) for item in expectation.frontends),
+        untouched=untouched,
         drops_invalid=False,
         health_checks_anywhere=True,
     )
@@ -65,8 +66,25 @@ def _elsewhere(objects: Objects, settings: NodeSettings, family: Family) -> froz
     )
 
 
-def _accepting(item: FrontendExpectation, elsewhere: frozenset[int]) -> FrontendExpectation:
-    cases = [part for case in item.cases for part in _of_hairpins(item, case, elsewhere)]
+def _masqueraded_sources(expectation: Expectation) -> tuple[Network, ...]:
+    """Where pods cannot be told it masquerades by the source: what comes from a cluster IP."""
+    family, settings = expectation.family, expectation.settings
+    if settings.masquerade_all or pod_atom(settings, family) is not None:
+        return ()
+    found = {
+        item.frontend.address
+        for item in expectation.frontends
+        if item.frontend.kind == "cluster IP" and item.frontend.address is not None
+    }
+    return tuple(Network(family, address, family.bits) for address in sorted(found))
+
+
+def _accepting(
+    item: FrontendExpectation, elsewhere: frozenset[int], untouched: Untouched
+) -> FrontendExpectation:
+    sources = untouched.masqueraded_sources
+    cases = [part for case in item.cases for part in _from_elsewhere(item, case, sources)]
+    cases = [part for case in cases for part in _of_hairpins(item, case, elsewhere)]
     if item.frontend.kind == "loadbalancer IP":
         cases = [part for case in cases for part in _unfiltered(item, case)]
     if item.frontend.kind == "node port":
@@ -77,10 +95,7 @@ def _accepting(item: FrontendExpectation, elsewhere: frozenset[int]) -> Frontend
                 tuple(
                     dict.fromkeys(
                         [
-                            *(
-                                Untouched(mark_may_stay=True) if isinstance(o, Untouched) else o
-                                for o in case.allowed
-                            ),
+                            *(untouched if isinstance(o, Untouched) else o for o in case.allowed),
                             *served,
                         ]
                     )
@@ -91,6 +106,22 @@ def _accepting(item: FrontendExpectation, elsewhere: frozenset[int]) -> Frontend
             for case in cases
         ]
     return FrontendExpectation(item.frontend, tuple(cases), item.may_be_local)
+
+
+def _from_elsewhere(
+    item: FrontendExpectation, case: Case, sources: tuple[Network, ...]
+) -> Iterator[Case]:
+    """What the node sends from one virtual IP to another may be masqueraded or not."""
+    by_source = any(isinstance(atom, SourceIn) and not atom.negated for atom in case.condition)
+    if not sources or item.frontend.kind != "cluster IP" or not by_source:
+        yield case
+        return
+    assert item.frontend.address is not None
+    family = item.frontend.family
+    itself = SourceIn((Network(family, item.frontend.address, family.bits),))
+    yield Case((*case.condition, itself), case.allowed)
+    free = tuple(replace(o, masquerade=None) if isinstance(o, Serve) else o for o in case.allowed)
+    yield Case((*case.condition, negation(itself)), free)
 
 
 def _of_hairpins(

@@ -25,11 +25,10 @@ from tests.unit.verify.others_rules.test_layouts import case_objects
 ITS_OWN = {
     "balancer-address-that-is-its-backend",
     "external-ip-on-the-node",
-    "masquerade-none-known",
     "source-ranges-everyone",
 }
 """What it gets wrong or cannot load: an address that is its own backend, a node port on an
-external IP, masquerading by a source that is a cluster IP, a range of prefix length 0."""
+external IP, a range of prefix length 0."""
 
 
 def judge(folder: Path, objects: Objects, settings: NodeSettings, texts: dict[str, str]) -> Report:
