@@ -28,9 +28,9 @@ from tests.support.layouts.kube_proxy_ipvs import written
 FILES = {Family.IPV4: "iptables-save.txt", Family.IPV6: "ip6tables-save.txt"}
 VARIANTS = ("iptables-save.txt", "iptables-nft-save.txt")
 LOCAL_POLICY = {
-    "etp-local-with-local", "etp-local-without-local", "itp-local-with-local",
-    "rich-affinity-ports", "rich-dual-everything", "rich-healthcheck", "rich-hints", "rich-itp",
-    "rich-many-policies", "rich-sctp", "terminating",
+    "etp-local-with-local", "etp-local-without-local", "rich-affinity-ports",
+    "rich-dual-everything", "rich-healthcheck", "rich-hints", "rich-itp", "rich-many-policies",
+    "rich-sctp", "terminating",
 }  # fmt: skip
 """Folders with a Service of Local policy, which kube-proxy's ipvs mode does not serve right."""
 

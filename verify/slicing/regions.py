@@ -200,18 +200,24 @@ class Regions:
         others: tuple[int, ...] = ()
         if expectation.health_checks_anywhere:
             others = tuple(p for p in expectation.health_check_ports if p not in own)
-        ports = [(own, (Untouched(),)), (others, (Untouched(), Refuse()))]
-        ports = [(numbers, allowed) for numbers, allowed in ports if numbers]
-        if not ports:
+        if not own and not others:
             return _UNDECLARED
-        tcp, refused, other = ProtocolIn((_TCP,)), *_UNDECLARED
-        left = PortIn(tuple(number for numbers, _ in ports for number in numbers))
-        return (
-            *(Case((tcp, PortIn(numbers)), allowed) for numbers, allowed in ports),
-            Case((tcp, negation(left)), refused.allowed),
-            Case((*refused.condition, negation(tcp)), refused.allowed),
-            other,
-        )
+        refused, other = _UNDECLARED
+        cases = [other]
+        for number in (6, 17, 132):
+            protocol = ProtocolIn((number,))
+            served = own if number == _TCP else ()
+            # kube-proxy's set of health check ports, a bitmap:port, knows no protocol.
+            either = tuple(p for p in (*own, *others) if p not in served)
+            if not expectation.health_checks_anywhere:
+                either = ()
+            left = negation(PortIn((*served, *either)))
+            cases.append(Case((protocol, left), refused.allowed))
+            if served:
+                cases.append(Case((protocol, PortIn(served)), (Untouched(),)))
+            if either:
+                cases.append(Case((protocol, PortIn(either)), (Untouched(), Refuse())))
+        return tuple(cases)
 
     def always_local(self, address: int, mask: int) -> bool:
         """Whether a whole block is known to be the node's own."""

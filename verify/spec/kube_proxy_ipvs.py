@@ -17,7 +17,7 @@ from svcc.compiler.model.objects import Objects
 from svcc.compiler.settings.node import NodeSettings
 from svcc.grammar.address import Family, Network
 from svcc.grammar.iptables.ruleset import RuleSet
-from svcc.verify.spec.expectation import Expectation, FrontendExpectation, pod_atom
+from svcc.verify.spec.expectation import Expectation, Frontend, FrontendExpectation, pod_atom
 from svcc.verify.spec.outcomes import Case, Discard, Serve, Untouched
 from svcc.verify.spec.packet_conditions import FromNode, SourceIn, negation
 
@@ -147,6 +147,17 @@ def _of_hairpins(
     yield Case((*case.condition, negation(themselves)), case.allowed)
 
 
+def _from_the_address_itself(frontend: Frontend, case: Case) -> Iterator[Case]:
+    """The node sends from the balancer's address to itself: dropped (KUBE-IPVS-OUT-FILTER) unless
+    a range holds an address of the node, though one may hold the balancer's.
+    """
+    assert frontend.address is not None
+    itself = SourceIn((Network(frontend.family, frontend.address, frontend.family.bits),))
+    yield Case((*case.condition, FromNode(negated=True)), case.allowed)
+    yield Case((*case.condition, FromNode(), negation(itself)), case.allowed)
+    yield Case((*case.condition, FromNode(), itself), (*case.allowed, Discard()))
+
+
 def _unfiltered(item: FrontendExpectation, case: Case) -> Iterator[Case]:
     """Source ranges do not stop what the node itself sends: OUTPUT does not ask for them."""
     served = tuple(
@@ -155,8 +166,12 @@ def _unfiltered(item: FrontendExpectation, case: Case) -> Iterator[Case]:
         for o in other.allowed
         if isinstance(o, Serve)
     )
-    if not served or not any(isinstance(o, Discard) for o in case.allowed):
+    guarded = any(o == Discard() for other in item.cases for o in other.allowed)
+    if not served or not guarded or item.frontend.address is None:
         yield case
+        return
+    if not any(isinstance(o, Discard) for o in case.allowed):
+        yield from _from_the_address_itself(item.frontend, case)
         return
     if not any(isinstance(atom, FromNode) and not atom.negated for atom in case.condition):
         yield Case((*case.condition, FromNode(negated=True)), case.allowed)
