@@ -272,10 +272,16 @@ class Explainer:
             seen = worst(item.verdict for item in shown)
             for other in (region, replace(region, from_node=True)):
                 for finding in self._findings(other):
-                    if is_worse(finding.verdict, seen):
+                    if not is_worse(finding.verdict, seen):
+                        continue
+                    found = self._as_found(other, finding, shown[0].packet)
+                    if not self._is_right_otherwise(found.packet):
                         seen = finding.verdict
-                        found = self._as_found(other, finding, shown[0].packet)
                         yield replace(found, sender="other")
+
+    def _is_right_otherwise(self, packet: Packet) -> bool:
+        """Whether the packet is right by the other way to read the objects."""
+        return self._other is not None and self._other.packet(packet).verdict == "proved"
 
     def _as_found(self, region: Region, finding: Finding, packet: Packet) -> Explanation:
         """The packet that shows a finding."""
