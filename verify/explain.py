@@ -29,7 +29,7 @@ from svcc.verify.simulator.packet import (
 )
 from svcc.verify.slicing.regions import Region, Regions
 from svcc.verify.spec.expectation import Frontend
-from svcc.verify.spec.for_rules import expect_of
+from svcc.verify.spec.for_rules import expectations_of
 
 
 class EndlessError(Exception):
@@ -98,7 +98,12 @@ class Explainer:
         family: Family,
         loaded: LoadedRules,
         prover: Prover | None = None,
+        *,
+        reading: int = 0,
     ) -> None:
+        """``reading``: which of the expectations that the rules may follow; then the others are
+        asked only where they do not follow this one.
+        """
         prepared = prepare(loaded.rules, settings)
         if prepared.endless:
             raise EndlessError(loaded.source, prepared.endless[0].reason)
@@ -106,16 +111,30 @@ class Explainer:
         self._source = loaded.source
         self._settings = settings
         self._family = family
-        expectation = expect_of(objects, settings, prepared.rules)
+        prover = prover or Prover()
+        expectation, *others = expectations_of(objects, settings, prepared.rules)[reading:]
+        self._other: Explainer | None = None
+        if others:
+            self._other = Explainer(objects, settings, family, loaded, prover, reading=reading + 1)
         indexed = owned_rules(prepared.rules, expectation.settings.masquerade_mark)
         self._regions = Regions(indexed, expectation)
-        self._judge = RegionJudge(self._regions, prepared.rules, prover or Prover())
+        self._judge = RegionJudge(self._regions, prepared.rules, prover)
         self._every = list(self._regions)
         self._known: dict[tuple[str, bool], list[Finding]] = {}
         self._shared: list[Finding] | None = None
 
     def packet(self, packet: Packet) -> Explanation:
-        """One packet, as it is given; one from an address of the node is the node's own."""
+        """One packet, as it is given; one from an address of the node is the node's own.
+
+        Where kube-proxies have read the objects in two ways, it is right if it is by either.
+        """
+        found = self._packet(packet)
+        if found.verdict != "proved" and self._other is not None:
+            other = self._other.packet(packet)
+            return other if other.verdict == "proved" else found
+        return found
+
+    def _packet(self, packet: Packet) -> Explanation:
         if self._regions.always_local(packet.source, self._regions.full_mask):
             packet = replace(packet, from_node=True, in_interface="")
         first, *others = [self._of_region(packet, region) for region in self._regions_of(packet)]
@@ -253,10 +272,16 @@ class Explainer:
             seen = worst(item.verdict for item in shown)
             for other in (region, replace(region, from_node=True)):
                 for finding in self._findings(other):
-                    if is_worse(finding.verdict, seen):
+                    if not is_worse(finding.verdict, seen):
+                        continue
+                    found = self._as_found(other, finding, shown[0].packet)
+                    if not self._is_right_otherwise(found.packet):
                         seen = finding.verdict
-                        found = self._as_found(other, finding, shown[0].packet)
                         yield replace(found, sender="other")
+
+    def _is_right_otherwise(self, packet: Packet) -> bool:
+        """Whether the packet is right by the other way to read the objects."""
+        return self._other is not None and self._other.packet(packet).verdict == "proved"
 
     def _as_found(self, region: Region, finding: Finding, packet: Packet) -> Explanation:
         """The packet that shows a finding."""

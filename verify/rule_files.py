@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from svcc.grammar.address import Family, parse_address
+from svcc.grammar.address import Family
 from svcc.grammar.errors import InputError, Position, Problem
 from svcc.grammar.iptables.parse import parse
 from svcc.grammar.iptables.ruleset import load
-from svcc.grammar.ipvs import ipset, ipvsadm
+from svcc.grammar.ipvs import addresses, ipset, ipvsadm
 from svcc.grammar.ipvs.state import Ipvs
 from svcc.grammar.packed import unpacked
 from svcc.verify.other_formats import EMPTY, what_it_is
@@ -119,7 +119,7 @@ def kind_of(text: str, name: str) -> str:
     first = next((line for line in text.splitlines() if line.strip() and line[0] != "#"), "")
     if re.match(r"(create|add) ", first):
         return "ipset"
-    if re.match(r"(link|address|addr) ", first):
+    if addresses.is_address_text(first):
         return "addresses"
     if re.match(r"(-[AaEe]|--(add|edit)-(service|server)) -", first):
         return "ipvsadm"
@@ -132,7 +132,8 @@ def kind_of(text: str, name: str) -> str:
 def ipvs_of(beside: Mapping[str, tuple[str, str]]) -> Ipvs | None:
     """Virtual servers, sets and addresses from their texts and file names; None without any.
 
-    Without a text of addresses, those of all virtual servers are taken for the node's own.
+    Which addresses the dummy device has without a text of them is told later, see
+    :mod:`svcc.verify.prepare.virtual_addresses`.
 
     Raises:
         InputError: ipvsadm, ipset or ip would not take a text.
@@ -145,33 +146,14 @@ def ipvs_of(beside: Mapping[str, tuple[str, str]]) -> Ipvs | None:
         ipset.parse(beside.get("ipset", nothing)[0], source=beside.get("ipset", nothing)[1]),
     )
     if "addresses" in beside:
-        ipvs.addresses = _addresses(*beside["addresses"])
+        ipvs.addresses = addresses.parse(beside["addresses"][0], source=beside["addresses"][1])
     return ipvs
 
 
-def _addresses(text: str, source: str) -> dict[Family, tuple[int, ...]]:
-    """The addresses of an ``ip -batch`` file.
-
-    Raises:
-        InputError: a line is not one that svcc writes.
-    """
-    found: dict[Family, set[int]] = {family: set() for family in Family}
-    problems = []
-    for number, line in enumerate(text.splitlines(), 1):
-        words = line.split()
-        if not words or words[0].startswith("#") or words[0] == "link":
-            continue
-        try:
-            if words[0] not in ("address", "addr") or words[1] != "add":
-                raise ValueError(f"{words[0]!r} is not understood here")
-            address = parse_address(words[2].partition("/")[0])
-        except (ValueError, IndexError) as error:
-            problems.append(Problem(Position(source, number, 1), str(error)))
-            continue
-        found[address.family].add(address.value)
-    if problems:
-        raise InputError(problems)
-    return {family: tuple(sorted(values)) for family, values in found.items()}
+def _with(found: dict[Family, LoadedRules], ipvs: Ipvs | None) -> dict[Family, LoadedRules]:
+    for item in found.values():
+        item.rules.ipvs = ipvs
+    return found
 
 
 def _expand(paths: Sequence[str], problems: list[Problem]) -> list[Path]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Container, Iterator
 from typing import NamedTuple
 
-from svcc.compiler.model.eligibility import is_forwarded, left_to_others
+from svcc.compiler.model.eligibility import PROXY_NAME_LABEL, has_backends, is_forwarded
 from svcc.compiler.model.objects import EndpointPort, EndpointSlice, Objects, Origin, Service
 
 
@@ -45,7 +45,7 @@ class Slices:
                 # A headless Service's slices may have any ports.
                 if key not in services and not item.from_endpoints:
                     self.of_no_service.append(item)
-                    if not left_to_others(item.labels):
+                    if has_backends(item) and PROXY_NAME_LABEL not in item.labels:
                         yield _of_no_service(item, services)
                 continue
             if item.truncated:

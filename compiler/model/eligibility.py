@@ -1,17 +1,17 @@
 """Which Services are for svcc at all.
 
-Source: kube-proxy pkg/proxy/util/utils.go (ShouldSkipService) and the label selector of its
-informers (cmd/kube-proxy/app/server.go).
+Source: kube-proxy 1.36, pkg/proxy/util/utils.go (ShouldSkipService) and the label selectors of
+its informers (cmd/kube-proxy/app/server.go). Until 1.35 both labels left out Services and slices.
 """
 
 from __future__ import annotations
 
-from svcc.compiler.model.objects import PassedOverReason, Service
+from svcc.compiler.model.objects import EndpointSlice, PassedOverReason, Service
 
-SKIP_LABELS = (
-    "service.kubernetes.io/service-proxy-name",
-    "service.kubernetes.io/headless",
-)
+PROXY_NAME_LABEL = "service.kubernetes.io/service-proxy-name"
+"""On a Service: another proxy serves it."""
+HEADLESS_LABEL = "service.kubernetes.io/headless"
+"""On a slice: no proxy needs it."""
 
 
 def is_forwarded(service: Service) -> bool:
@@ -25,9 +25,9 @@ def why_not_forwarded(service: Service) -> PassedOverReason | None:
         return "external-name"
     if service.headless:
         return "headless"
-    return "another-proxy" if left_to_others(service.labels) else None
+    return "another-proxy" if PROXY_NAME_LABEL in service.labels else None
 
 
-def left_to_others(labels: dict[str, str]) -> bool:
-    """Whether the labels of a Service or slice give it to another proxy, or to none."""
-    return any(label in labels for label in SKIP_LABELS)
+def has_backends(item: EndpointSlice) -> bool:
+    """Whether a slice's endpoints are for proxies at all."""
+    return HEADLESS_LABEL not in item.labels

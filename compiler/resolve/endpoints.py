@@ -63,10 +63,24 @@ def _candidates(
             for endpoint in item.endpoints:
                 local = node is not None and endpoint.node_name == node
                 backend = Backend(endpoint.address.value, number)
-                # Of duplicates the first counts, unless a later one is on this node.
-                if local or backend not in found:
-                    found[backend] = _Candidate(backend, endpoint, local)
+                candidate = _Candidate(backend, endpoint, local)
+                known = found.get(backend)
+                if known is None or _counts_more(candidate, known):
+                    found[backend] = candidate
     return list(found.values())
+
+
+def _counts_more(later: _Candidate, first: _Candidate) -> bool:
+    """Which of two endpoints of one address and port counts: a pod network may use an address
+    again while the pod that had it is still terminating (kubernetes#135266). Of two that are alike
+    the first, unless the later one is on this node.
+    """
+
+    def rank(candidate: _Candidate) -> tuple[bool, bool, bool]:
+        endpoint = candidate.endpoint
+        return not endpoint.terminating, endpoint.ready, candidate.local
+
+    return rank(later) > rank(first)
 
 
 def _is_leaving(endpoint: Endpoint) -> bool:

@@ -6,7 +6,8 @@ how the kernel is told.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from svcc.compiler.settings.node import NodeSettings
 from svcc.grammar.address import Family, Network
@@ -66,10 +67,14 @@ class ServicePort:
 
 @dataclass(frozen=True, slots=True)
 class HealthCheck:
-    """A health check node port (TCP) and the Service that it belongs to."""
+    """A health check node port (TCP) and the Service that it belongs to.
+
+    ``balancer_addresses`` are the Service's: balancers probe these as well as the node's.
+    """
 
     port: int
     label: str
+    balancer_addresses: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +85,8 @@ class Forwarding:
     service_ports: tuple[ServicePort, ...]
     health_checks: tuple[tuple[Family, HealthCheck], ...]
     notes: tuple[str, ...]
+    other_hosts: Mapping[tuple[Family, int], str] = field(default_factory=dict)
+    """Addresses of other Nodes and of endpoints, with whose they are."""
 
     def of(self, family: Family) -> tuple[ServicePort, ...]:
         """The service ports of one family."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 
-from svcc.compiler.model.eligibility import is_forwarded, left_to_others
+from svcc.compiler.model.eligibility import has_backends, is_forwarded
 from svcc.compiler.model.objects import EndpointSlice, Objects, Service
 from svcc.compiler.resolve.endpoints import select
 from svcc.compiler.resolve.forwarding import (
@@ -37,6 +37,12 @@ def resolve(objects: Objects, settings: NodeSettings) -> Forwarding:
                 "the API server assigns one (kubectl get service -o yaml shows it)"
             )
             continue
+        on_loopback = [a for a in service.ingress if LOOPBACK[a.family].holds(a)]
+        if on_loopback:
+            notes.append(
+                f"Service {service.key}: balancer address {', '.join(map(str, on_loopback))} is "
+                "not served; no other host can reach a loopback address"
+            )
         for cluster_ip in service.cluster_ips:
             family = cluster_ip.family
             ports.extend(
@@ -45,10 +51,42 @@ def resolve(objects: Objects, settings: NodeSettings) -> Forwarding:
                 )
             )
             if service.health_check_node_port and service.external_traffic_policy == "Local":
-                checks.append((family, HealthCheck(service.health_check_node_port, service.key)))
+                balancer = _balancer_addresses(service, family)
+                check = HealthCheck(service.health_check_node_port, service.key, balancer)
+                checks.append((family, check))
     ports.sort(key=lambda p: (p.family, p.label, p.protocol))
     checks.sort(key=lambda pair: (pair[0], pair[1].port))
-    return Forwarding(settings, tuple(ports), tuple(checks), tuple(sorted(notes)))
+    hosts = _other_hosts(objects, settings)
+    return Forwarding(settings, tuple(ports), tuple(checks), tuple(sorted(notes)), hosts)
+
+
+def _other_hosts(objects: Objects, settings: NodeSettings) -> dict[tuple[Family, int], str]:
+    """Whose addresses must stay reachable from this node, whatever Services say of them.
+
+    Only addresses that a Service has outside the cluster's service network matter.
+    """
+    claimed = {
+        a
+        for service in objects.services
+        for a in (*service.external_ips, *service.ingress)
+        if a not in settings.addresses
+    }
+    found: dict[tuple[Family, int], str] = {}
+    if not claimed:
+        return found
+    for item in objects.slices:
+        for endpoint in item.endpoints:
+            # At home it is a host network endpoint: the address is one of the node's own.
+            at_home = settings.known_node and endpoint.node_name == settings.node_name
+            if endpoint.address in claimed and not at_home:
+                key = (endpoint.address.family, endpoint.address.value)
+                found[key] = f"an endpoint of {item.namespace}/{item.service}"
+    for node in objects.nodes:
+        if node.name != settings.node_name:
+            found |= {
+                (a.family, a.value): f"Node {node.name}" for a in node.addresses if a in claimed
+            }
+    return found
 
 
 def _slices_of_services(
@@ -57,7 +95,7 @@ def _slices_of_services(
     """Each Service's slices by name; Endpoints only where there is no slice."""
     found: defaultdict[tuple[str, str], list[EndpointSlice]] = defaultdict(list)
     for item in slices:
-        if not left_to_others(item.labels):
+        if has_backends(item):
             found[item.namespace, item.service].append(item)
     for key, items in found.items():
         if len(items) > 1:
@@ -73,8 +111,9 @@ def _service_ports(
     settings: NodeSettings,
 ) -> Iterable[ServicePort]:
     family = cluster_ip.family
-    external = _without(_values(service.external_ips, family), (cluster_ip.value,))
-    balancer = _without(_values(service.ingress, family), (cluster_ip.value, *external))
+    external_ips = service.external_ips if settings.external_ips else ()
+    external = _without(_values(external_ips, family), (cluster_ip.value,))
+    balancer = _without(_balancer_addresses(service, family), (cluster_ip.value, *external))
     sources = _allowed_sources(service, family, settings)
     answers = _answers_node_ports(settings, family)
     for port in service.ports:
@@ -116,6 +155,11 @@ def _answers_node_ports(settings: NodeSettings, family: Family) -> bool:
 
 def _values(addresses: Iterable[Address], family: Family) -> tuple[int, ...]:
     return tuple(sorted({a.value for a in addresses if a.family is family}))
+
+
+def _balancer_addresses(service: Service, family: Family) -> tuple[int, ...]:
+    """Those that are served: not 127.0.0.1, as ``minikube tunnel`` writes it down."""
+    return _values((a for a in service.ingress if not LOOPBACK[a.family].holds(a)), family)
 
 
 def _without(values: Iterable[int], taken: Iterable[int]) -> tuple[int, ...]:

@@ -55,6 +55,9 @@ class Configuration:
     """Fields that no kube-proxy knows, with the nearest right name; unusual spellings."""
 
 
+EXTERNAL_IPS_GATE = "AllowServiceExternalIPs"
+"""The feature gate of ``spec.externalIPs`` (KEP-5707), on by default."""
+
 _PATHS: dict[str, tuple[str, ...]] = {
     "proxy_mode": ("mode",),
     "hostname_override": ("hostnameOverride",),
@@ -67,6 +70,7 @@ _PATHS: dict[str, tuple[str, ...]] = {
     "iptables_masquerade_bit": ("iptables", "masqueradeBit"),
     "iptables_localhost_nodeports": ("iptables", "localhostNodePorts"),
     "conntrack_tcp_be_liberal": ("conntrack", "tcpBeLiberal"),
+    "feature_gates": ("featureGates", EXTERNAL_IPS_GATE),
     "ipvs_scheduler": ("ipvs", "scheduler"),
     "ipvs_strict_arp": ("ipvs", "strictARP"),
     "ipvs_exclude_cidrs": ("ipvs", "excludeCIDRs"),
@@ -141,6 +145,7 @@ def _configured(top: Fields) -> Overrides:
             top.warn("clusterCIDR", str(legacy))
         except ValueError as error:
             top.wrong("clusterCIDR", str(error))
+    external_ips = _flag(top.object("featureGates"), EXTERNAL_IPS_GATE)
     bit = iptables.number("masqueradeBit", 0, 31, -1)
     return Overrides(
         proxy_mode=top.choice("mode", ("", *MODES), "") or None,
@@ -154,6 +159,9 @@ def _configured(top: Fields) -> Overrides:
         iptables_masquerade_bit=None if bit < 0 else bit,
         iptables_localhost_nodeports=_flag(iptables, "localhostNodePorts"),
         conntrack_tcp_be_liberal=_flag(conntrack, "tcpBeLiberal"),
+        feature_gates=None
+        if external_ips is None
+        else f"{EXTERNAL_IPS_GATE}={'true' if external_ips else 'false'}",
         ipvs_scheduler=ipvs.choice("scheduler", ("", *SCHEDULERS), "") or None,
         ipvs_strict_arp=_flag(ipvs, "strictARP"),
         ipvs_exclude_cidrs=",".join(ipvs.texts("excludeCIDRs", _as_network)) or None,
@@ -323,10 +331,23 @@ def _settings(layers: Layers, name: str, node: Node | None, known: bool) -> Node
         localhost_node_ports=given.iptables_localhost_nodeports is not False,
         tcp_be_liberal=bool(given.conntrack_tcp_be_liberal),
         ipvs=_ipvs(given, reader),
+        external_ips=_has_external_ips(given, reader),
     )
     if reader.problems:
         raise InputError(reader.problems)
     return settings
+
+
+def _has_external_ips(given: Overrides, reader: _Reader) -> bool:
+    """Whether external IPs are served; other feature gates say nothing to us."""
+    allowed = True
+    for part in filter(None, map(str.strip, (given.feature_gates or "").split(","))):
+        name, _, value = part.partition("=")
+        if value.strip() not in ("true", "false"):
+            reader.wrong("feature_gates", f"{shorten(part)} is not like Name=true or Name=false")
+        elif name.strip() == EXTERNAL_IPS_GATE:
+            allowed = value.strip() == "true"
+    return allowed
 
 
 _DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)(ms|us|ns|h|m|s)")

@@ -63,6 +63,8 @@ class NodeSettings:
     localhost_node_ports: bool = True
     tcp_be_liberal: bool = False
     ipvs: IpvsSettings = IpvsSettings()
+    external_ips: bool = True
+    """Whether ``spec.externalIPs`` are frontends (feature gate AllowServiceExternalIPs)."""
 
     def primary_address(self, family: Family) -> Address | None:
         """The node's own address of a family, None if it has none."""

@@ -35,6 +35,7 @@ class Overrides:
     ipvs_tcp_timeout: str | None = None
     ipvs_tcpfin_timeout: str | None = None
     ipvs_udp_timeout: str | None = None
+    feature_gates: str | None = None
     node_ip: tuple[str, ...] | None = None
     pod_cidr: tuple[str, ...] | None = None
     zone: str | None = None

@@ -28,6 +28,7 @@ from svcc.grammar.iptables.program import (
     Option,
     OtherMatch,
     OtherTarget,
+    ProtocolMatch,
     RandomMatch,
     RecentMatch,
     Reject,
@@ -37,6 +38,7 @@ from svcc.grammar.iptables.program import (
     Target,
     TcpFlags,
     TransportMatch,
+    VirtualServerMatch,
 )
 from svcc.grammar.numbers import c_integer, port
 
@@ -305,9 +307,20 @@ def _set_and_flags(given: Given) -> tuple[str, tuple[str, ...]]:
 
 
 def _ipvs(options: Options, family: Family) -> Match | None:
-    if options.keys() != {"--ipvs"}:
+    if options.keys() == {"--ipvs"}:
+        return IpvsMatch(options["--ipvs"].negated)
+    if not options or options.keys() - {"--vproto", "--vaddr", "--vport"}:
         return None
-    return IpvsMatch(options["--ipvs"].negated)
+    match = VirtualServerMatch()
+    if given := options.get("--vproto"):
+        match.protocol = ProtocolMatch(values.protocol(given.values[0]), given.negated)
+    if given := options.get("--vaddr"):
+        match.address = values.address_match(given.values[0], family, given.negated)
+    if given := options.get("--vport"):
+        match.port = values.port_range(given.values[0], given.negated)
+        if match.port.first != match.port.last:
+            raise ValueError("--vport takes one port")
+    return match
 
 
 def _map_set(options: Options, family: Family) -> Target | None:

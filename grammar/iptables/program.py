@@ -191,6 +191,17 @@ class IpvsMatch:
 
 
 @dataclass(slots=True, unsafe_hash=True)
+class VirtualServerMatch:
+    """``-m ipvs [!] --vproto P [!] --vaddr A [!] --vport N``: IPVS has sent the packet on, and this
+    is where it was addressed to before. Each part that is given must hold.
+    """
+
+    protocol: ProtocolMatch | None = None
+    address: AddressMatch | None = None
+    port: PortRange | None = None
+
+
+@dataclass(slots=True, unsafe_hash=True)
 class Option:
     """One ``[!] --name value…`` of a match or target that has no class of its own."""
 
@@ -221,6 +232,7 @@ Match = (
     | BpfMatch
     | SetMatch
     | IpvsMatch
+    | VirtualServerMatch
     | OtherMatch
 )
 

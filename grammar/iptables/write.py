@@ -46,6 +46,7 @@ from svcc.grammar.iptables.program import (
     TcpFlags,
     TransportMatch,
     Verdict,
+    VirtualServerMatch,
 )
 
 
@@ -198,11 +199,29 @@ def _match_words(match: Match, family: Family) -> Iterator[str]:
             yield f"-m set {_not(match.negated)}--match-set {match.name} {flags}"
         case IpvsMatch():
             yield f"-m ipvs {_not(match.negated)}--ipvs"
+        case VirtualServerMatch():
+            yield from _virtual_server(match, family)
         case OtherMatch():
             yield f"-m {match.name}"
             yield from _options(match.options)
         case _:
             assert_never(match)
+
+
+def _virtual_server(match: VirtualServerMatch, family: Family) -> Iterator[str]:
+    yield "-m ipvs"
+    if match.protocol is not None:
+        yield f"{_not(match.protocol.negated)}--vproto {match.protocol.number}"
+    if match.address is not None:
+        yield f"{_not(match.address.negated)}--vaddr {_host_or_masked(match.address, family)}"
+    if match.port is not None:
+        yield f"{_not(match.port.negated)}--vport {match.port.first}"
+
+
+def _host_or_masked(match: AddressMatch, family: Family) -> str:
+    if match.mask == (1 << family.bits) - 1:
+        return format_address(family, match.address)
+    return _masked(match.address, match.mask, family)
 
 
 def _tcp_flags(flags: TcpFlags) -> str:
@@ -228,10 +247,7 @@ def _conntrack(match: ConntrackMatch, family: Family) -> Iterator[str]:
         ("--ctorigdst", match.original_destination),
     ):
         if address is not None:
-            shown = _masked(address.address, address.mask, family)
-            if address.mask == (1 << family.bits) - 1:
-                shown = format_address(family, address.address)
-            yield f"{_not(address.negated)}{option} {shown}"
+            yield f"{_not(address.negated)}{option} {_host_or_masked(address, family)}"
     ports = match.original_destination_ports
     if ports is not None:
         yield f"{_not(ports.negated)}--ctorigdstport {_ports(ports)}"

@@ -40,6 +40,7 @@ class Flags(TypedDict, total=False):
     iptables_masquerade_bit: int
     iptables_localhost_nodeports: bool
     conntrack_tcp_be_liberal: bool
+    feature_gates: str
     ipvs_scheduler: str
     ipvs_strict_arp: bool
     ipvs_exclude_cidrs: str | Sequence[str]

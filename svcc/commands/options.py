@@ -87,6 +87,11 @@ def add_node(parser: argparse.ArgumentParser, *, all_nodes: bool = False) -> Non
         "--iptables-masquerade-bit", type=int, metavar="BIT", help="0 to 31 (default: 14)"
     )
     group.add_argument(
+        "--feature-gates",
+        metavar="NAME=true|false[,…]",
+        help="AllowServiceExternalIPs=false: no externalIPs; others say nothing to svcc",
+    )
+    group.add_argument(
         "--ipvs-scheduler",
         metavar="NAME",
         help="rr (default), wrr, lc, wlc, lblc, lblcr, dh, sh, sed, nq or mh",

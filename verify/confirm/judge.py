@@ -171,6 +171,8 @@ def _against_untouched(
     changed = masqueraded or marked
     if outcome.mark_may_stay and world.is_local(result.destination):
         changed = False
+    if packet.from_node and _atom(SourceIn(outcome.masqueraded_sources), packet):
+        changed = False
     if result.verdict == "passed" and not (result.translated or changed):
         return None
     got = describe_result(packet, result)

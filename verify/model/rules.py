@@ -7,7 +7,7 @@ condition: true or false, the proof has to hold both ways.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -42,6 +42,7 @@ from svcc.grammar.iptables.program import (
     Target,
     TransportMatch,
     Verdict,
+    VirtualServerMatch,
 )
 from svcc.grammar.iptables.ruleset import RuleSet
 from svcc.verify.model.sets import IndexedSet, index_sets
@@ -244,8 +245,25 @@ def _translate_match(match: Match, family: Family, into: list[Condition]) -> Non
         into.append(("set", match.name, match.flags, match.negated))
     elif isinstance(match, IpvsMatch):
         into.append(("ipvs", match.negated))
+    elif isinstance(match, VirtualServerMatch):
+        into += _virtual_server(match)
     else:
         into.append(("unknown", repr(match)))
+
+
+def _virtual_server(match: VirtualServerMatch) -> Iterator[Condition]:
+    """IPVS has sent the packet on; what it had been addressed to is as it came to IPVS.
+
+    xt_ipvs.c, ipvs_mt, finds the connection by the client: not behind a rewritten source.
+    """
+    yield ("ipvs", False)
+    yield ("state", ("SNAT",), True)
+    if match.protocol is not None:
+        yield _protocol(match.protocol.number, match.protocol.negated)
+    if match.address is not None:
+        yield _address("vdst", match.address)
+    if match.port is not None:
+        yield _port_range("vport", match.port)
 
 
 def _translate_conntrack(match: ConntrackMatch, into: list[Condition]) -> None:

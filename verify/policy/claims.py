@@ -19,8 +19,8 @@ from svcc.grammar.policy import (
     ServiceTarget,
     Statement,
 )
-from svcc.verify.slicing.regions import loopback_network
 from svcc.verify.spec.expectation import Expectation, Frontend, expect, pod_atom
+from svcc.verify.spec.node_ports import loopback_network
 from svcc.verify.spec.packet_conditions import (
     ANYONE,
     Atom,

@@ -12,6 +12,8 @@ its order, and why what is judged then is what the kernel does with what was rea
    of the node. It comes behind 2, which adds no translation.
 5. *Excluded virtual servers are left out* (:mod:`svcc.verify.prepare.excluded_servers`). Those
    inside ``excludeCIDRs`` are somebody else's, and kube-proxy and svcc let them be.
+6. *Virtual IPs are told* (:mod:`svcc.verify.prepare.virtual_addresses`) where no text of the dummy
+   device was given.
 
 Two rule sets are compared as they stand (``as_they_stand``): then 2 is left out, as the one text
 may have the kubelet's chains and the other not, and that is a difference; and 5, as what counts
@@ -32,6 +34,7 @@ from svcc.verify.prepare.excluded_servers import without_others
 from svcc.verify.prepare.kubelet import with_kubelet
 from svcc.verify.prepare.redirects import with_redirects
 from svcc.verify.prepare.termination import Endless, check_ends
+from svcc.verify.prepare.virtual_addresses import with_addresses
 from svcc.verify.spec.kube_proxy_ipvs import settings_for
 
 
@@ -61,4 +64,5 @@ def prepare(rules: RuleSet, settings: NodeSettings, *, as_they_stand: bool = Fal
     rules = with_redirects(rules, node.addresses)
     if not as_they_stand:
         rules = without_others(rules, node.ipvs.exclude_networks)
+    rules = with_addresses(rules, node.addresses)
     return Prepared(rules, node, endless)

@@ -122,7 +122,7 @@ def passages(regions: Regions, expectation: Expectation) -> Iterator[Passage]:
         return
     yield Passage("forwarded replies", "FORWARD", "ESTABLISHED", accept=True)
     yield Passage("forwarded packets with the mark", "FORWARD", "NEW", accept=True, marked=True)
-    if not expectation.settings.tcp_be_liberal:
+    if expectation.drops_invalid:
         yield Passage("forwarded packets of no connection", "FORWARD", "INVALID", accept=False)
     for port in expectation.health_check_ports:
         yield Passage(f"health check node port {port}", "INPUT", "NEW", accept=True, port=port)

@@ -281,6 +281,8 @@ def _meets(encoding: Encoding, outcome: tuple[Any, ...]) -> Term:
         return _doomed(encoding, outcome[1])
     mark = encoding.schema.mark
     stays = encoding.stays_here if outcome[1] else FALSE
+    if outcome[2] is not None and encoding.schema.from_node:
+        stays = disjunction([stays, encoding.condition((outcome[2],))])
     unchanged = [
         disjunction([stays, equal(encoding.mark_bit(bit), encoding.first_mark_bit(bit))])
         for bit in range(32)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from svcc.verify.confirm.answers import Answer, Undecided, Violated
 from svcc.verify.confirm.replay import packet_of
@@ -12,6 +12,7 @@ from svcc.verify.smt.packet_variables import packet_variables
 from svcc.verify.smt.term import (
     Term,
     conjunction,
+    disjunction,
     has_value,
     negate,
 )
@@ -41,13 +42,20 @@ def refine(
 
 
 def _outside(
-    regions: Regions, region: Region, answers: Iterable[Answer], schema: Schema
+    regions: Regions, region: Region, answers: Collection[Answer], schema: Schema
 ) -> Term | None:
-    """A constraint that leaves out the packet of an answer that is not of this region."""
-    if schema.fixed_destination and region.virtual_ip is None:
-        return None
+    """A constraint that leaves out the packet of an answer that is not of this region, or that
+    nobody can send: from a wire with a virtual IP of the node as its source."""
     width = regions.family.bits
     variables = packet_variables(width)
+    for answer in answers:
+        if isinstance(answer, Violated) and not region.from_node:
+            packet = packet_of(region, regions.family, answer)
+            if packet.source in regions.virtual_ips:
+                own = [has_value(variables.src, value) for value in sorted(regions.virtual_ips)]
+                return negate(disjunction(own))
+    if schema.fixed_destination and region.virtual_ip is None:
+        return None
     for answer in answers:
         if not isinstance(answer, Violated):
             continue

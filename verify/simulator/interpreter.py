@@ -38,6 +38,7 @@ from svcc.grammar.iptables.ruleset import Chain, RuleSet
 from svcc.grammar.ipvs.ipvsadm import RealKey, VirtualKey, VirtualServer, endpoint
 from svcc.verify.netfilter.extensions import is_inert
 from svcc.verify.netfilter.ip_vs import thresholds, translated_port, usable
+from svcc.verify.netfilter.routing import drops_own_sources
 from svcc.verify.simulator.matching import Decide, Passage, UndecidableError, entry_of, matches
 from svcc.verify.simulator.packet import Packet, Result, Step, World
 
@@ -149,6 +150,8 @@ def _path(rules: RuleSet, state: Passage) -> Iterator[tuple[str, str]]:
     yield "raw", "PREROUTING"
     yield "mangle", "PREROUTING"
     yield "nat", "PREROUTING"
+    if drops_own_sources(state.packet.family) and state.world.is_local(state.packet.source):
+        raise _FinalError("dropped")
     state.placed = rules.ipvs is None
     if state.world.is_local(state.destination):
         yield from _input(rules, state)
@@ -240,6 +243,7 @@ def _balance(rules: RuleSet, state: Passage, hook: str) -> None:
         # ip_vs_xmit.c, crosses_local_route_boundary
         state.trace.append(Step("ipvs", hook, rule, "from loopback: dropped", key))
         raise _FinalError("dropped")
+    state.sent_on_from = (state.destination, state.destination_port)
     port_there = translated_port(key, server.scheduling, real)
     state.destination = real.address
     if port_there is not None:

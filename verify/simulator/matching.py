@@ -24,6 +24,7 @@ from svcc.grammar.iptables.program import (
     SetMatch,
     StateMatch,
     TransportMatch,
+    VirtualServerMatch,
 )
 from svcc.grammar.ipvs.ipset import Entry, Sets
 from svcc.verify.netfilter import bpf
@@ -62,6 +63,8 @@ class Passage:
     out_interface: str = ""
     translated: bool = False
     balanced: bool = False
+    sent_on_from: tuple[int, int] | None = None
+    """Address and port of the virtual server that IPVS took the packet for."""
     masqueraded: bool = False
     sent_out: bool = False
     untracked: bool = False
@@ -198,6 +201,8 @@ def _match(state: Passage, table: str, rule: Rule, match: Match) -> bool:
         return (entry is not None) != match.negated
     if isinstance(match, IpvsMatch):
         return state.balanced != match.negated
+    if isinstance(match, VirtualServerMatch):
+        return _virtual_server(state, match)
     if isinstance(match, RandomMatch):
         return state.decide(match)
     if isinstance(match, RecentMatch):
@@ -210,6 +215,26 @@ def _match(state: Passage, table: str, rule: Rule, match: Match) -> bool:
             return condition
         return condition.holds(packet.family, _source(state, table, rule), state.destination)
     raise UndecidableError(table, rule, f"match {getattr(match, 'name', type(match).__name__)}")
+
+
+def _virtual_server(state: Passage, match: VirtualServerMatch) -> bool:
+    """Whether IPVS keeps the packet as one of a virtual server's connection (xt_ipvs.c, ipvs_mt).
+
+    It looks for the connection by client and real server: not behind a rewritten source.
+    """
+    packet = state.packet
+    if state.sent_on_from is None or (state.source, state.source_port) != (
+        packet.source,
+        packet.source_port,
+    ):
+        return False
+    address, port = state.sent_on_from
+    of = match.protocol
+    return (
+        (of is None or (packet.protocol == of.number) != of.negated)
+        and _address(match.address, address)
+        and _ports(match.port, port)
+    )
 
 
 def entry_of(

@@ -176,7 +176,7 @@ class Cutter:
                 for address, number in numbering.hosts.items()
                 if self._regions.always_local(address, self._full_mask)
             )
-            if balanced
+            if balanced or self._regions.virtual_ips
             else (),
             foreign_marks=self._foreign_marks,
             state=self._state,

@@ -16,7 +16,7 @@ Chains = Mapping[str, Mapping[str, IndexedChain]]
 Projection = tuple[tuple[tuple[int, int], ...], int, int]
 
 _TRANSLATING = frozenset({"dnat", "map-mark"})
-_BY_CONTENT = frozenset({"set", "recent"})
+_BY_CONTENT = frozenset({"set", "recent", "vdst", "vport"})
 
 
 class Distinctions:

@@ -10,12 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from svcc.grammar.address import Address, Family, Network
+from svcc.grammar.address import Address, Network
 from svcc.verify.model.rules import IndexedRules
 from svcc.verify.slicing.box import Box
 from svcc.verify.slicing.slicer import Slicer
 from svcc.verify.slicing.visits import Visits
 from svcc.verify.spec.expectation import Expectation, Frontend
+from svcc.verify.spec.node_ports import loopback_network
 from svcc.verify.spec.outcomes import Case, Discard, Outcome, Refuse, Serve, Untouched
 from svcc.verify.spec.packet_conditions import (
     Atom,
@@ -27,6 +28,7 @@ from svcc.verify.spec.packet_conditions import (
 )
 from svcc.verify.spec.properties import CAPTURES, FAIR, MASQUERADES, REACHES, REFUSES
 
+_TCP = 6
 _UNDECLARED = (
     Case((ProtocolIn((6, 17, 132)),), (Refuse(),)),
     Case((ProtocolIn((6, 17, 132), negated=True),), (Untouched(), Refuse())),
@@ -172,7 +174,8 @@ class Regions:
             local = True if self.always_local(address, self.full_mask) else None
             box = Box(address, self.full_mask, local=local)
             for from_node in (False, True):
-                yield Region(None, _UNDECLARED, box, from_node, Address(self.family, address))
+                cases = self._undeclared(address)
+                yield Region(None, cases, box, from_node, Address(self.family, address))
         for from_node in (False, True):
             yield Region(None, self._rest_cases(from_node), Box(), from_node)
 
@@ -189,6 +192,32 @@ class Regions:
         """Packets that are in no region, and may see anything."""
         for frontend in self._expectation.not_judged:
             yield self._box(frontend, may_be_local=True)
+
+    def _undeclared(self, address: int) -> tuple[Case, ...]:
+        """What packets to ports of a virtual IP that are no frontend must see."""
+        expectation = self._expectation
+        own = tuple(sorted(p for a, p in expectation.health_checks if a == address))
+        others: tuple[int, ...] = ()
+        if expectation.health_checks_anywhere:
+            others = tuple(p for p in expectation.health_check_ports if p not in own)
+        if not own and not others:
+            return _UNDECLARED
+        refused, other = _UNDECLARED
+        cases = [other]
+        for number in (6, 17, 132):
+            protocol = ProtocolIn((number,))
+            served = own if number == _TCP else ()
+            # kube-proxy's set of health check ports, a bitmap:port, knows no protocol.
+            either = tuple(p for p in (*own, *others) if p not in served)
+            if not expectation.health_checks_anywhere:
+                either = ()
+            left = negation(PortIn((*served, *either)))
+            cases.append(Case((protocol, left), refused.allowed))
+            if served:
+                cases.append(Case((protocol, PortIn(served)), (Untouched(),)))
+            if either:
+                cases.append(Case((protocol, PortIn(either)), (Untouched(), Refuse())))
+        return tuple(cases)
 
     def always_local(self, address: int, mask: int) -> bool:
         """Whether a whole block is known to be the node's own."""
@@ -229,10 +258,3 @@ class Regions:
             Case((*condition, negation(health)), outcomes),
             Case((*condition, health), (*outcomes, untouched)),
         )
-
-
-def loopback_network(family: Family) -> Network:
-    """The loopback addresses."""
-    if family is Family.IPV4:
-        return Network(family, 127 << 24, 8)
-    return Network(family, 1, 128)

@@ -180,13 +180,13 @@ class Numbering:
 
     def _condition(self, condition: Condition) -> Condition:
         kind = condition[0]
-        if kind in ("src", "dst", "osrc", "odst"):
+        if kind in ("src", "dst", "osrc", "odst", "vdst"):
             _, address, mask, negated = condition
             if mask == self.full_mask and address in self.hosts:
                 return (kind + "_host", self.hosts[address], negated)
-            if kind == "dst":
+            if kind in ("dst", "vdst"):
                 self.networks[address, mask] = None
-        elif kind in ("dport", "odport"):
+        elif kind in ("dport", "odport", "vport"):
             _, first, last, negated = condition
             if first == last and first in self.ports:
                 return (kind + "_number", self.ports[first], negated)
@@ -286,7 +286,8 @@ class Numbering:
             return ("discard",)
         if isinstance(outcome, Doomed):
             return ("doomed", outcome.mark)
-        return ("untouched", outcome.mark_may_stay)
+        own = outcome.masqueraded_sources
+        return ("untouched", outcome.mark_may_stay, self._atom(SourceIn(own)) if own else None)
 
 
 _NUMBERED_ACTIONS = frozenset({"dnat", "balance"})

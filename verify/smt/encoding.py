@@ -166,6 +166,7 @@ class Encoding(Terms):
         stays = negate(self._sent_on)
         self.dnat = [(conjunction([fires, stays]), h, p) for fires, h, p in self.dnat]
         destination, port, local = self._destination, self._port, self._local
+        self._virtual_destination, self._virtual_port = destination, port
         for fires, host, new_port, timeout in chosen:
             destination = ite(fires, self.host(host), destination)
             if new_port is not None:
@@ -232,7 +233,8 @@ class Encoding(Terms):
             self._arrives_with(value, mask, negated=True)
         known_local = [in_network(packet.src, *network) for network in schema.node_networks]
         if not schema.from_node:
-            # The kernel drops what comes from outside with one of the node's own sources.
+            # netfilter/routing.py: IPv4 drops it, of IPv6 it is an assumption.
+            known_local += [equal(packet.src, self.host(number)) for number in schema.local_hosts]
             self._assert(negate(disjunction(known_local)))
             self._assert(negate(self._numbered("iif", 0)))
             if not (schema.fixed_destination or schema.fixed_port):

@@ -77,6 +77,8 @@ class Terms:
         self._routed_local: Term | None = None
         """Whether the interface was chosen for a local destination; None: for the present one."""
         self._port = self.packet.dport
+        self._virtual_destination, self._virtual_port = self.packet.dst, self.packet.dport
+        """What the packet was addressed to when it came to IPVS."""
         self._local = self.packet.local
         self.mark_bits: dict[int, Term] = {}
         """What the bits of the mark are by now; one that is not here is as the packet came."""
@@ -292,6 +294,18 @@ class Terms:
 
     def _is_ipvs(self, negated: bool) -> Term:
         return negate(self._sent_on, negated)
+
+    def _is_vdst(self, address: int, mask: int, negated: bool) -> Term:
+        return negate(in_network(self._virtual_destination, address, mask), negated)
+
+    def _is_vdst_host(self, number: int, negated: bool) -> Term:
+        return negate(equal(self._virtual_destination, self.host(number)), negated)
+
+    def _is_vport(self, first: int, last: int, negated: bool) -> Term:
+        return negate(between(self._virtual_port, first, last), negated)
+
+    def _is_vport_number(self, number: int, negated: bool) -> Term:
+        return negate(equal(self._virtual_port, self.port(number)), negated)
 
     def _is_members(self, members: tuple[tuple[Condition | None, ...], ...], negated: bool) -> Term:
         found = [

@@ -30,6 +30,7 @@ CAPTURED = "SVC011"
 NOT_LET_THROUGH = "SVC012"
 ENDLESS = "SVC013"
 SURPLUS_ADDRESS = "SVC014"
+CUTS_OFF = "SVC017"
 POLICY = "SVC015"
 NOT_THE_SAME = "SVC016"
 OUTSIDE_THE_MODEL = "SVC020"
@@ -150,6 +151,15 @@ _ALL = (
         "The node takes packets for an address of the IPVS device that is no frontend.",
         "The Service is gone, its address was not taken off.",
         "`ip address delete` it, or let the service proxy synchronise.",
+    ),
+    Code(
+        CUTS_OFF, "a virtual IP that is another host's address",
+        "The IPVS device has the address of another Node, or of an endpoint. Whatever this node "
+        "sends there stays on the node: it can no longer reach that host at all.",
+        "A Service has the address of a Node as an external IP or as its balancer's, as service "
+        "balancers on the nodes themselves write it (kubernetes#127410).",
+        "Serve the address in iptables mode, or by svcc, which leaves it off the device; or give "
+        "the Service another address.",
     ),
     Code(
         POLICY, "a statement of the policy does not hold",

@@ -36,14 +36,14 @@ class Choice:
 
 
 def slices_by_service(
-    slices: Iterable[EndpointSlice],
+    slices: Iterable[EndpointSlice], *, until_1_35: bool = False
 ) -> dict[tuple[str, str], list[EndpointSlice]]:
-    """The usable slices of each Service; Endpoints only where it has no slice."""
-    usable = [
-        item
-        for item in slices
-        if PROXY_NAME_LABEL not in item.labels and HEADLESS_LABEL not in item.labels
-    ]
+    """The usable slices of each Service; Endpoints only where it has no slice.
+
+    ``until_1_35``: a slice of another proxy's Service is none, either.
+    """
+    unwanted = {HEADLESS_LABEL, PROXY_NAME_LABEL} if until_1_35 else {HEADLESS_LABEL}
+    usable = [item for item in slices if unwanted.isdisjoint(item.labels)]
     usable.sort(key=lambda item: (item.namespace, item.service, item.name))
     grouped = {}
     for key, group in groupby(usable, key=lambda item: (item.namespace, item.service)):
@@ -54,9 +54,13 @@ def slices_by_service(
 
 
 def _endpoints(
-    slices: Iterable[EndpointSlice], port: ServicePort, settings: NodeSettings, family: Family
+    slices: Iterable[EndpointSlice],
+    port: ServicePort,
+    settings: NodeSettings,
+    family: Family,
+    until_1_35: bool,
 ) -> list[tuple[Backend, Endpoint]]:
-    found: dict[Backend, Endpoint] = {}
+    found: dict[Backend, list[Endpoint]] = {}
     for item in slices:
         if item.family != family:
             continue
@@ -67,9 +71,26 @@ def _endpoints(
                 continue
             for endpoint in item.endpoints:
                 backend = Backend(endpoint.address.value, endpoint_port.port)
-                if backend not in found or _is_local(endpoint, settings):
-                    found[backend] = endpoint
-    return sorted(found.items(), key=lambda pair: pair[0])
+                found.setdefault(backend, []).append(endpoint)
+    return [
+        (backend, _that_counts(found[backend], settings, until_1_35)) for backend in sorted(found)
+    ]
+
+
+def _that_counts(same: list[Endpoint], settings: NodeSettings, until_1_35: bool) -> Endpoint:
+    """The one of several endpoints of an address: one that does not terminate, if there is any,
+    and of these a ready one; one on this node before others; else the first.
+
+    Until 1.35 the last one on this node, else the first, whatever became of it.
+    """
+    if len(same) == 1:
+        return same[0]
+    here = [endpoint for endpoint in same if _is_local(endpoint, settings)]
+    if until_1_35:
+        return here[-1] if here else same[0]
+    left = [endpoint for endpoint in same if not endpoint.terminating] or same
+    left = [endpoint for endpoint in left if endpoint.ready] or left
+    return next((endpoint for endpoint in left if _is_local(endpoint, settings)), left[0])
 
 
 def _is_local(endpoint: Endpoint, settings: NodeSettings) -> bool:
@@ -95,10 +116,15 @@ def _hinted(ready: list[tuple[Backend, Endpoint]], settings: NodeSettings) -> li
 
 
 def choose(
-    slices: Iterable[EndpointSlice], port: ServicePort, settings: NodeSettings, family: Family
+    slices: Iterable[EndpointSlice],
+    port: ServicePort,
+    settings: NodeSettings,
+    family: Family,
+    *,
+    until_1_35: bool = False,
 ) -> Choice:
     """What each policy selects for a service port."""
-    endpoints = _endpoints(slices, port, settings, family)
+    endpoints = _endpoints(slices, port, settings, family, until_1_35)
     ready = [pair for pair in endpoints if pair[1].ready]
     leaving = [
         pair for pair in endpoints if not pair[1].ready and pair[1].serving and pair[1].terminating

@@ -9,7 +9,7 @@ the compiler's mistakes. Source: kube-proxy 1.30 and later, iptables mode
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from svcc.compiler.model.objects import EndpointSlice, Objects, Service, ServicePort
 from svcc.compiler.settings.node import NodeSettings
@@ -21,7 +21,7 @@ from svcc.verify.spec.endpoints import (
     choose,
     slices_by_service,
 )
-from svcc.verify.spec.node_ports import node_port_cases, selected_loopback
+from svcc.verify.spec.node_ports import loopback_network, node_port_cases, selected_loopback
 from svcc.verify.spec.outcomes import Case, Discard, Outcome, Refuse, Serve, Untouched, under
 from svcc.verify.spec.packet_conditions import (
     ANYONE,
@@ -74,9 +74,11 @@ class FrontendExpectation:
 class Expectation:
     """Everything that one family's packets must see on one node.
 
-    ``health_check_ports`` are TCP ports of local addresses that must stay open. ``untouched`` is
-    what packets to no frontend must see. ``not_judged`` are frontends whose packets may see
-    anything: those of Services that are wrong in themselves or claim one frontend.
+    ``health_check_ports`` are TCP ports of local addresses that must stay open, ``health_checks``
+    the balancer addresses with theirs; ``health_checks_anywhere``: every virtual IP may have all
+    of them open. ``untouched`` is what packets to no frontend must see. ``not_judged`` are
+    frontends whose packets may see anything: those of Services that are wrong in themselves or
+    claim one frontend. ``drops_invalid``: forwarded packets of no connection are dropped.
     """
 
     family: Family
@@ -85,22 +87,39 @@ class Expectation:
     health_check_ports: tuple[int, ...]
     untouched: Untouched = field(default_factory=Untouched)
     not_judged: tuple[Frontend, ...] = ()
+    drops_invalid: bool = True
+    health_checks: frozenset[tuple[int, int]] = frozenset()
+    """(address, TCP port)."""
+    health_checks_anywhere: bool = False
+    other_hosts: tuple[tuple[int, str], ...] = ()
+    """Addresses that are no virtual IPs if this node is to reach them, with whose they are."""
 
 
-def expect(objects: Objects, settings: NodeSettings, family: Family) -> Expectation:
-    """Derive what packets of ``family`` must see on the node of ``settings``."""
-    slices = slices_by_service(objects.slices)
+def expect(
+    objects: Objects, settings: NodeSettings, family: Family, *, until_1_35: bool = False
+) -> Expectation:
+    """Derive what packets of ``family`` must see on the node of ``settings``.
+
+    ``until_1_35``: as kube-proxies before 1.36 read labels and addresses that are used again.
+    """
+    slices = slices_by_service(objects.slices, until_1_35=until_1_35)
     frontends: list[FrontendExpectation] = []
     not_judged: list[Frontend] = []
     left_out = {(service.namespace, service.name) for service in objects.not_judged}
-    health_checks: list[int] = []
-    virtual_ips = _virtual_ips(objects, settings, family)
-    for service in (*objects.services, *objects.not_judged):
-        if not _is_proxied(service):
+    health_checks: set[tuple[int, int]] = set()
+    health_check_ports: set[int] = set()
+    services = [*objects.services, *objects.not_judged]
+    if not settings.external_ips:
+        services = [replace(service, external_ips=()) for service in services]
+    virtual_ips = _virtual_ips(services, settings, family, until_1_35)
+    for service in services:
+        if not _is_proxied(service, until_1_35):
             continue
         of_service = slices.get((service.namespace, service.name), [])
         for port in service.ports:
-            found = _port_frontends(service, port, of_service, settings, family, virtual_ips)
+            found = _port_frontends(
+                service, port, of_service, settings, family, virtual_ips, until_1_35
+            )
             if (service.namespace, service.name) in left_out:
                 not_judged.extend(item.frontend for item in found)
             else:
@@ -110,24 +129,54 @@ def expect(objects: Objects, settings: NodeSettings, family: Family) -> Expectat
             and service.external_traffic_policy == "Local"
             and any(address.family == family for address in service.cluster_ips)
         ):
-            health_checks.append(service.health_check_node_port)
+            number = service.health_check_node_port
+            health_check_ports.add(number)
+            # Balancers probe the node and their own address.
+            health_checks.update((a, number) for a in _of_family(service.ingress, family))
     return Expectation(
         family,
         settings,
         _not_on_loopback(_with_node_port_overlaps(frontends), settings, family),
-        tuple(sorted(set(health_checks))),
+        tuple(sorted(health_check_ports)),
         not_judged=tuple(not_judged),
+        drops_invalid=not settings.tcp_be_liberal,
+        health_checks=frozenset(health_checks),
+        other_hosts=_other_hosts(objects, settings, family),
     )
 
 
-def _virtual_ips(objects: Objects, settings: NodeSettings, family: Family) -> tuple[Network, ...]:
+def _other_hosts(
+    objects: Objects, settings: NodeSettings, family: Family
+) -> tuple[tuple[int, str], ...]:
+    """Other Nodes, and endpoints elsewhere: one that is here may have an address of the node."""
+    found = {
+        endpoint.address: f"an endpoint of {item.namespace}/{item.service}"
+        for item in objects.slices
+        for endpoint in item.endpoints
+        if not (settings.known_node and endpoint.node_name == settings.node_name)
+    }
+    for node in objects.nodes:
+        if node.name != settings.node_name:
+            found.update(dict.fromkeys(node.addresses, f"Node {node.name}"))
+    return tuple(
+        sorted(
+            (address.value, whose)
+            for address, whose in found.items()
+            if address.family is family and address not in settings.addresses
+        )
+    )
+
+
+def _virtual_ips(
+    services: Iterable[Service], settings: NodeSettings, family: Family, until_1_35: bool
+) -> tuple[Network, ...]:
     """Addresses that ipvs mode makes the node's own, where it matters who sends from them."""
     if settings.mode != "ipvs" or pod_atom(settings, family) is not None:
         return ()
     found = {
         address
-        for service in objects.services
-        if _is_proxied(service)
+        for service in services
+        if _is_proxied(service, until_1_35)
         and service.ports
         and any(address.family is family for address in service.cluster_ips)
         for address in (*service.cluster_ips, *service.external_ips, *service.ingress)
@@ -136,13 +185,13 @@ def _virtual_ips(objects: Objects, settings: NodeSettings, family: Family) -> tu
     return tuple(Network(family, a.value, family.bits) for a in sorted(found))
 
 
-def _is_proxied(service: Service) -> bool:
+def _is_proxied(service: Service, until_1_35: bool) -> bool:
+    unwanted = {PROXY_NAME_LABEL, HEADLESS_LABEL} if until_1_35 else {PROXY_NAME_LABEL}
     return (
         service.type != "ExternalName"
         and not service.headless
         and bool(service.cluster_ips)
-        and PROXY_NAME_LABEL not in service.labels
-        and HEADLESS_LABEL not in service.labels
+        and unwanted.isdisjoint(service.labels)
     )
 
 
@@ -153,11 +202,12 @@ def _port_frontends(
     settings: NodeSettings,
     family: Family,
     virtual_ips: tuple[Network, ...],
+    until_1_35: bool,
 ) -> list[FrontendExpectation]:
     cluster_ip = next((a for a in service.cluster_ips if a.family == family), None)
     if cluster_ip is None:
         return []
-    choice = choose(slices, port, settings, family)
+    choice = choose(slices, port, settings, family, until_1_35=until_1_35)
     name = f"{service.key}:{port.name}" if port.name else service.key
     protocol = PROTOCOL_NUMBER[port.protocol]
 
@@ -183,8 +233,10 @@ def _port_frontends(
     for address in _of_family(service.ingress, family):
         if address not in claimed:
             claimed.add(address)
+            on_loopback = loopback_network(family).holds(Address(family, address))
+            cases = tuple(map(_left_open, guarded)) if on_loopback else guarded
             found.append(
-                FrontendExpectation(frontend("loadbalancer IP", address, port.port), guarded, True)
+                FrontendExpectation(frontend("loadbalancer IP", address, port.port), cases, True)
             )
     if port.node_port and service.type in ("NodePort", "LoadBalancer"):
         found.append(
@@ -195,6 +247,13 @@ def _port_frontends(
             )
         )
     return found
+
+
+def _left_open(case: Case) -> Case:
+    """On a loopback address a balancer's frontend may be served or not: none but the node itself
+    can reach it, and what comes from elsewhere is dropped where node ports answer on loopback.
+    """
+    return Case(case.condition, tuple(dict.fromkeys((Untouched(), Discard(), *case.allowed))))
 
 
 def _of_family(addresses: Iterable[Address], family: Family) -> list[int]:

@@ -2,8 +2,9 @@
 
 It is told by its chains and sets. Node ports are served on the addresses that it found on the
 node, never on 127.0.0.1; packets to them are marked on all local addresses, served or not; only
-endpoints of this node are in the set of hairpins; source ranges hold for INPUT and FORWARD, not
-for what the node sends. Source: kubernetes pkg/proxy/ipvs/proxier.go (syncProxyRules,
+endpoints of this node are in the set of hairpins; packets of no connection are let through
+(kubernetes#74839 was mended in iptables mode only), and health checks of all Services on all
+virtual IPs. Source: kubernetes pkg/proxy/ipvs/proxier.go (syncProxyRules,
 writeIptablesRules).
 """
 
@@ -16,7 +17,7 @@ from svcc.compiler.model.objects import Objects
 from svcc.compiler.settings.node import NodeSettings
 from svcc.grammar.address import Family, Network
 from svcc.grammar.iptables.ruleset import RuleSet
-from svcc.verify.spec.expectation import Expectation, FrontendExpectation
+from svcc.verify.spec.expectation import Expectation, Frontend, FrontendExpectation, pod_atom
 from svcc.verify.spec.outcomes import Case, Discard, Serve, Untouched
 from svcc.verify.spec.packet_conditions import FromNode, SourceIn, negation
 
@@ -44,10 +45,13 @@ def accepting(expectation: Expectation, rules: RuleSet, objects: Objects) -> Exp
     if not is_ipvs_proxy(rules):
         return expectation
     elsewhere = _elsewhere(objects, expectation.settings, expectation.family)
+    untouched = Untouched(True, _masqueraded_sources(expectation))
     return replace(
         expectation,
-        frontends=tuple(_accepting(item, elsewhere) for item in expectation.frontends),
-        untouched=Untouched(mark_may_stay=True),
+        frontends=tuple(_accepting(item, elsewhere, untouched) for item in expectation.frontends),
+        untouched=untouched,
+        drops_invalid=False,
+        health_checks_anywhere=True,
     )
 
 
@@ -62,8 +66,25 @@ def _elsewhere(objects: Objects, settings: NodeSettings, family: Family) -> froz
     )
 
 
-def _accepting(item: FrontendExpectation, elsewhere: frozenset[int]) -> FrontendExpectation:
-    cases = [part for case in item.cases for part in _of_hairpins(item, case, elsewhere)]
+def _masqueraded_sources(expectation: Expectation) -> tuple[Network, ...]:
+    """Where pods cannot be told it masquerades by the source: what comes from a cluster IP."""
+    family, settings = expectation.family, expectation.settings
+    if settings.masquerade_all or pod_atom(settings, family) is not None:
+        return ()
+    found = {
+        item.frontend.address
+        for item in expectation.frontends
+        if item.frontend.kind == "cluster IP" and item.frontend.address is not None
+    }
+    return tuple(Network(family, address, family.bits) for address in sorted(found))
+
+
+def _accepting(
+    item: FrontendExpectation, elsewhere: frozenset[int], untouched: Untouched
+) -> FrontendExpectation:
+    sources = untouched.masqueraded_sources
+    cases = [part for case in item.cases for part in _from_elsewhere(item, case, sources)]
+    cases = [part for case in cases for part in _of_hairpins(item, case, elsewhere)]
     if item.frontend.kind == "loadbalancer IP":
         cases = [part for case in cases for part in _unfiltered(item, case)]
     if item.frontend.kind == "node port":
@@ -74,10 +95,7 @@ def _accepting(item: FrontendExpectation, elsewhere: frozenset[int]) -> Frontend
                 tuple(
                     dict.fromkeys(
                         [
-                            *(
-                                Untouched(mark_may_stay=True) if isinstance(o, Untouched) else o
-                                for o in case.allowed
-                            ),
+                            *(untouched if isinstance(o, Untouched) else o for o in case.allowed),
                             *served,
                         ]
                     )
@@ -88,6 +106,22 @@ def _accepting(item: FrontendExpectation, elsewhere: frozenset[int]) -> Frontend
             for case in cases
         ]
     return FrontendExpectation(item.frontend, tuple(cases), item.may_be_local)
+
+
+def _from_elsewhere(
+    item: FrontendExpectation, case: Case, sources: tuple[Network, ...]
+) -> Iterator[Case]:
+    """What the node sends from one virtual IP to another may be masqueraded or not."""
+    by_source = any(isinstance(atom, SourceIn) and not atom.negated for atom in case.condition)
+    if not sources or item.frontend.kind != "cluster IP" or not by_source:
+        yield case
+        return
+    assert item.frontend.address is not None
+    family = item.frontend.family
+    itself = SourceIn((Network(family, item.frontend.address, family.bits),))
+    yield Case((*case.condition, itself), case.allowed)
+    free = tuple(replace(o, masquerade=None) if isinstance(o, Serve) else o for o in case.allowed)
+    yield Case((*case.condition, negation(itself)), free)
 
 
 def _of_hairpins(
@@ -113,6 +147,17 @@ def _of_hairpins(
     yield Case((*case.condition, negation(themselves)), case.allowed)
 
 
+def _from_the_address_itself(frontend: Frontend, case: Case) -> Iterator[Case]:
+    """The node sends from the balancer's address to itself: dropped (KUBE-IPVS-OUT-FILTER) unless
+    a range holds an address of the node, though one may hold the balancer's.
+    """
+    assert frontend.address is not None
+    itself = SourceIn((Network(frontend.family, frontend.address, frontend.family.bits),))
+    yield Case((*case.condition, FromNode(negated=True)), case.allowed)
+    yield Case((*case.condition, FromNode(), negation(itself)), case.allowed)
+    yield Case((*case.condition, FromNode(), itself), (*case.allowed, Discard()))
+
+
 def _unfiltered(item: FrontendExpectation, case: Case) -> Iterator[Case]:
     """Source ranges do not stop what the node itself sends: OUTPUT does not ask for them."""
     served = tuple(
@@ -121,8 +166,12 @@ def _unfiltered(item: FrontendExpectation, case: Case) -> Iterator[Case]:
         for o in other.allowed
         if isinstance(o, Serve)
     )
-    if not served or not any(isinstance(o, Discard) for o in case.allowed):
+    guarded = any(o == Discard() for other in item.cases for o in other.allowed)
+    if not served or not guarded or item.frontend.address is None:
         yield case
+        return
+    if not any(isinstance(o, Discard) for o in case.allowed):
+        yield from _from_the_address_itself(item.frontend, case)
         return
     if not any(isinstance(atom, FromNode) and not atom.negated for atom in case.condition):
         yield Case((*case.condition, FromNode(negated=True)), case.allowed)

@@ -57,8 +57,8 @@ def _on_loopback(
     settings: NodeSettings, family: Family, refusals: tuple[Outcome, ...]
 ) -> Iterator[_Row]:
     """Packets to 127.0.0.0/8 or ::1."""
-    anywhere = DestinationIn((_block(family),))
-    node, own_source = FromNode(), SourceIn((_block(family),))
+    anywhere = DestinationIn((loopback_network(family),))
+    node, own_source = FromNode(), SourceIn((loopback_network(family),))
     not_node, other_source = negation(node), negation(own_source)
     left_alone = (Untouched(), *refusals)
     if not settings.loopback_node_ports(family):
@@ -92,7 +92,7 @@ def _elsewhere(
     settings: NodeSettings, family: Family, refusals: tuple[Outcome, ...]
 ) -> Iterator[_Row]:
     """Packets to all other addresses of the node."""
-    not_loopback = negation(DestinationIn((_block(family),)))
+    not_loopback = negation(DestinationIn((loopback_network(family),)))
     networks = settings.node_port_networks
     if networks is None:
         yield _Row((not_loopback,))
@@ -107,8 +107,8 @@ def _elsewhere(
     )
     yield _Row((not_loopback, selected, known))
     # Rules that list the selected addresses one by one cannot name those that only the node
-    # itself knows of.
-    yield _Row((not_loopback, selected, negation(known)), (), (Untouched(),))
+    # itself knows of; refusals hold there as on any other address.
+    yield _Row((not_loopback, selected, negation(known)), (), (Untouched(), *refusals))
     yield _Row((not_loopback, negation(selected)), (Untouched(), *refusals), alone=True)
 
 
@@ -117,7 +117,7 @@ _FIRST_LOOPBACK = Network(Family.IPV4, (127 << 24) + 1, 32)
 
 def selected_loopback(settings: NodeSettings, family: Family) -> tuple[Network, ...]:
     """The part of loopback that ``nodePortAddresses`` selects."""
-    block, networks = _block(family), settings.node_port_networks
+    block, networks = loopback_network(family), settings.node_port_networks
     if networks is None:
         return (block,)
     return tuple(
@@ -127,7 +127,8 @@ def selected_loopback(settings: NodeSettings, family: Family) -> tuple[Network, 
     )
 
 
-def _block(family: Family) -> Network:
+def loopback_network(family: Family) -> Network:
+    """The loopback addresses."""
     if family is Family.IPV4:
         return Network(family, 127 << 24, 8)
     return Network(family, 1, 128)

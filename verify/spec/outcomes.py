@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from svcc.grammar.address import Network
 from svcc.verify.spec.endpoints import Backend
 from svcc.verify.spec.packet_conditions import Condition
 
@@ -35,9 +36,11 @@ class Discard:
 @dataclass(frozen=True, slots=True)
 class Untouched:
     """As if the service rules were not there; ``mark_may_stay``: but for the masquerade mark and
-    what comes of it on a packet that stays on the node."""
+    what comes of it on a packet that stays on the node. ``masqueraded_sources``: what the node
+    itself sends from one of these may have another source."""
 
     mark_may_stay: bool = False
+    masqueraded_sources: tuple[Network, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

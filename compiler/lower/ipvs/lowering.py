@@ -30,7 +30,7 @@ from svcc.compiler.lower.shared.matches import FROM_NODE, NEW, TRANSLATED, proto
 from svcc.compiler.lower.shared.selection import jump_selected, jump_selected_loopback
 from svcc.compiler.lower.shared.service import ServiceChains, address_entry, node_port_entry
 from svcc.compiler.resolve.forwarding import Forwarding
-from svcc.grammar.address import Family
+from svcc.grammar.address import Family, format_address
 from svcc.grammar.iptables.program import (
     AddressMatch,
     ConntrackMatch,
@@ -52,7 +52,7 @@ from svcc.grammar.ipvs.state import Ipvs
 
 _TO = ("dst", "dst")
 _SENT_ON = IpvsMatch()
-_DROP, _RETURN = Verdict("DROP"), Verdict("RETURN")
+_ACCEPT, _DROP, _RETURN = Verdict("ACCEPT"), Verdict("DROP"), Verdict("RETURN")
 _ICMP = {Family.IPV4: 1, Family.IPV6: 58}
 
 
@@ -77,6 +77,7 @@ def lower(
         if forwarding.settings.loopback_node_ports(family):
             notes += _not_on_loopback(forwarding, lowered)
         notes += _astray(lowered)
+        notes += _other_hosts(forwarding, lowered)
     return programs, ipvs, tuple(notes)
 
 
@@ -98,6 +99,17 @@ def _astray(lowered: Virtual) -> list[str]:
         "use iptables mode"
         for port in lowered.by_rules
         if lowered.translated_again(port)
+    ]
+
+
+def _other_hosts(forwarding: Forwarding, lowered: Virtual) -> list[str]:
+    """What to say of addresses that are another host's."""
+    family = lowered.family
+    return [
+        f"Service {port.label}: {format_address(family, address)} is the address of "
+        f"{forwarding.other_hosts[family, address]}; nat rules serve it, since on the dummy device "
+        "it would cut that host off (docs/ipvs.md)"
+        for port, address in lowered.addresses_by_rules
     ]
 
 
@@ -260,8 +272,12 @@ class _Table:
         entries = []
         for port in self._lowered.by_rules:
             for address in (*port.external_addresses, *port.balancer_addresses):
+                if (port, address) in self._lowered.addresses_by_rules:
+                    continue
                 chain = writer.external(port, outside=False)
                 entries.append(address_entry(port, address, chain, "external address"))
+        for port, address in self._lowered.addresses_by_rules:
+            entries.append(address_entry(port, address, writer.external(port), "external address"))
         return entries
 
     def _marks(self, services: str) -> None:
@@ -361,6 +377,14 @@ class _Table:
             self._rule(chain, self._mark, pods=False)
             self._chains.add(POSTROUTING, Jump(chain), matches=(_SENT_ON, self._tag, FROM_NODE))
 
+    def _refuses_elsewhere(self) -> bool:
+        """Whether an address that is not this node's has a frontend without endpoints."""
+        return any(
+            not port.usable and (self._family, address) in self._forwarding.other_hosts
+            for port in self._forwarding.of(self._family)
+            for address in (*port.external_addresses, *port.balancer_addresses)
+        )
+
     # -- filter: refusals ------------------------------------------------------------------
 
     def filter(self) -> Chains:
@@ -370,8 +394,10 @@ class _Table:
         if self._lowered.has(virtual.VIRTUAL_IPS):
             not_virtual = self._in(virtual.VIRTUAL_IPS, "dst", negated=True)
             health_checks(chains, self._forwarding, not_virtual)
+        self._if_to(INPUT, virtual.HEALTH_CHECKS, _ACCEPT)
         chains.add(INPUT, Jump(REFUSE), matches=(NEW,))
-        forward_rules(chains, self._settings)
+        refused = self._refuses_elsewhere()
+        forward_rules(chains, self._settings, refuse=REFUSE if refused else None)
         chains.add(OUTPUT, Jump(REFUSE), matches=(NEW,))
         chains.add(REFUSE, _RETURN, matches=(TRANSLATED,))
         chains.add(REFUSE, _RETURN, matches=(_SENT_ON,))
@@ -381,6 +407,7 @@ class _Table:
         chains.append(
             Rule(chain=REFUSE, protocol=protocol_match(_ICMP[self._family]), target=_RETURN)
         )
+        self._if_to(REFUSE, virtual.HEALTH_CHECKS, _RETURN)
         self._if_virtual_ip(REFUSE, reject)
         below = REFUSE_NODE_PORTS
         self._if_to_port(below, virtual.REFUSED, reject)

@@ -9,7 +9,13 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field
 
-from svcc.compiler.resolve.forwarding import Backend, Forwarding, ServicePort
+from svcc.compiler.resolve.forwarding import (
+    PROTOCOL_NUMBERS,
+    Backend,
+    Forwarding,
+    HealthCheck,
+    ServicePort,
+)
 from svcc.compiler.settings.node import NodeSettings
 from svcc.grammar.address import LOOPBACK, Family, Network
 from svcc.grammar.ipvs.ipset import DEFAULT_MAX_ENTRIES, PortOf, Set, Sets, host
@@ -31,6 +37,8 @@ GUARDED = "GUARDED"
 ALLOWED = "ALLOWED"
 FRONTENDS = "FRONTENDS"
 """Every declared address and port."""
+HEALTH_CHECKS = "HEALTH-CHECK"
+"""Balancer addresses with the health check node port of their Service."""
 VIRTUAL_IPS = "VIP"
 """Addresses of the dummy device."""
 MARKS = "FWMARK"
@@ -42,6 +50,7 @@ MARK_TAGS = (0x53000000, 0x2C000000)
 """What the upper eight bits of our firewall marks are: one that leaves the masquerade bit out."""
 MARK_TAG_MASK = 0xFF000000
 
+TCP = PROTOCOL_NUMBERS["TCP"]
 _MASQUERADING = RealServer(1, "masquerading")
 
 
@@ -78,6 +87,7 @@ class Virtual:
     affinity, since a persistent firewall-mark virtual server does not translate ports
     (ip_vs_core.c, ip_vs_sched_persist). ``node_ports_by_rules`` are those that no virtual
     server can serve at all. ``node_port_address`` is where the others' virtual servers are.
+    ``addresses_by_rules`` are other hosts' addresses: on the dummy device they would cut these off.
     """
 
     ipvs: Ipvs
@@ -86,6 +96,7 @@ class Virtual:
     node_port_address: int | None
     by_rules: list[ServicePort] = field(default_factory=list)
     node_ports_by_rules: list[ServicePort] = field(default_factory=list)
+    addresses_by_rules: list[tuple[ServicePort, int]] = field(default_factory=list)
 
     def has(self, purpose: str) -> bool:
         """Whether the set of a purpose exists."""
@@ -110,9 +121,13 @@ def lower_virtual(forwarding: Forwarding, family: Family, ipvs: Ipvs) -> Virtual
     address = _node_port_address(settings, family)
     result = Virtual(ipvs=ipvs, family=family, settings=settings, node_port_address=address)
     ports = forwarding.of(family)
-    writer = _Writer(result, _taken(ports))
+    hosts = frozenset(value for of, value in forwarding.other_hosts if of is family)
+    writer = _Writer(result, _taken(ports), hosts)
     for port in ports:
         writer.service_port(port)
+    for of, check in forwarding.health_checks:
+        if of is family:
+            writer.health_check(check)
     writer.finish()
     return result
 
@@ -140,13 +155,19 @@ def _node_port_address(settings: NodeSettings, family: Family) -> int | None:
 
 
 class _Writer:
-    def __init__(self, result: Virtual, taken: frozenset[tuple[int, int, int]]) -> None:
+    def __init__(
+        self,
+        result: Virtual,
+        taken: frozenset[tuple[int, int, int]],
+        other_hosts: frozenset[int],
+    ) -> None:
         self._result = result
         self._family = result.family
         self._settings = result.settings
         self._servers = result.ipvs.servers
         self._sets: Sets = result.ipvs.sets
         self._taken = taken
+        self._other_hosts = other_hosts
         self._own = {a.value for a in result.settings.addresses if a.family is result.family}
         self._virtual_ips: set[int] = set()
         self._marks: set[int] = set()
@@ -183,6 +204,14 @@ class _Writer:
 
     def _port_set(self, purpose: str, *, marks: bool = False) -> Set:
         return self._set(f"NP-{purpose}", "hash:net,port", marks=marks)
+
+    def health_check(self, check: HealthCheck) -> None:
+        """Let balancers probe their own addresses (kubernetes#117621)."""
+        for address in check.balancer_addresses:
+            is_frontend = (TCP, address, check.port) in self._taken
+            if address in self._virtual_ips and not is_frontend:
+                parts = (host(self._family, address), PortOf(TCP, check.port))
+                self._set(HEALTH_CHECKS, "hash:ip,port").add(*parts)
 
     # -- service ports -----------------------------------------------------------------
 
@@ -222,6 +251,12 @@ class _Writer:
     def _external(self, port: ServicePort, frontends: list[int | None]) -> None:
         if not frontends:
             return
+        for address in (*port.external_addresses, *port.balancer_addresses):
+            if address in self._other_hosts:
+                self._result.addresses_by_rules.append((port, address))
+                if port.external_local and not port.here:
+                    self._put(NOT_FROM_OUTSIDE, port, address)
+        frontends = [frontend for frontend in frontends if frontend not in self._other_hosts]
         backends = port.everywhere
         if port.external_local:
             split = bool(port.here) and set(port.here) != set(port.everywhere)
@@ -237,10 +272,10 @@ class _Writer:
             if frontend is not None:
                 self._serve(port, frontend, port.port, backends)
             else:
-                address = self._result.node_port_address
-                assert address is not None
+                own = self._result.node_port_address
+                assert own is not None
                 self._put(SERVED, port, None)
-                self._serve(port, address, port.node_port, backends)
+                self._serve(port, own, port.node_port, backends)
 
     def _marked(self, port: ServicePort, frontends: list[int | None]) -> None:
         """A virtual server for pods and the node, who reach all endpoints under Local policy."""
@@ -287,7 +322,9 @@ class _Writer:
         parts = (host(self._family, address), PortOf(port.protocol, port.port))
         self._set(FRONTENDS, "hash:ip,port").add(*parts)
         # An external IP that is the node's own keeps its interface, and the node's own sockets.
-        if address not in self._own and address not in self._virtual_ips:
+        if address in self._own or address in self._other_hosts:
+            return
+        if address not in self._virtual_ips:
             self._virtual_ips.add(address)
             self._set(VIRTUAL_IPS, "hash:ip").add(host(self._family, address))
 

@@ -18,9 +18,11 @@ from tests.support.kernel.testbed import Testbed, Variant
 pytestmark = pytest.mark.ipvs
 
 FEW = (
+    "address-of-another-node",
     "affinity", "affinity-local", "both-policies-local", "cluster-ip", "cluster-ip-ipv6",
     "dual-stack", "external-ip-on-the-node", "external-local", "external-local-ipv6", "hairpin",
-    "host-network-backend", "internal-local", "load-balancer", "no-endpoints",
+    "health-check-node-port", "host-network-backend", "internal-local", "load-balancer",
+    "no-endpoints",
     "no-endpoints-local-policies", "node-port", "node-port-ipv6", "node-port-no-localhost", "sctp",
     "source-ranges", "source-ranges-local-policy", "terminating",
 )  # fmt: skip

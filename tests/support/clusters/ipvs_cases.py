@@ -9,10 +9,10 @@ from svcc.compiler.load.loader import load as load_objects
 from svcc.compiler.pipeline import Compiled, compile_objects
 from svcc.compiler.settings.configuration import Overrides, load_configuration, node_settings
 from svcc.grammar.address import Address, parse_address
-from tests.support.clusters.cases import BehaviourCase
+from tests.support.clusters.cases import BehaviourCase, PacketCase
 from tests.support.kernel.probing import check, probe_of
 from tests.support.kernel.testbed import LOCAL, Testbed
-from tests.support.readings.outcomes import Drop, Refuse, Serve, Untouched
+from tests.support.readings.outcomes import Drop, Received, Refuse, Serve, Untouched
 
 
 def compiled_case(case: BehaviourCase, folder: Path, *, on_node: bool = False) -> Compiled:
@@ -48,7 +48,7 @@ def send_all(testbed: Testbed, case: BehaviourCase, compiled: Compiled) -> list[
     for packet in case.packets:
         wanted = packet.wanted
         if isinstance(wanted, Untouched) and _value(packet.destination) in virtual:
-            wanted = Refuse()
+            wanted = Received() if _is_probed(case, packet) else Refuse()
         if packet.sender != "node" and packet.source and _value(packet.source) in virtual:
             # The kernel takes no packet from outside with one of its own addresses as source.
             wanted = Drop()
@@ -62,6 +62,15 @@ def send_all(testbed: Testbed, case: BehaviourCase, compiled: Compiled) -> list[
         if found := check(testbed, probe, wanted):
             wrong.append(f"{packet.text}: {found}")
     return wrong
+
+
+def _is_probed(case: BehaviourCase, packet: PacketCase) -> bool:
+    """Whether the packet is for the health check port of a balancer's address."""
+    for document in case.documents:
+        balancer = document.get("status", {}).get("loadBalancer", {}).get("ingress", ())
+        if document.get("spec", {}).get("healthCheckNodePort") == packet.port:
+            return any(item.get("ip") == packet.destination for item in balancer)
+    return False
 
 
 def _value(text: str) -> int:

@@ -98,6 +98,7 @@ DAMAGE = [
     Change("outside let in", "external-local-none-here", IPSET, drop("SVCC-NOT-OUTSIDE 198.51.100.20")),
     Change("outside let in by the node port", "external-local-none-here", IPSET, drop("SVCC-NP-NOT-OUTSIDE 0.0.0.0/1")),
     Change("not dropped", "internal-local-none-here", IPSET, drop("SVCC-DROPPED 10.96.0.17")),
+    Change("no health check", "health-check-node-port", IPSET, drop("SVCC-HEALTH-CHECK 198")),
     Change("not refused", "no-endpoints", IPSET, drop("SVCC-REFUSED 10.96.0.18")),
     Change("a frontend undeclared", "external-local", IPSET, drop("SVCC-FRONTENDS 10.96.0.16")),
     Change("a virtual IP open", "external-local", IPSET, drop("SVCC-VIP 10.96.0.16")),

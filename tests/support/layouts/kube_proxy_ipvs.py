@@ -1,8 +1,9 @@
 """What a kube-proxy in ipvs mode writes: iptables rules, sets, virtual servers, addresses.
 
 Services of Cluster policies only: what it does for Local ones is its own. Source: kubernetes
-pkg/proxy/ipvs/proxier.go 1.30 (syncProxyRules, writeIptablesRules, ipsetInfo). Which backends a
-frontend has comes from :mod:`tests.support.readings.plain_reading`, which shares no code with svcc.
+pkg/proxy/ipvs/proxier.go (syncProxyRules, writeIptablesRules, ipsetInfo); that a real one writes
+the same is tested in ``tests/kube_proxy``. Which backends a frontend has comes from
+:mod:`tests.support.readings.plain_reading`, which shares no code with svcc.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from svcc.compiler.model.objects import Objects, Service, ServicePort
 from svcc.compiler.settings.node import NodeSettings
 from svcc.grammar.address import Address, Family
 from tests.support.layouts.kube_proxy_frame import remark
-from tests.support.readings.plain_reading import backends_of, is_proxied
+from tests.support.readings.plain_reading import backends_of, endpoints_here, is_proxied
 
 _PORTS = "hash:ip,port"
 _KINDS = {
@@ -70,6 +71,7 @@ class _Writer:
         self.sets: dict[str, list[str]] = {name: [] for name in _KINDS}
         self.servers: list[str] = []
         self.ips: list[Address] = []
+        self.out_filter: list[str] = []
 
     def write(self, texts: IpvsTexts) -> None:
         """Add one family's."""
@@ -102,9 +104,9 @@ class _Writer:
         own = next((a for a in service.cluster_ips if a.family is self.family), None)
         if own is None:
             return
-        everywhere, here, _ = backends_of(self.objects, self.settings, service, port, self.family)
+        everywhere, _, _ = backends_of(self.objects, self.settings, service, port, self.family)
         protocol = port.protocol.lower()
-        for host, number in here:
+        for host, number in endpoints_here(self.objects, self.settings, service, port, self.family):
             entry = f"{host},{protocol}:{number},{host}"
             self.sets["LOOP-BACK"].append(entry)
         persistent = f" -p {service.affinity_timeout}" if service.affinity_timeout else ""
@@ -122,13 +124,13 @@ class _Writer:
                 self.sets["IPVS-IPS"].append(str(address))
 
         serve(own, port.port, "CLUSTER-IP")
-        for address in service.external_ips:
+        for address in service.external_ips if self.settings.external_ips else ():
             if address.family is self.family:
                 serve(address, port.port, "EXTERNAL-IP")
         for address in service.ingress:
             if address.family is self.family:
                 serve(address, port.port, "LOAD-BALANCER")
-                self._source_ranges(service, str(address), f"{address},{protocol}:{port.port}")
+                self._source_ranges(service, address, protocol, port.port)
         if service.type in ("NodePort", "LoadBalancer") and port.node_port:
             self._node_port(port.node_port, protocol)
             for address in self.settings.addresses:
@@ -145,17 +147,26 @@ class _Writer:
         if protocol != "sctp":
             self.sets[f"NODE-PORT-{protocol.upper()}"].append(str(number))
 
-    def _source_ranges(self, service: Service, address: str, place: str) -> None:
-        if not service.source_ranges:
+    def _source_ranges(self, service: Service, address: Address, protocol: str, port: int) -> None:
+        ranges = [n for n in service.source_ranges if n.family is self.family]
+        if not ranges:
             return
+        place = f"{address},{protocol}:{port}"
         self.sets["LOAD-BALANCER-FW"].append(place)
-        for network in service.source_ranges:
-            if network.family is self.family:
-                self.sets["LOAD-BALANCER-SOURCE-CIDR"].append(f"{place},{network}")
-                if any(network.holds(own) for own in self.settings.addresses):
-                    self.sets["LOAD-BALANCER-SOURCE-IP"].append(f"{place},{address}")
+        self.sets["LOAD-BALANCER-SOURCE-CIDR"] += [
+            f"{place},{str(network).removesuffix(f'/{self.family.bits}')}" for network in ranges
+        ]
+        if any(network.holds(own) for network in ranges for own in self.settings.addresses):
+            self.sets["LOAD-BALANCER-SOURCE-IP"].append(f"{place},{address}")
+        else:
+            virtual = f"--vproto {_NUMBER[protocol]} --vaddr {address} --vport {port}"
+            self.out_filter.append(f"-s {address}/{self.family.bits} -m ipvs {virtual} -j DROP")
 
     # -- rules -------------------------------------------------------------------------
+
+    def _of_set(self, rule: str, name: str, target: str, flags: str = "dst,dst") -> list[str]:
+        """A rule that asks a set, which is only there if the set holds anything."""
+        return [f"-A {rule} {self._set(name, flags)}-j {target}"] if self.sets[name] else []
 
     def _set(self, name: str, flags: str = "dst,dst") -> str:
         return f"-m set --match-set {self.name(name)} {flags} "
@@ -169,48 +180,50 @@ class _Writer:
             "KUBE-LOAD-BALANCER", "KUBE-MARK-MASQ", "KUBE-NODE-PORT", "KUBE-POSTROUTING",
             "KUBE-SERVICES",
         )  # fmt: skip
+        lb, cluster_ip = "LOAD-BALANCER", "CLUSTER-IP"
         nat = [
             f"-A PREROUTING {portals}-j KUBE-SERVICES",
             f"-A OUTPUT {portals}-j KUBE-SERVICES",
             f"-A POSTROUTING {remark('kubernetes postrouting rules')}-j KUBE-POSTROUTING",
-            f"-A KUBE-LOAD-BALANCER {self._set('LOAD-BALANCER-LOCAL')}-j RETURN",
+            *self._of_set("KUBE-LOAD-BALANCER", "LOAD-BALANCER-LOCAL", "RETURN"),
             "-A KUBE-LOAD-BALANCER -j KUBE-MARK-MASQ",
             f"-A KUBE-MARK-MASQ -j MARK --set-xmark {mark}/{mark}",
         ]
-        for protocol in ("tcp", "udp"):
+        for protocol in ("tcp", "udp", "sctp"):
             for kind, target in (("LOCAL-", "RETURN"), ("", "KUBE-MARK-MASQ")):
-                one = self._set(f"NODE-PORT-{kind}{protocol.upper()}", "dst")
-                nat.append(f"-A KUBE-NODE-PORT -p {protocol} {one}-j {target}")
-        for kind, target in (("LOCAL-", "RETURN"), ("", "KUBE-MARK-MASQ")):
-            one = self._set(f"NODE-PORT-{kind}SCTP-HASH")
-            nat.append(f"-A KUBE-NODE-PORT -p sctp {one}-j {target}")
+                name, flags = f"NODE-PORT-{kind}{protocol.upper()}", "dst"
+                if protocol == "sctp":
+                    name, flags = f"{name}-HASH", "dst,dst"
+                nat += self._of_set(f"KUBE-NODE-PORT -p {protocol}", name, target, flags)
         nat += [
-            f"-A KUBE-POSTROUTING {self._set('LOOP-BACK', 'dst,dst,src')}-j MASQUERADE",
+            *self._of_set("KUBE-POSTROUTING", "LOOP-BACK", "MASQUERADE", "dst,dst,src"),
             f"-A KUBE-POSTROUTING -m mark ! --mark {mark}/{mark} -j RETURN",
             f"-A KUBE-POSTROUTING -j MARK --set-xmark {mark}/0x0",
             "-A KUBE-POSTROUTING -j MASQUERADE --random-fully",
+            f"-A KUBE-SERVICES -s {'127.0.0.0/8' if v4 else '::1/128'} -j RETURN",
+            *self._of_set("KUBE-SERVICES", lb, "KUBE-LOAD-BALANCER"),
         ]
-        nat += ["-A KUBE-SERVICES -s 127.0.0.0/8 -j RETURN"] if v4 else []
-        nat.append(f"-A KUBE-SERVICES {self._set('LOAD-BALANCER')}-j KUBE-LOAD-BALANCER")
         if settings.masquerade_all:
-            nat.append(f"-A KUBE-SERVICES {self._set('CLUSTER-IP')}-j KUBE-MARK-MASQ")
+            nat += self._of_set("KUBE-SERVICES", cluster_ip, "KUBE-MARK-MASQ")
         elif settings.pods.in_interface is not None:
-            one = f"! -i {settings.pods.in_interface} {self._set('CLUSTER-IP')}"
-            nat.append(f"-A KUBE-SERVICES {one}-j KUBE-MARK-MASQ")
+            rule = f"KUBE-SERVICES ! -i {settings.pods.in_interface}"
+            nat += self._of_set(rule, cluster_ip, "KUBE-MARK-MASQ")
         elif network is not None:
-            one = self._set("CLUSTER-IP")
-            nat.append(f"-A KUBE-SERVICES ! -s {network} {one}-j KUBE-MARK-MASQ")
+            nat += self._of_set(f"KUBE-SERVICES ! -s {network}", cluster_ip, "KUBE-MARK-MASQ")
         else:
-            nat.append(f"-A KUBE-SERVICES {self._set('CLUSTER-IP', 'src,dst')}-j KUBE-MARK-MASQ")
-        external = self._set("EXTERNAL-IP")
+            nat += self._of_set("KUBE-SERVICES", cluster_ip, "KUBE-MARK-MASQ", "src,dst")
+        if self.sets["EXTERNAL-IP"]:
+            external = self._set("EXTERNAL-IP")
+            nat += [
+                f"-A KUBE-SERVICES {external}-j KUBE-MARK-MASQ",
+                f"-A KUBE-SERVICES {external}-m physdev ! --physdev-is-in -m addrtype"
+                " ! --src-type LOCAL -j ACCEPT",
+                f"-A KUBE-SERVICES {external}-m addrtype --dst-type LOCAL -j ACCEPT",
+            ]
         nat += [
-            f"-A KUBE-SERVICES {external}-j KUBE-MARK-MASQ",
-            f"-A KUBE-SERVICES {external}-m physdev ! --physdev-is-in -m addrtype"
-            " ! --src-type LOCAL -j ACCEPT",
-            f"-A KUBE-SERVICES {external}-m addrtype --dst-type LOCAL -j ACCEPT",
             "-A KUBE-SERVICES -m addrtype --dst-type LOCAL -j KUBE-NODE-PORT",
-            f"-A KUBE-SERVICES {self._set('CLUSTER-IP')}-j ACCEPT",
-            f"-A KUBE-SERVICES {self._set('LOAD-BALANCER')}-j ACCEPT",
+            *self._of_set("KUBE-SERVICES", cluster_ip, "ACCEPT"),
+            *self._of_set("KUBE-SERVICES", lb, "ACCEPT"),
         ]
         lines = ["*nat", *(f":{c} ACCEPT [0:0]" for c in ("PREROUTING", "INPUT", "OUTPUT"))]
         lines += [":POSTROUTING ACCEPT [0:0]", *(f":{c} - [0:0]" for c in chains), *nat, "COMMIT"]
@@ -233,7 +246,6 @@ class _Writer:
             "FORWARD -j KUBE-PROXY-FIREWALL",
             "FORWARD -j KUBE-FORWARD",
             "OUTPUT -j KUBE-IPVS-OUT-FILTER",
-            "KUBE-FORWARD -m conntrack --ctstate INVALID -j DROP",
             f"KUBE-FORWARD -m mark --mark {mark}/{mark} -j ACCEPT",
             "KUBE-FORWARD -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
             *(
@@ -244,16 +256,19 @@ class _Writer:
             f"KUBE-IPVS-FILTER -m conntrack --ctstate NEW {self._set('IPVS-IPS', 'dst')}"
             f"-j REJECT --reject-with {kind}-port-unreachable",
             f"KUBE-NODE-PORT {self._set('HEALTH-CHECK-NODE-PORT', 'dst')}-j ACCEPT",
-            f"KUBE-PROXY-FIREWALL {self._set('LOAD-BALANCER-FW')}-j KUBE-SOURCE-RANGES-FIREWALL",
-            f"KUBE-SOURCE-RANGES-FIREWALL {self._set('LOAD-BALANCER-SOURCE-CIDR', 'dst,dst,src')}"
-            "-j RETURN",
-            f"KUBE-SOURCE-RANGES-FIREWALL {self._set('LOAD-BALANCER-SOURCE-IP', 'dst,dst,src')}"
-            "-j RETURN",
-            "KUBE-SOURCE-RANGES-FIREWALL -j DROP",
+            *(f"KUBE-IPVS-OUT-FILTER {rule}" for rule in self.out_filter),
+        ]
+        ranges = "KUBE-SOURCE-RANGES-FIREWALL"
+        guard = [
+            *self._of_set("KUBE-PROXY-FIREWALL", "LOAD-BALANCER-FW", ranges),
+            *self._of_set(ranges, "LOAD-BALANCER-SOURCE-CIDR", "RETURN", "dst,dst,src"),
+            *self._of_set(ranges, "LOAD-BALANCER-SOURCE-IP", "RETURN", "dst,dst,src"),
+            f"-A {ranges} -j DROP",
         ]
         base = [f":{chain} ACCEPT [0:0]" for chain in ("INPUT", "FORWARD", "OUTPUT")]
         own = [f":{chain} - [0:0]" for chain in chains]
-        return ["*filter", *base, *own, *(f"-A {rule}" for rule in rules), "COMMIT"]
+        return ["*filter", *base, *own, *(f"-A {rule}" for rule in rules), *guard, "COMMIT"]
 
 
+_NUMBER = {"tcp": 6, "udp": 17, "sctp": 132}
 _FLAG = {"tcp": "-t", "udp": "-u", "sctp": "--sctp-service"}

@@ -35,7 +35,7 @@ class _Writer(Frame):
         )
         timeout = service.affinity_timeout
         external = [
-            *((a, "external IP") for a in service.external_ips),
+            *((a, "external IP") for a in service.external_ips if self.settings.external_ips),
             *((a, "loadbalancer IP") for a in service.ingress),
         ]
         external = [(a, kind) for a, kind in external if a.family is self.family]

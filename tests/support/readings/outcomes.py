@@ -62,7 +62,12 @@ class Untouched:
     """As if there were no Services."""
 
 
-Wanted = Serve | Refuse | Drop | Untouched
+@dataclass(frozen=True, slots=True)
+class Received:
+    """Left to the node's own sockets, though the address is one that ipvs mode made its own."""
+
+
+Wanted = Serve | Refuse | Drop | Untouched | Received
 
 
 def is_loopback(address: str) -> bool:
@@ -103,6 +108,9 @@ def mismatch(probe: Probe, outcome: Outcome, wanted: Wanted) -> str | None:
         if outcome == natural:
             return None
         return f"must be left alone ({show(natural)}), but: {show(outcome)}"
+    if isinstance(wanted, Received):
+        here = Delivered(probe.flow)
+        return None if outcome == here else f"must reach the node, but: {show(outcome)}"
     return _not_served(probe, outcome, wanted)
 
 

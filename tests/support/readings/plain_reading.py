@@ -25,7 +25,8 @@ from tests.support.readings.outcomes import (
     is_loopback,
 )
 
-_NOT_OURS = ("service.kubernetes.io/service-proxy-name", "service.kubernetes.io/headless")
+_OF_ANOTHER_PROXY = "service.kubernetes.io/service-proxy-name"
+_FOR_NO_PROXY = "service.kubernetes.io/headless"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +53,7 @@ class Reading:
 def read(objects: Objects, settings: NodeSettings, probe: Probe) -> Reading:
     """What the first packet of a connection must see."""
     destination = parse_address(probe.flow.destination)
-    claims = list(_claims(objects, probe, destination))
+    claims = list(_claims(objects, settings, probe, destination))
     by_address = [claim for claim in claims if claim[2] != "node port"]
     node_ports = [claim for claim in claims if claim[2] == "node port"]
     if by_address:
@@ -70,7 +71,7 @@ def read(objects: Objects, settings: NodeSettings, probe: Probe) -> Reading:
 
 
 def _claims(
-    objects: Objects, probe: Probe, destination: Address
+    objects: Objects, settings: NodeSettings, probe: Probe, destination: Address
 ) -> Iterator[tuple[Service, ServicePort, str]]:
     """Who claims the packet, by address or by node port."""
     flow = probe.flow
@@ -85,7 +86,7 @@ def _claims(
             if port.port == flow.destination_port:
                 if destination in service.cluster_ips:
                     yield service, port, "cluster IP"
-                elif destination in service.external_ips:
+                elif settings.external_ips and destination in service.external_ips:
                     yield service, port, "external IP"
                 elif destination in service.ingress:
                     yield service, port, "balancer"
@@ -101,7 +102,7 @@ def is_proxied(service: Service) -> bool:
     return (
         service.type != "ExternalName"
         and not service.headless
-        and not any(label in service.labels for label in _NOT_OURS)
+        and _OF_ANOTHER_PROXY not in service.labels
     )
 
 
@@ -113,6 +114,16 @@ def backends_of(
     probe = Probe("node", Flow(nowhere, 0, nowhere, 0, 6))
     frontend = _Frontend(objects, settings, probe, service, port)
     return *frontend._backends(), bool(frontend._usable())
+
+
+def endpoints_here(
+    objects: Objects, settings: NodeSettings, service: Service, port: ServicePort, family: Family
+) -> list[Backend]:
+    """A port's endpoints on this node, whatever their state."""
+    nowhere = "0.0.0.0" if family is Family.IPV4 else "::"
+    probe = Probe("node", Flow(nowhere, 0, nowhere, 0, 6))
+    frontend = _Frontend(objects, settings, probe, service, port)
+    return [b for b, e in frontend._candidates().items() if frontend._is_here(e)]
 
 
 def _node_port(
@@ -141,7 +152,7 @@ def _node_port(
     if selected and not to_loopback:
         if networks is not None and address not in settings.addresses:
             # Rules that name addresses one by one know only those of the Node object.
-            return Reading(reading.strict, (*reading.lax, Untouched()))
+            return Reading(reading.strict, (*reading.lax, *elsewhere))
         return reading
     return Reading(Untouched(), elsewhere[1:])
 
@@ -220,11 +231,11 @@ class _Frontend:
             item
             for item in self.objects.slices
             if (item.namespace, item.service) == (service.namespace, service.name)
-            and not any(label in item.labels for label in _NOT_OURS)
+            and _FOR_NO_PROXY not in item.labels
         ]
         if not all(item.from_endpoints for item in slices):
             slices = [item for item in slices if not item.from_endpoints]
-        found: dict[Backend, Endpoint] = {}
+        found: dict[Backend, list[Endpoint]] = {}
         for item in sorted(slices, key=lambda item: item.name):
             numbers = [
                 p.port for p in item.ports if (p.name, p.protocol) == (port.name, port.protocol)
@@ -233,10 +244,12 @@ class _Frontend:
                 if endpoint.address.family != Family(self.probe.flow.version):
                     continue
                 for number in filter(None, numbers):
-                    backend = (str(endpoint.address), number)
-                    if backend not in found or self._is_here(endpoint):
-                        found[backend] = endpoint
-        return found
+                    found.setdefault((str(endpoint.address), number), []).append(endpoint)
+        return {backend: self._that_counts(same) for backend, same in found.items()}
+
+    def _that_counts(self, same: list[Endpoint]) -> Endpoint:
+        """Of the endpoints of one address one that does not terminate, is ready, is here."""
+        return min(same, key=lambda e: (e.terminating, not e.ready, not self._is_here(e)))
 
     def _is_here(self, endpoint: Endpoint) -> bool:
         return self.settings.known_node and endpoint.node_name == self.settings.node_name

@@ -97,6 +97,30 @@ ipvs: {scheduler: rr, strictARP: true}
     assert [str(n) for n in settings.node_port_networks or ()] == ["192.168.0.0/16", "::/0"]
 
 
+@pytest.mark.parametrize(
+    ("file", "flag", "allowed"),
+    [
+        ("", None, True),
+        ("featureGates: {AllowServiceExternalIPs: false, Other: true}", None, False),
+        ("featureGates: {Other: true}", None, True),
+        ("featureGates: {AllowServiceExternalIPs: false}", "AllowServiceExternalIPs=true", True),
+        ("", "Other=true,AllowServiceExternalIPs=false", False),
+    ],
+)
+def test_the_gate_of_external_ips(
+    file: str, flag: str | None, allowed: bool, tmp_path: Path
+) -> None:
+    settings = resolved(Overrides(feature_gates=flag), file=file + "\n", folder=tmp_path)
+    assert settings.external_ips == allowed
+
+
+def test_a_gate_is_true_or_false(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="--feature-gates"):
+        resolved(Overrides(feature_gates="AllowServiceExternalIPs"))
+    with pytest.raises(InputError, match="featureGates"):
+        resolved(file="featureGates: {AllowServiceExternalIPs: 1}\n", folder=tmp_path)
+
+
 def test_fields_that_are_passed_over_are_named(tmp_path: Path) -> None:
     path = tmp_path / "config.yaml"
     path.write_text(HEAD + "bindAddress: 0.0.0.0\niptables: {syncPeriod: 30s}\n")

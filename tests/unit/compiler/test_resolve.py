@@ -26,8 +26,8 @@ HERE = NodeSettings(node_name="node-a", addresses=(parse_address("192.168.7.10")
 Conditions = tuple[bool, bool, bool]
 """ready, serving, terminating"""
 READY: Conditions = (True, True, False)
-LEAVING: Conditions = (False, True, True)
 GONE: Conditions = (False, False, True)
+LEAVING: Conditions = (False, True, True)
 SERVING: Conditions = (False, True, False)
 NOT_READY: Conditions = (False, False, False)
 
@@ -169,11 +169,27 @@ def test_ports_match_by_name_and_protocol() -> None:
     assert shown(port)[0] == ["10.244.1.5:8080", "10.244.1.6:9090"]
 
 
-def test_of_duplicates_the_first_counts_unless_a_later_one_is_here() -> None:
-    again = slice_of(endpoint("10.244.1.5", "node-b", conditions=NOT_READY), name="web-b")
-    first = slice_of(endpoint("10.244.1.5", "node-c"))
-    assert shown(port_of(again, first)) == (["10.244.1.5:8080"], [])
-    local = slice_of(endpoint("10.244.1.5", "node-a", conditions=LEAVING), name="web-b")
+@pytest.mark.parametrize("names", [("a", "b"), ("b", "a")])
+def test_of_an_address_used_again_the_endpoint_that_does_not_terminate_counts(
+    names: tuple[str, str],
+) -> None:
+    """kubernetes#135266: whichever comes first, and wherever the old one was."""
+    for gone in (LEAVING, GONE):
+        old = slice_of(endpoint("10.244.1.5", "node-a", conditions=gone), name=names[0])
+        new = slice_of(endpoint("10.244.1.5", "node-c"), name=names[1])
+        assert shown(port_of(old, new)) == (["10.244.1.5:8080"], [])
+        waiting = endpoint("10.244.1.5", "node-c", conditions=NOT_READY)
+        assert not port_of(old, slice_of(waiting, name=names[1])).usable
+
+
+@pytest.mark.parametrize("names", [("a", "b"), ("b", "a")])
+def test_of_other_duplicates_a_ready_one_counts_and_one_that_is_here(
+    names: tuple[str, str],
+) -> None:
+    first = slice_of(endpoint("10.244.1.5", "node-c"), name=names[0])
+    waiting = slice_of(endpoint("10.244.1.5", "node-a", conditions=NOT_READY), name=names[1])
+    assert shown(port_of(first, waiting)) == (["10.244.1.5:8080"], [])
+    local = slice_of(endpoint("10.244.1.5", "node-a"), name=names[1])
     assert shown(port_of(first, local)) == (["10.244.1.5:8080"], ["10.244.1.5:8080"])
 
 
@@ -183,13 +199,13 @@ def test_slices_win_over_endpoints() -> None:
     assert shown(port_of(old))[0] == ["10.244.1.9:8080"]
 
 
-@pytest.mark.parametrize(
-    "label", ["service.kubernetes.io/service-proxy-name", "service.kubernetes.io/headless"]
-)
-def test_what_is_anothers_is_left_to_it(label: str) -> None:
-    theirs = slice_of(endpoint("10.244.1.5"), labels={label: ""})
-    assert not port_of(theirs).usable
-    assert forwarding(service=replace(WEB, labels={label: "x"})).service_ports == ()
+def test_labels_leave_a_service_to_another_proxy_and_a_slice_to_none() -> None:
+    """Each on its own kind of object, as kube-proxy 1.36 has it."""
+    other, headless = "service.kubernetes.io/service-proxy-name", "service.kubernetes.io/headless"
+    assert forwarding(service=replace(WEB, labels={other: "x"})).service_ports == ()
+    assert forwarding(service=replace(WEB, labels={headless: ""})).service_ports != ()
+    assert port_of(slice_of(endpoint("10.244.1.5"), labels={other: "x"})).usable
+    assert not port_of(slice_of(endpoint("10.244.1.5"), labels={headless: ""})).usable
 
 
 # -- hints ---------------------------------------------------------------------------------

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from svcc.cli import main
+from svcc.compiler.load.loader import load
+from svcc.compiler.settings.node import NodeSettings, PodDetection
+from svcc.grammar.address import Family, parse_address, parse_network
+from svcc.verify.engine import verify
+from svcc.verify.rule_files import from_files
 from tests.paths import ROOT
+from tests.support.layouts.kube_proxy_frame import LAYOUTS
+from tests.support.layouts.kube_proxy_layouts import written
 
 NODE_PORT = ROOT / "examples" / "classic" / "nodeport.yaml"
 
@@ -28,3 +37,47 @@ def test_it_is_proved(mode: str, networks: str, capsys: pytest.CaptureFixture[st
         "192.168.7.10", "--cluster-cidr", "10.244.0.0/16", "--nodeport-addresses", networks,
     ])  # fmt: skip
     assert code == 0, capsys.readouterr().out
+
+
+LOCAL_WITHOUT_ENDPOINT = """
+apiVersion: v1
+kind: Service
+metadata: {name: web, namespace: shop}
+spec:
+  type: NodePort
+  clusterIP: 10.96.0.10
+  externalTrafficPolicy: Local
+  ports: [{port: 80, nodePort: 30080}]
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {name: web-1, namespace: shop, labels: {kubernetes.io/service-name: web}}
+addressType: IPv4
+ports: [{port: 8080}]
+endpoints: [{addresses: [10.244.2.7], nodeName: node-b}]
+"""
+
+
+@pytest.mark.parametrize("policy", ["Local", "Cluster"])
+@pytest.mark.parametrize(
+    "networks", ["192.168.7.0/24", "192.168.7.10/32", "192.168.7.0/24,10.0.0.0/8"]
+)
+def test_kube_proxys_refusals_ignore_the_selection(
+    policy: str, networks: str, tmp_path: Path
+) -> None:
+    """On addresses inside the networks that only the node knows of, too."""
+    objects, rules = tmp_path / "objects.yaml", tmp_path / "iptables.rules"
+    objects.write_text(LOCAL_WITHOUT_ENDPOINT.replace("Policy: Local", f"Policy: {policy}"))
+    settings = NodeSettings(
+        node_name="node-a",
+        addresses=(parse_address("192.168.7.10"),),
+        pods=PodDetection({Family.IPV4: parse_network("10.244.0.0/16")}),
+        node_port_networks=tuple(map(parse_network, networks.split(","))),
+    )
+    loaded = load([str(objects)])
+    if policy == "Cluster":
+        loaded.slices.clear()
+    for layout in LAYOUTS:
+        rules.write_text(written(layout, loaded, settings, Family.IPV4))
+        report = verify(loaded, settings, from_files([str(rules)], Family.IPV4))
+        assert report.verdict == "proved", f"{layout.name}: {report.to_text()}"

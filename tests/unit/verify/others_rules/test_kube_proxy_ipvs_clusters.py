@@ -8,11 +8,16 @@ from pathlib import Path
 
 import pytest
 
+from svcc.api.own_rules import read_back
+from svcc.compiler.load.loader import load
 from svcc.compiler.model.objects import Objects
-from svcc.compiler.settings.node import NodeSettings
+from svcc.compiler.pipeline import compile_objects
+from svcc.compiler.settings.node import NodeSettings, PodDetection
+from svcc.grammar.address import Family, parse_address, parse_network
 from svcc.verify.engine import verify
 from svcc.verify.report.report import Report
 from svcc.verify.rule_files import from_files
+from svcc.verify.spec.codes import CUTS_OFF
 from tests.support.clusters.cases import case_names, read_case
 from tests.support.layouts.kube_proxy_ipvs import is_of_cluster_policies, written
 from tests.unit.verify.others_rules.test_layouts import case_objects
@@ -20,11 +25,10 @@ from tests.unit.verify.others_rules.test_layouts import case_objects
 ITS_OWN = {
     "balancer-address-that-is-its-backend",
     "external-ip-on-the-node",
-    "masquerade-none-known",
     "source-ranges-everyone",
 }
 """What it gets wrong or cannot load: an address that is its own backend, a node port on an
-external IP, masquerading by a source that is a cluster IP, a range of prefix length 0."""
+external IP, a range of prefix length 0."""
 
 
 def judge(folder: Path, objects: Objects, settings: NodeSettings, texts: dict[str, str]) -> Report:
@@ -64,7 +68,7 @@ DAMAGE = (
     ("cluster-ip", "iptables.txt", r"-A KUBE-POSTROUTING -j MASQUERADE.*\n", ""),
     ("cluster-ip", "iptables.txt", r"-A KUBE-MARK-MASQ .*\n", ""),
     ("cluster-ip", "iptables.txt", r"(-A INPUT -j KUBE-IPVS-FILTER)", r"-A INPUT -j DROP\n\1"),
-    ("cluster-ip", "iptables.txt", r"-A KUBE-FORWARD .* INVALID .*\n", ""),
+    ("cluster-ip", "iptables.txt", r"-A KUBE-FORWARD .*ESTABLISHED .*\n", ""),
     ("cluster-ip", "iptables.txt", r"-A KUBE-IPVS-FILTER .*CLUSTER-IP.*\n", ""),
     ("affinity", "ipvsadm.txt", r" -p \d+", " -p 7"),
     ("affinity", "ipvsadm.txt", r" -p \d+", ""),
@@ -91,3 +95,58 @@ def test_damage_is_found(damage: tuple[str, str, str, str], tmp_path: Path) -> N
     report = judge(tmp_path, objects, settings, {**texts, file: damaged})
     assert report.verdict == "violated", report.to_text()
     assert "internal error" not in report.to_text()
+
+
+ANOTHER_NODE = """
+apiVersion: v1
+kind: Node
+metadata: {name: node-a}
+status: {addresses: [{type: InternalIP, address: 192.168.7.10}]}
+---
+apiVersion: v1
+kind: Node
+metadata: {name: node-b}
+status: {addresses: [{type: InternalIP, address: 192.168.7.20}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: web, namespace: shop}
+spec: {clusterIP: 10.96.0.10, externalIPs: [EXTERNAL], ports: [{port: 80}]}
+---
+apiVersion: v1
+kind: Endpoints
+metadata: {name: web, namespace: shop}
+subsets: [{addresses: [{ip: 192.168.7.30}], ports: [{port: 80}]}]
+"""
+
+
+@pytest.mark.parametrize(
+    ("address", "whose"),
+    [
+        ("192.168.7.20", "Node node-b"),
+        ("192.168.7.30", "an endpoint of shop/web"),
+        ("192.0.2.1", ""),
+    ],
+)
+def test_a_virtual_ip_that_cuts_a_host_off_is_told(
+    address: str, whose: str, tmp_path: Path
+) -> None:
+    """kubernetes#127410: kube-proxy binds it; svcc does not, and serves it all the same."""
+    path = tmp_path / "objects.yaml"
+    path.write_text(ANOTHER_NODE.replace("EXTERNAL", address))
+    objects = load([str(path)])
+    pods = PodDetection({Family.IPV4: parse_network("10.244.0.0/16")})
+    own = (parse_address("192.168.7.10"),)
+    settings = NodeSettings(node_name="node-a", addresses=own, mode="ipvs", pods=pods)
+    report = judge(tmp_path, objects, settings, written(objects, settings).files())
+    told = [f for f in report.findings if f.code == CUTS_OFF]
+    assert [f.reason for f in told] == (
+        [f"it is the address of {whose}, which this node can no longer reach"] if whose else []
+    )
+    compiled = compile_objects(objects, settings)
+    assert compiled.ipvs is not None
+    bound = compiled.ipvs.addresses[Family.IPV4]
+    assert (parse_address(address).value in bound) == (not whose)
+    assert any(whose in note and "shop/web" in note for note in compiled.notes) == bool(whose)
+    own_report = verify(objects, settings, read_back(compiled))
+    assert own_report.verdict == "proved", own_report.to_text()
