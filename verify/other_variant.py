@@ -7,19 +7,35 @@ is judged; of the other it is only asked whether it can touch packets to fronten
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import assert_never
 
 from svcc.compiler.model.objects import Objects
 from svcc.compiler.settings.node import NodeSettings
 from svcc.grammar.iptables.names import BUILT_IN_CHAINS
 from svcc.grammar.iptables.program import NatTarget
 from svcc.grammar.iptables.ruleset import RuleSet
+from svcc.verify.model.actions import (
+    Accept,
+    Continue,
+    Dnat,
+    Drop,
+    Excused,
+    Masquerade,
+    Notrack,
+    Reject,
+    Return,
+    SetMark,
+    UnknownTarget,
+)
 from svcc.verify.model.other_tools import of_a_tool
 from svcc.verify.model.owned_rules import owned_rules
 from svcc.verify.prepare.prepare import prepare
 from svcc.verify.simulator.packet import Packet, Result
 from svcc.verify.slicing.box import Box
+from svcc.verify.slicing.items import Balance, InlinedRun, Item
 from svcc.verify.slicing.regions import Regions
-from svcc.verify.slicing.slicer import Item, MissingChainError, SliceTooLargeError
+from svcc.verify.slicing.schema_conditions import InlinedGoto, InlinedJump
+from svcc.verify.slicing.slicer import MissingChainError, SliceTooLargeError
 from svcc.verify.spec.expectation import Expectation, expect
 from svcc.verify.spec.outcomes import Serve
 
@@ -27,7 +43,6 @@ DISPATCH = ("KUBE-SERVICES", "SVCC-SERVICES")
 """The chains that service proxies begin with."""
 _OF_KUBELET = frozenset({"KUBE-FIREWALL", "KUBE-MARK-DROP", "KUBE-MARK-MASQ", "KUBE-POSTROUTING"})
 """The kubelet writes them with the variant that it takes for the node's."""
-_HARMLESS = frozenset({"accept", "nothing", "return", "excused"})
 
 
 def has_service_chains(rules: RuleSet) -> bool:
@@ -115,9 +130,25 @@ def _boxes(expectation: Expectation) -> Iterator[Box]:
 
 def _harmful(items: tuple[Item, ...]) -> Iterator[Item]:
     for item in items:
-        if item.record.rule.chain in _OF_KUBELET or item.action[-1] == "theirs":
+        if item.record.rule.chain in _OF_KUBELET:
             continue
-        if item.action[0] in ("jump", "goto"):
-            yield from _harmful(item.body)
-        elif item.action[0] not in _HARMLESS:
-            yield item
+        match item.action:
+            case InlinedJump() | InlinedGoto() | InlinedRun():
+                yield from _harmful(item.body)
+            case Accept() | Continue() | Return() | Excused():
+                pass
+            case Masquerade(of_other_tool=True):
+                pass
+            case (
+                Masquerade()
+                | Drop()
+                | Reject()
+                | Notrack()
+                | SetMark()
+                | Dnat()
+                | Balance()
+                | UnknownTarget()
+            ):
+                yield item
+            case _:
+                assert_never(item.action)

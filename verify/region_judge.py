@@ -21,8 +21,9 @@ from svcc.verify.proof.shared_lists import SharedLists
 from svcc.verify.simulator.matching import UndecidableError
 from svcc.verify.simulator.packet import Allowances, Packet, World
 from svcc.verify.slicing.cutter import Cut, Cutter
+from svcc.verify.slicing.numbering import Numbering
 from svcc.verify.slicing.regions import Region, Regions
-from svcc.verify.slicing.schema import Hook, Numbering, Schema
+from svcc.verify.slicing.schema import Hook, Schema
 from svcc.verify.slicing.slicer import SliceTooLargeError
 from svcc.verify.smt.encoding import Encoding
 from svcc.verify.smt.packet_variables import packet_variables
@@ -30,7 +31,7 @@ from svcc.verify.smt.shares import tolerance
 from svcc.verify.smt.term import Term, has_value
 from svcc.verify.spec import codes
 from svcc.verify.spec.outcomes import Case
-from svcc.verify.spec.packet_conditions import Condition, FromPod
+from svcc.verify.spec.packet_conditions import FromPod, PacketCondition
 from svcc.verify.spec.properties import LEFT_OUT
 
 
@@ -227,9 +228,11 @@ class RegionJudge:
 
     def _fixed(self, region: Region, cut: Cut, packet: Packet) -> Schema:
         """The region's schema with nothing to say of packets that come in elsewhere."""
-        by_interface: Condition = (FromPod(packet.in_interface),) if packet.in_interface else ()
+        by_interface: PacketCondition = (
+            (FromPod(packet.in_interface),) if packet.in_interface else ()
+        )
         case = Case(by_interface, allowed_outcomes(region.cases, packet))
-        return cut.schema._replace(cases=cut.numbering.cases((case,)))
+        return replace(cut.schema, cases=cut.numbering.cases((case,)))
 
     # -- answers -----------------------------------------------------------------------
 

@@ -135,9 +135,7 @@ class RuleShape:
         self._jump = next(
             ((k, self._header[k][1]) for k in ("jump", "goto") if k in self._header), None
         )
-        self._make_target = None
-        if self._target is not None and self._target.name not in _PLAIN_VERDICTS:
-            self._make_target = self._maker(self._target, make_target)
+        self._make_target = self._target_maker()
 
     # -- reading the line --------------------------------------------------------------
 
@@ -276,6 +274,13 @@ class RuleShape:
             raise LineError(1, "-f is an IPv4 option")
 
     # -- building the rule -------------------------------------------------------------
+
+    def _target_maker(self) -> Callable[[tuple[str, ...]], Target] | None:
+        """How the target is built; None if it is a chain or a plain verdict."""
+        target = self._target
+        if target is None or target.name in _PLAIN_VERDICTS:
+            return None
+        return self._maker(target, make_target)
 
     def _maker(
         self, extension: _Extension, make: Callable[..., Any]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from svcc.verify.model.actions import Accept, Excused, Masquerade
 from svcc.verify.model.rules import IndexedRules, Record
 from svcc.verify.simulator.packet import Allowances
 from svcc.verify.slicing.foreign import stand_in
@@ -29,7 +30,7 @@ def allowances_beside_frontends(rules: IndexedRules) -> Allowances:
         instead = stand_in(record.service, record.action, None)
         if instead is None:
             continue
-        if instead[0] == "excused":
+        if isinstance(instead, Excused):
             excused.add(id(record.rule))
         else:
             passed_over.add(id(record.rule))
@@ -41,9 +42,10 @@ def allowances_beside_frontends(rules: IndexedRules) -> Allowances:
 def _sorted(rules: IndexedRules) -> tuple[set[int], set[int]]:
     excused, theirs = set(), set()
     for record in _records(rules):
-        if record.action[0] == "excused":
+        action = record.action
+        if isinstance(action, Excused):
             excused.add(id(record.rule))
-        elif record.action[-1] == "theirs":
+        elif isinstance(action, Accept | Masquerade) and action.of_other_tool:
             theirs.add(id(record.rule))
     return excused, theirs
 

@@ -15,12 +15,20 @@ from svcc.grammar.address import Family
 from svcc.verify.simulator.packet import Packet, Result, World, endpoint_text
 from svcc.verify.spec import codes
 from svcc.verify.spec.endpoints import Backend
-from svcc.verify.spec.outcomes import Case, Discard, Doomed, Outcome, Refuse, Serve, Untouched
+from svcc.verify.spec.outcomes import (
+    Case,
+    Discard,
+    DroppedByMark,
+    Outcome,
+    Refuse,
+    Serve,
+    Untouched,
+)
 from svcc.verify.spec.packet_conditions import (
     Atom,
-    Condition,
     DestinationIn,
     FromNode,
+    PacketCondition,
     PortIn,
     ProtocolIn,
     SourceIn,
@@ -44,7 +52,7 @@ class Failure:
     """What is wrong, as the sentence goes on behind the frontend's name."""
 
 
-def applies(condition: Condition, packet: Packet) -> bool:
+def applies(condition: PacketCondition, packet: Packet) -> bool:
     """Whether a packet fulfils a condition."""
     return all(_atom(atom, packet) for atom in condition)
 
@@ -127,8 +135,8 @@ def _against(
     match outcome:
         case Refuse() | Discard():
             return _against_refusal(outcome, packet, result)
-        case Doomed():
-            return _against_doom(outcome, packet, result)
+        case DroppedByMark():
+            return _against_dropped_by_mark(outcome, packet, result)
         case Untouched():
             return _against_untouched(outcome, packet, world, result, mark)
         case Serve():
@@ -152,9 +160,11 @@ def _against_refusal(outcome: Refuse | Discard, packet: Packet, result: Result) 
     )
 
 
-def _against_doom(outcome: Doomed, packet: Packet, result: Result) -> Failure | None:
-    doomed = result.verdict == "passed" and result.sent_out and not result.translated
-    if doomed and not packet.from_node and result.mark & outcome.mark == outcome.mark:
+def _against_dropped_by_mark(
+    outcome: DroppedByMark, packet: Packet, result: Result
+) -> Failure | None:
+    forwarded = result.verdict == "passed" and result.sent_out and not result.translated
+    if forwarded and not packet.from_node and result.mark & outcome.mark == outcome.mark:
         return None
     got = describe_result(packet, result)
     return Failure(
@@ -318,7 +328,7 @@ def describe_outcome(packet: Packet, outcome: Outcome) -> str:
         return "dropped"
     if isinstance(outcome, Untouched):
         return "left alone"
-    if isinstance(outcome, Doomed):
+    if isinstance(outcome, DroppedByMark):
         return f"marked {outcome.mark:#x} for being dropped"
     shown = [endpoint_text(packet.family, b.address, b.port) for b in outcome.backends[:8]]
     if len(outcome.backends) > len(shown):

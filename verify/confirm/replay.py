@@ -21,8 +21,8 @@ from svcc.verify.simulator.packet import (
     Packet,
     World,
 )
+from svcc.verify.slicing.numbering import Numbering
 from svcc.verify.slicing.regions import Region, Regions
-from svcc.verify.slicing.schema import Numbering
 from svcc.verify.spec.outcomes import Case, Serve
 
 MAX_GUESSES = 256

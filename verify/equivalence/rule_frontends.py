@@ -6,8 +6,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from svcc.grammar.iptables.program import Comment
+from svcc.verify.model.conditions import Destination, DestinationPort, Protocol
 from svcc.verify.model.rules import IndexedRules, Record
-from svcc.verify.spec.expectation import Expectation, Frontend, FrontendExpectation
+from svcc.verify.spec.expectation import (
+    PROTOCOL_NUMBER,
+    Expectation,
+    Frontend,
+    FrontendExpectation,
+)
 
 
 def with_named(expectation: Expectation, indexed: Sequence[IndexedRules]) -> Expectation:
@@ -40,11 +46,25 @@ def _records(rules: IndexedRules) -> Iterator[Record]:
 
 def _place(record: Record, full_mask: int) -> tuple[int | None, int, int] | None:
     """The one address (None: any), protocol and port that a rule is about."""
-    known = {c[0]: c[1:] for c in record.conditions if c[0] in ("dst", "proto", "dport")}
-    if "dport" not in known or "proto" not in known:
+    protocol: Protocol | None = None
+    port: DestinationPort | None = None
+    destination: Destination | None = None
+    for condition in record.conditions:
+        match condition:
+            case Protocol():
+                protocol = condition
+            case DestinationPort():
+                port = condition
+            case Destination():
+                destination = condition
+    if port is None or protocol is None:
         return None
-    (protocol, other_protocols), (first, last, other_ports) = known["proto"], known["dport"]
-    if other_protocols or other_ports or first != last or protocol not in (6, 17, 132):
+    if protocol.negated or port.negated or port.first != port.last:
         return None
-    address, mask, others = known.get("dst", (None, full_mask, False))
-    return None if others or mask != full_mask else (address, protocol, first)
+    if protocol.number not in PROTOCOL_NUMBER.values():
+        return None
+    if destination is None:
+        return None, protocol.number, port.first
+    if destination.negated or destination.mask != full_mask:
+        return None
+    return destination.address, protocol.number, port.first

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from svcc.verify.model.actions import Drop, Reject
+from svcc.verify.model.conditions import Mark
 from svcc.verify.model.rules import IndexedRules
 
 
@@ -15,8 +17,9 @@ def refused_marks(rules: IndexedRules) -> tuple[tuple[int, int], ...]:
         if not name.startswith("KUBE-"):
             continue
         for record in chain.records:
-            if record.action[0] in ("drop", "reject") and len(record.conditions) == 1:
-                kind, *rest = record.conditions[0]
-                if kind == "mark" and rest[0] and not rest[2]:
-                    found.add((rest[0], rest[1]))
+            if not isinstance(record.action, Drop | Reject) or len(record.conditions) != 1:
+                continue
+            (condition,) = record.conditions
+            if isinstance(condition, Mark) and condition.value and not condition.negated:
+                found.add((condition.value, condition.mask))
     return tuple(sorted(found))

@@ -16,9 +16,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 
 from svcc.grammar.iptables.program import Comment, SetMatch
-from svcc.verify.model.rules import Condition, IndexedChain, IndexedRules, Record
+from svcc.verify.model.actions import Accept, Drop, Excused, Goto, Jump, Masquerade, Notrack, Reject
+from svcc.verify.model.conditions import (
+    Condition,
+    Destination,
+    InInterface,
+    InSet,
+    Mark,
+    OutInterface,
+    Source,
+    Unknown,
+)
+from svcc.verify.model.rules import IndexedChain, IndexedRules, Record
+from svcc.verify.netfilter.ip_vs import FULL_MARK
 
 TOOLS = (
     "DOCKER", "cali-", "CILIUM_", "OLD_CILIUM_", "FLANNEL-", "CNI-", "WEAVE", "ANTREA-",
@@ -36,8 +49,6 @@ _EVERYBODYS = re.compile(r"(lo|eth|en|wl|bond|team|ib|vlan)[a-z0-9@.:+-]*$|\+$")
 
 SETS = ("cali40", "cali60", "kube-router-", "weave-", "weaver-", "felix-")
 
-_STOPS = frozenset({"drop", "reject", "notrack"})
-
 
 def of_a_tool(chain: str) -> bool:
     """Whether a chain is one that a tool with networks of its own keeps for itself."""
@@ -45,8 +56,9 @@ def of_a_tool(chain: str) -> bool:
 
 
 def leave_to_tools(rules: IndexedRules, masquerade_mark: int) -> None:
-    """Mark what tools do with packets of their own: ``excused``, or acceptance and rewriting that
-    do not count (the last member of the action is ``theirs``).
+    """Say of each record whether a tool does it to packets of its own: it is excused, or of
+    another tool (:mod:`svcc.verify.model.actions`). The records are changed: the one who has just
+    indexed the rules may call it.
     """
     own = _interfaces(rules)
     tracks_all = True
@@ -57,24 +69,24 @@ def leave_to_tools(rules: IndexedRules, masquerade_mark: int) -> None:
             for record in chain.records:
                 if not record.service or theirs:
                     _leave(record, theirs, name in conditional, own, masquerade_mark)
-                tracks_all &= record.action[0] != "notrack"
+                tracks_all &= not isinstance(record.action, Notrack)
     rules.tracks_all = tracks_all
 
 
 def _leave(
     record: Record, in_chain: bool, conditional: bool, own: frozenset[str], mark: int
 ) -> None:
-    kind = record.action[0]
+    action = record.action
     signed = in_chain or _is_signed(record)
     if not signed and not _names(record, own):
         return
-    depending = [c[0] for c in record.conditions if _depends(c, record, own, mark)]
-    if kind == "masquerade" and "mark" in depending:
-        record.action = ("excused",)
-    elif kind in ("masquerade", "accept"):
-        record.action = (*record.action, "theirs")
-    elif kind in _STOPS and (conditional or depending or not in_chain):
-        record.action = ("excused",)
+    depending = [c for c in record.conditions if _depends(c, record, own, mark)]
+    if isinstance(action, Masquerade) and any(isinstance(c, Mark) for c in depending):
+        record.action = Excused()
+    elif isinstance(action, Masquerade | Accept):
+        record.action = replace(action, of_other_tool=True)
+    elif isinstance(action, Drop | Reject | Notrack) and (conditional or depending or not in_chain):
+        record.action = Excused()
 
 
 def _is_signed(record: Record) -> bool:
@@ -89,23 +101,25 @@ def _is_signed(record: Record) -> bool:
 
 def _names(record: Record, own: frozenset[str]) -> bool:
     """Whether a base chain's rule speaks of an interface that is a tool's own."""
-    interfaces = [c for c in record.conditions if c[0] in ("iif", "oif") and c[1] in own]
-    if any(not negated for *_, negated in interfaces):
+    interfaces = [
+        c for c in record.conditions if isinstance(c, InInterface | OutInterface) and c.name in own
+    ]
+    if not all(c.negated for c in interfaces):
         return True
-    return bool(interfaces) and any(c[0] in ("src", "dst") and not c[3] for c in record.conditions)
+    return bool(interfaces) and _names_addresses(record)
+
+
+def _names_addresses(record: Record) -> bool:
+    return any(isinstance(c, Source | Destination) and not c.negated for c in record.conditions)
 
 
 def _depends(condition: Condition, record: Record, own: frozenset[str], mark: int) -> bool:
     """Whether a condition is about the tool's interfaces, marks, or something unknown."""
-    kind = condition[0]
-    if kind in ("iif", "oif"):
-        _, name, negated = condition
-        if not negated:
-            return True
-        return name in own and any(c[0] in ("src", "dst") and not c[3] for c in record.conditions)
-    if kind == "mark":
-        return not condition[2] & mark or condition[2] == 0xFFFFFFFF
-    return kind in ("unknown", "set")
+    if isinstance(condition, InInterface | OutInterface):
+        return not condition.negated or (condition.name in own and _names_addresses(record))
+    if isinstance(condition, Mark):
+        return not condition.mask & mark or condition.mask == FULL_MARK
+    return isinstance(condition, Unknown | InSet)
 
 
 def _conditional(chains: Iterable[IndexedChain], own: frozenset[str], mark: int) -> frozenset[str]:
@@ -113,9 +127,9 @@ def _conditional(chains: Iterable[IndexedChain], own: frozenset[str], mark: int)
     entries: dict[str, list[tuple[str, bool]]] = {}
     for chain in chains:
         for record in chain.records:
-            if record.action[0] in ("jump", "goto") and of_a_tool(record.action[1]):
+            if isinstance(record.action, Jump | Goto) and of_a_tool(record.action.chain):
                 depends = any(_depends(c, record, own, mark) for c in record.conditions)
-                entries.setdefault(record.action[1], []).append((chain.name, depends))
+                entries.setdefault(record.action.chain, []).append((chain.name, depends))
     found = set(entries)
     while True:
         kept = {n for n in found if all(d or of in found for of, d in entries[n])}
@@ -127,12 +141,13 @@ def _conditional(chains: Iterable[IndexedChain], own: frozenset[str], mark: int)
 def _interfaces(rules: IndexedRules) -> frozenset[str]:
     """The interfaces that tools' chains name, or the jumps to them."""
     return frozenset(
-        condition[1]
+        condition.name
         for chains in rules.tables.values()
         for chain in chains.values()
         for record in chain.records
         if of_a_tool(chain.name)
-        or (record.action[0] in ("jump", "goto") and of_a_tool(record.action[1]))
+        or (isinstance(record.action, Jump | Goto) and of_a_tool(record.action.chain))
         for condition in record.conditions
-        if condition[0] in ("iif", "oif") and not _EVERYBODYS.match(condition[1])
+        if isinstance(condition, InInterface | OutInterface)
+        and not _EVERYBODYS.match(condition.name)
     )

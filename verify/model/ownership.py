@@ -6,6 +6,7 @@ while a host firewall may well drop it. Names are taken as evidence here and now
 
 from __future__ import annotations
 
+from svcc.verify.model.actions import Dnat, Goto, Jump, SetMark
 from svcc.verify.model.rules import IndexedRules
 
 SERVICE_PREFIXES = ("KUBE-", "SVCC-")
@@ -19,7 +20,7 @@ _BASE = frozenset({"PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"})
 
 
 def mark_ownership(rules: IndexedRules) -> None:
-    """Set ``service`` of every record.
+    """Set ``service`` of every record: the one who has just indexed the rules may call it.
 
     In a rule set with chains of a service proxy, those and all chains that they lead to are
     its own, and so is what rewrites or marks in a chain of unknown purpose; a drop or refusal
@@ -45,14 +46,14 @@ def mark_ownership(rules: IndexedRules) -> None:
                 continue
             own.add(name)
             pending += [
-                record.action[1]
+                record.action.chain
                 for record in chains[name].records
-                if record.action[0] in ("jump", "goto")
+                if isinstance(record.action, Jump | Goto)
             ]
         for name, chain in chains.items():
             if name in own:
                 continue
             other_tool = name not in _BASE and name.startswith(OTHER_TOOLS)
             for record in chain.records:
-                rewrites = record.action[0] in ("dnat", "mark")
+                rewrites = isinstance(record.action, Dnat | SetMark)
                 record.service = rewrites and not other_tool

@@ -1,27 +1,114 @@
 """Membership in an ipset, of a whole region of packets at once.
 
-A region fixes some of what a set looks at. If that settles the matter, the answer is yes or
-no; if only the source is left open, the answer is a condition on the source; else nothing is
-known. Source: ipset(8); net/netfilter/xt_set.c.
+A region fixes some of what a set looks at. If that settles the matter, every packet of it is in
+the set or none is; else those are that fulfil a condition. Source: ipset(8);
+net/netfilter/xt_set.c.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from svcc.grammar.address import Network
 from svcc.grammar.iptables.ruleset import RuleSet
 from svcc.grammar.ipvs.ipset import Entry, Part, PortOf, Set
-
-Condition = tuple[Any, ...]
+from svcc.verify.model.conditions import (
+    AnyOf,
+    Destination,
+    DestinationPort,
+    EntryPart,
+    InEntries,
+    Protocol,
+    Source,
+    Unknown,
+)
+from svcc.verify.model.values import Single, value
 
 MAX_WRITTEN = 256
 """A condition on more entries than this is not written out."""
 
-Member = tuple[int, int, int, int, int, int]
-"""Destination bits and mask, protocol (0: TCP or UDP) and port (-1: any), source bits and mask."""
+_WITH_BARE_PORTS = (6, 17)
+"""Protocols that bitmap:port knows (net/netfilter/ipset/ip_set_getport.c)."""
+
+SetCondition = Unknown | InEntries | AnyOf[Source]
+"""What is left of a question about a set; ``Unknown`` stands for what cannot be told."""
+
+
+class EveryPacket(Single):
+    """Every packet of a region is in a set."""
+
+    __slots__ = ()
+
+
+class NoPacket(Single):
+    """No packet of a region is in a set."""
+
+    __slots__ = ()
+
+
+@value
+class PacketsWhere:
+    """The packets of a region that fulfil a condition are in a set."""
+
+    condition: SetCondition
+
+
+Membership = EveryPacket | NoPacket | PacketsWhere
+
+
+class NoMark(Single):
+    """No packet of a region falls under an entry with a mark."""
+
+    __slots__ = ()
+
+
+@value
+class EntryMark:
+    """The mark (value, mask) of the entries that packets of a region fall under; ``member`` tells
+    which packets fall under one, None: all."""
+
+    value: int
+    mask: int
+    member: InEntries | AnyOf[Source] | None
+
+
+class UnknownMark(Single):
+    """Packets of a region may fall under entries of different marks, or it cannot be told."""
+
+    __slots__ = ()
+
+
+_EVERY_PACKET, _NO_PACKET = EveryPacket(), NoPacket()
+
+GivenMark = NoMark | EntryMark | UnknownMark
+
+
+class _Named(NamedTuple):
+    """What an entry names: destination bits and mask, protocol (0: TCP or UDP; -1: any), port
+    (-1: any), source bits and mask."""
+
+    address: int
+    mask: int
+    protocol: int
+    port: int
+    source: int
+    source_mask: int
+
+    def conditions(self) -> tuple[EntryPart, ...]:
+        """What has to hold of a packet under the entry."""
+        found: list[EntryPart] = []
+        if self.mask:
+            found.append(Destination(self.address, self.mask))
+        if self.protocol >= 0:
+            numbers = (self.protocol,) if self.protocol else _WITH_BARE_PORTS
+            found.append(AnyOf(tuple(Protocol(number) for number in numbers)))
+        if self.port >= 0:
+            found.append(DestinationPort(self.port, self.port))
+        if self.source_mask:
+            found.append(Source(self.source, self.source_mask))
+        return tuple(found)
 
 
 class Where(NamedTuple):
@@ -47,7 +134,10 @@ class IndexedSet:
         self._by_host: defaultdict[tuple[Part | None, int], list[Entry]] = defaultdict(list)
         self._of_host: defaultdict[int, list[Entry]] = defaultdict(list)
         self._wide: defaultdict[Part | None, list[Entry]] = defaultdict(list)
+        self._kinds = tuple(item.kind.partition(":")[2].split(","))
+        self._told_by: dict[tuple[str, ...], bool] = {}
         self._exceptions = False
+        self._unknown = PacketsWhere(Unknown(f"set {item.name}"))
         self.hosts: frozenset[int] | None = None
         """The addresses of a set that has nothing else."""
         if item.kind == "hash:ip" and item.is_plain:
@@ -65,28 +155,33 @@ class IndexedSet:
             else:
                 self._wide[port].append(entry)
 
-    def evaluate(
-        self, flags: Sequence[str], where: Where, full_mask: int, excluded: Excluded
-    ) -> bool | Condition:
-        """Whether packets of the region are in the set: yes, no, or a condition.
+    def _is_told_by(self, flags: tuple[str, ...]) -> bool:
+        """Whether it can be told of a region, or of its packets' sources, what is in the set."""
+        found = self._told_by.get(flags)
+        if found is None:
+            found = self._told_by[flags] = (
+                self.item.is_plain
+                and not self._exceptions
+                and len(self._kinds) == len(flags)
+                and ("port", "src") not in zip(self._kinds, flags, strict=True)
+            )
+        return found
 
-        An ``unknown`` condition stands for what cannot be told.
-        """
-        unknown: Condition = ("unknown", f"set {self.item.name}")
-        kinds = self.item.kind.partition(":")[2].split(",")
-        if not self.item.is_plain or len(kinds) != len(flags) or self._exceptions:
-            return unknown
-        if any(k == "port" and flag == "src" for k, flag in zip(kinds, flags, strict=True)):
-            return unknown
+    def evaluate(
+        self, flags: tuple[str, ...], where: Where, full_mask: int, excluded: Excluded
+    ) -> Membership:
+        """Which packets of the region are in the set."""
+        if not self._is_told_by(flags):
+            return self._unknown
         sources: list[Network] = []
         is_partly = False
         halves: defaultdict[tuple[Part, ...], int] = defaultdict(int)
-        for entry in self._candidates(kinds, flags, where, full_mask):
+        for entry in self._candidates(flags, where, full_mask):
             covers, overlaps, source = _compare(entry, flags, where)
             if not overlaps or excluded(*_place(entry, flags)):
                 continue
             if covers and source is None:
-                return True
+                return _EVERY_PACKET
             if covers and source is not None:
                 sources.append(source)
                 continue
@@ -95,70 +190,67 @@ class IndexedSet:
             if isinstance(first, Network) and first.prefix_length == 1 and flags[0] == "dst":
                 halves[rest] += 1
                 if halves[rest] == 2 and _covers_port(rest, where):
-                    return True
+                    return _EVERY_PACKET
         if not sources and not is_partly:
-            return False
+            return _NO_PACKET
         if is_partly or len(sources) > MAX_WRITTEN:
-            members = self.members(flags, (where,), full_mask, lambda _: excluded)
-            return unknown if members is None else ("members", members, False)
-        return ("any", tuple(("src", n.value, n.mask, False) for n in sorted(sources)), False)
+            entries = self.entries(flags, (where,), full_mask, lambda _: excluded)
+            return self._unknown if entries is None else PacketsWhere(entries)
+        return PacketsWhere(AnyOf(tuple(Source(n.value, n.mask) for n in sorted(sources))))
 
-    def members(
+    def entries(
         self,
-        flags: Sequence[str],
+        flags: tuple[str, ...],
         regions: Sequence[Where],
         full_mask: int,
         excluded: Callable[[int], Excluded],
-    ) -> tuple[Member, ...] | None:
-        """The entries that packets of some regions can fall under; None: too many to write out.
+    ) -> InEntries | None:
+        """The entries that packets of some regions can fall under; None: it cannot be told, or
+        there are too many to write out.
 
         ``excluded`` gives the judge of the region of that number.
         """
-        kinds = self.item.kind.partition(":")[2].split(",")
-        if not self.item.is_plain or len(kinds) != len(flags) or self._exceptions:
+        if not self._is_told_by(flags):
             return None
-        if any(k == "port" and flag == "src" for k, flag in zip(kinds, flags, strict=True)):
-            return None
-        found: set[Member] = set()
+        found: set[_Named] = set()
         for number, where in enumerate(regions):
             is_of_others = excluded(number)
-            for entry in self._candidates(kinds, flags, where, full_mask):
+            for entry in self._candidates(flags, where, full_mask):
                 _, overlaps, _ = _compare(entry, flags, where)
                 if overlaps and not is_of_others(*_place(entry, flags)):
-                    found.add(_member(entry, flags))
+                    found.add(_named(entry, flags))
                     if len(found) > MAX_WRITTEN:
                         return None
-        return tuple(sorted(found))
+        return InEntries(tuple(named.conditions() for named in sorted(found)))
 
     def mark(
-        self, flags: Sequence[str], where: Where, full_mask: int, excluded: Excluded
-    ) -> tuple[tuple[int, int], Condition | None] | bool | None:
-        """The mark that an entry gives, and on what it depends whether there is one.
-
-        False: there is none; None: it cannot be told.
-        """
+        self, flags: tuple[str, ...], where: Where, full_mask: int, excluded: Excluded
+    ) -> GivenMark:
+        """The mark that packets of the region are given by the entry that they fall under."""
         found: set[tuple[int, int] | None] = set()
-        kinds = self.item.kind.partition(":")[2].split(",")
-        for entry in self._candidates(kinds, flags, where, full_mask):
+        if len(flags) != len(self._kinds):
+            return UnknownMark()
+        for entry in self._candidates(flags, where, full_mask):
             _, overlaps, _ = _compare(entry, flags, where)
             if overlaps and not excluded(*_place(entry, flags)):
                 found.add(entry.mark)
         if not found or found == {None}:
-            return False
+            return NoMark()
         mark = found.pop()
+        if found or mark is None:
+            return UnknownMark()
         member = self.evaluate(flags, where, full_mask, excluded)
-        if found or mark is None or member is False:
-            return None
-        if member is True:
-            return mark, None
-        return None if member[0] == "unknown" else (mark, member)
+        if isinstance(member, EveryPacket):
+            return EntryMark(*mark, None)
+        if isinstance(member, NoPacket) or isinstance(member.condition, Unknown):
+            return UnknownMark()
+        return EntryMark(*mark, member.condition)
 
-    def _candidates(
-        self, kinds: Sequence[str], flags: Sequence[str], where: Where, full_mask: int
-    ) -> Iterable[Entry]:
+    def _candidates(self, flags: tuple[str, ...], where: Where, full_mask: int) -> Iterable[Entry]:
+        kinds = self._kinds
         ports: Iterable[Part | None] = self._by_port
         if "port" in kinds and where.first_port == where.last_port:
-            if kinds == ["port"]:
+            if kinds == ("port",):
                 ports = (where.first_port,)
             elif where.protocol is not None:
                 ports = (PortOf(where.protocol, where.first_port),)
@@ -178,7 +270,9 @@ class IndexedSet:
                 yield from self._by_port.get(port, ())
 
 
-def _compare(entry: Entry, flags: Sequence[str], where: Where) -> tuple[bool, bool, Network | None]:
+def _compare(
+    entry: Entry, flags: tuple[str, ...], where: Where
+) -> tuple[bool, bool, Network | None]:
     """Whether the entry covers the region's destinations, whether it meets them, its source."""
     covers = overlaps = True
     source: Network | None = None
@@ -206,12 +300,11 @@ def _port(part: Part, where: Where) -> tuple[bool, bool]:
         meets &= where.protocol in (None, part.protocol)
         covers &= where.protocol == part.protocol
     else:
-        covers &= where.protocol in (6, 17)
+        covers &= where.protocol in _WITH_BARE_PORTS
     return covers, meets
 
 
-def _member(entry: Entry, flags: Sequence[str]) -> Member:
-    """What an entry names."""
+def _named(entry: Entry, flags: tuple[str, ...]) -> _Named:
     address, mask, protocol, port, source, source_mask = 0, 0, -1, -1, 0, 0
     for part, flag in zip(entry.parts, flags, strict=True):
         if isinstance(part, Network) and flag == "src":
@@ -222,14 +315,14 @@ def _member(entry: Entry, flags: Sequence[str]) -> Member:
             protocol, port = part
         else:
             protocol, port = 0, part
-    return address, mask, protocol, port, source, source_mask
+    return _Named(address, mask, protocol, port, source, source_mask)
 
 
 def _covers_port(parts: tuple[Part, ...], where: Where) -> bool:
     return all(not isinstance(part, Network) and _port(part, where)[0] for part in parts)
 
 
-def _place(entry: Entry, flags: Sequence[str]) -> tuple[Network | None, PortOf | None]:
+def _place(entry: Entry, flags: tuple[str, ...]) -> tuple[Network | None, PortOf | None]:
     """The destination that an entry names."""
     network = port = None
     for part, flag in zip(entry.parts, flags, strict=True):

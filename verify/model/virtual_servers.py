@@ -20,7 +20,7 @@ from svcc.verify.netfilter.ip_vs import FULL_MARK
 _UPPER_BITS = 0xFF000000
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class VirtualIndex:
     """The virtual servers of one family, by what they are looked up by.
 
@@ -85,7 +85,7 @@ def index_virtual(rules: RuleSet) -> VirtualIndex | None:
     if rules.ipvs is None:
         return None
     family = rules.family
-    index = VirtualIndex(family, virtual_addresses(rules.ipvs, family))
+    index = VirtualIndex(family=family, addresses=virtual_addresses(rules.ipvs, family))
     for key, server in rules.ipvs.servers.items():
         if key.family is not family:
             continue

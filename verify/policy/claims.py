@@ -24,9 +24,9 @@ from svcc.verify.spec.node_ports import loopback_network
 from svcc.verify.spec.packet_conditions import (
     ANYONE,
     Atom,
-    Condition,
     DestinationIn,
     FromPod,
+    PacketCondition,
     SourceIn,
     negation,
 )
@@ -40,7 +40,7 @@ KINDS = {
 _NEEDS_PODS = frozenset({"pod", "external"})
 
 _Atom = SourceIn | FromPod
-Alternatives = tuple[Condition, ...]
+Alternatives = tuple[PacketCondition, ...]
 """One of them holds; without any, none ever does."""
 
 
@@ -232,11 +232,11 @@ class _Target:
             matches = target.port in ("", port_name, str(port))
             self._names[f"{service} {protocol}"] = matches and bool(name.fullmatch(of))
 
-    def where(self, frontend: Frontend) -> Condition | None:
+    def where(self, frontend: Frontend) -> PacketCondition | None:
         """What a packet for the frontend must fulfil besides; None: it is not meant."""
         target = self._statement.target
         node_port = frontend.address is None
-        beside: Condition = ()
+        beside: PacketCondition = ()
         if isinstance(target, ServiceTarget):
             if target.kind != "service" and KINDS[target.kind] != frontend.kind:
                 return None

@@ -26,8 +26,9 @@ from svcc.verify.simulator.interpreter import distribution
 from svcc.verify.simulator.matching import UndecidableError
 from svcc.verify.simulator.packet import Allowances, Packet, Result, endpoint_text
 from svcc.verify.slicing.cutter import Cut
+from svcc.verify.slicing.numbering import Numbering
 from svcc.verify.slicing.regions import Region, Regions
-from svcc.verify.slicing.schema import Numbering, Schema
+from svcc.verify.slicing.schema import Schema
 from svcc.verify.smt.encoding import Encoding
 from svcc.verify.smt.shares import SharesEncoding, SharesUndecidedError
 from svcc.verify.smt.term import (
@@ -150,7 +151,7 @@ class PolicyJudge:
     ) -> None:
         numbering = cut.numbering
         cases = numbering.cases(tuple(Case(condition, ()) for condition in alternatives))
-        schema = cut.schema._replace(cases=cases)
+        schema = replace(cut.schema, cases=cases)
         obligation = _obligation(claim.placed.statement, numbering)
         key = (self._prover.number(cut.schema), cases, obligation)
         settled = self._prover.settled.get(key)

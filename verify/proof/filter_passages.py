@@ -22,6 +22,8 @@ from svcc.verify.confirm.replay import (
     packet_of_values,
     unconfirmed,
 )
+from svcc.verify.model.actions import Accept, Drop
+from svcc.verify.model.conditions import Destination
 from svcc.verify.model.ownership import SERVICE_PREFIXES
 from svcc.verify.proof.prover import Prover
 from svcc.verify.simulator.interpreter import distribution
@@ -29,10 +31,11 @@ from svcc.verify.simulator.matching import UndecidableError
 from svcc.verify.simulator.packet import Packet, Result, World
 from svcc.verify.slicing.box import Box
 from svcc.verify.slicing.foreign import without_foreign
+from svcc.verify.slicing.items import Item
+from svcc.verify.slicing.numbering import Numbering
 from svcc.verify.slicing.outside_the_model import rules_outside_the_model
 from svcc.verify.slicing.regions import Regions
-from svcc.verify.slicing.schema import Hook, Numbering, Schema
-from svcc.verify.slicing.slicer import Item
+from svcc.verify.slicing.schema import Hook, Schema
 from svcc.verify.smt.encoding import Encoding
 from svcc.verify.smt.term import Term, conjunction, disjunction, negate
 from svcc.verify.spec import codes
@@ -62,26 +65,26 @@ class Passage:
         slicer = regions.slicer(state=self.state)
         items, policy = slicer.hook("filter", self.hook, [box], box)
         # What the host's own rules decide first is not the service rules' business.
-        items = without_foreign(items, verdict="accept" if self.accept else "drop")
-        numbering = Numbering(regions.full_mask)
+        items = without_foreign(items, verdict=Accept() if self.accept else Drop())
+        numbering = Numbering(full_mask=regions.full_mask)
         if self.port is not None:
             numbering.port(self.port)
         drops = policy == "DROP" and not self.accept
         hook = (Hook("filter", self.hook, numbering.items(items), drops),)
         schema = Schema(
-            regions.family,
-            False,
-            (),
-            hook if inside else (),
-            () if inside else hook,
-            (),
-            False,
-            self.port is not None,
-            _TCP if self.port is not None else None,
-            inside,
-            regions.mark,
-            regions.node_networks,
-            self.state,
+            family=regions.family,
+            from_node=False,
+            rewriting=(),
+            inward=hook if inside else (),
+            onward=() if inside else hook,
+            cases=(),
+            fixed_destination=False,
+            fixed_port=self.port is not None,
+            protocol=_TCP if self.port is not None else None,
+            local=inside,
+            mark=regions.mark,
+            node_networks=regions.node_networks,
+            state=self.state,
             marked=self.marked,
         )
         return schema, items
@@ -94,7 +97,7 @@ class Passage:
         loopback = encoding.schema.node_networks[0]
         return conjunction(
             [
-                encoding.condition((("dst", *loopback, True),)),
+                encoding.condition((Destination(*loopback, negated=True),)),
                 disjunction([*encoding.fell_through, encoding.is_dropped, encoding.is_rejected]),
             ]
         )

@@ -10,10 +10,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cache
-from typing import Any
+from typing import assert_never
 
+from svcc.verify.model.conditions import AnyOf, Source
 from svcc.verify.slicing.box import Box
 from svcc.verify.slicing.schema import Schema, SchemaCase
+from svcc.verify.slicing.schema_conditions import NumberedServe, SchemaOutcome
 from svcc.verify.smt.encoding import Encoding
 from svcc.verify.smt.shares import SharesEncoding, tolerance
 from svcc.verify.smt.term import (
@@ -32,6 +34,7 @@ from svcc.verify.smt.term import (
     number,
     subtract,
 )
+from svcc.verify.spec.outcomes import Discard, DroppedByMark, Refuse, Untouched
 from svcc.verify.spec.properties import CAPTURES, FAIR, LEFT_OUT, MASQUERADES, REACHES, REFUSES
 
 BACKENDS_AT_ONCE = 200
@@ -89,7 +92,7 @@ def reaches_exactly(encoding: Encoding, schema: Schema) -> list[Term]:
     """A packet to be served goes elsewhere, is lost, refused or left alone."""
     terms = []
     for condition, serve in _only_serve(encoding, schema):
-        backends = set(serve[1])
+        backends = set(serve.backends)
         served = disjunction(
             [fires for fires, host, port in encoding.dnat if (host, port) in backends]
         )
@@ -123,8 +126,8 @@ def refuses_exactly(encoding: Encoding, schema: Schema) -> list[Term]:
         [
             case
             for case in schema.cases
-            if case.allowed[0][0] != "untouched"
-            and (len(case.allowed) > 1 or case.allowed[0][0] in _REFUSALS)
+            if not isinstance(case.allowed[0], Untouched)
+            and (len(case.allowed) > 1 or isinstance(case.allowed[0], Refuse | Discard))
         ],
     )
     ours = negate(disjunction(encoding.let_past))
@@ -134,7 +137,7 @@ def refuses_exactly(encoding: Encoding, schema: Schema) -> list[Term]:
 def captures_nothing_else(encoding: Encoding, schema: Schema) -> list[Term]:
     """A packet to be left alone is rewritten, marked, refused or dropped."""
     return _none_allowed(
-        encoding, [case for case in schema.cases if case.allowed[0][0] == "untouched"]
+        encoding, [case for case in schema.cases if isinstance(case.allowed[0], Untouched)]
     )
 
 
@@ -156,11 +159,11 @@ def fair(encoding: SharesEncoding, schema: Schema, bound: Fraction) -> list[Term
     for case in schema.cases:
         condition = encoding.condition(case.condition)
         for serve in _serves(case):
-            parts = [condition, *_unbound(encoding, serve[3])]
+            parts = [condition, *_unbound(encoding, serve.affinity_timeout)]
             if len(case.allowed) > 1:
-                of_each = [totals.get(backend, ZERO) for backend in serve[1]]
+                of_each = [totals.get(backend, ZERO) for backend in serve.backends]
                 parts.append(disjunction([greater(total, ZERO) for total in of_each]))
-            terms.append(conjunction([*parts, unfair(serve[1])]))
+            terms.append(conjunction([*parts, unfair(serve.backends)]))
     return terms
 
 
@@ -173,7 +176,9 @@ def never_reached(encoding: SharesEncoding, schema: Schema) -> list[Term]:
         return disjunction([at_most(totals.get(backend, ZERO), ZERO) for backend in backends])
 
     return [
-        conjunction([condition, *_unbound(encoding, serve[3]), missing(serve[1])])
+        conjunction(
+            [condition, *_unbound(encoding, serve.affinity_timeout), missing(serve.backends)]
+        )
         for condition, serve in _only_serve(encoding, schema)
     ]
 
@@ -193,10 +198,10 @@ def remembers(encoding: Encoding, schema: Schema) -> list[Term]:
 
     terms = []
     for condition, serve in _only_serve(encoding, schema):
-        timeout = serve[3]
+        timeout = serve.affinity_timeout
         if timeout is None:
             continue
-        backends = set(serve[1])
+        backends = set(serve.backends)
         for index, (fires, host, port) in enumerate(encoding.dnat):
             if (host, port) not in backends:
                 continue
@@ -212,10 +217,10 @@ def returns(encoding: Encoding, schema: Schema) -> list[Term]:
     """With affinity, a client that is remembered comes to another backend."""
     terms = []
     for condition, serve in _only_serve(encoding, schema):
-        timeout = serve[3]
+        timeout = serve.affinity_timeout
         if timeout is None:
             continue
-        backends = set(serve[1])
+        backends = set(serve.backends)
         # Clients that were sent to one backend and stand in the same lists are one.
         clients: dict[tuple[tuple[int, int | None], frozenset[int]], int] = {}
         there: dict[tuple[int, int | None], list[Term]] = {}
@@ -250,9 +255,6 @@ def returns(encoding: Encoding, schema: Schema) -> list[Term]:
     return terms
 
 
-_REFUSALS = frozenset({"refuse", "discard"})
-
-
 def _none_allowed(encoding: Encoding, cases: list[SchemaCase]) -> list[Term]:
     terms = []
     for case in cases:
@@ -261,28 +263,41 @@ def _none_allowed(encoding: Encoding, cases: list[SchemaCase]) -> list[Term]:
     return terms
 
 
-def _meets(encoding: Encoding, outcome: tuple[Any, ...]) -> Term:
-    kind = outcome[0]
-    if kind == "refuse":
-        return encoding.is_rejected
-    if kind == "discard":
-        return encoding.is_dropped
-    if kind == "serve":
-        right = [
-            fires
-            if must is None
-            else conjunction(
-                [fires, disjunction([equal(encoding.masqueraded, must), *encoding.by_others])]
-            )
-            for fires, must in _served(encoding, outcome)
-        ]
-        return conjunction([encoding.passed, disjunction(right)])
-    if kind == "doomed":
-        return _doomed(encoding, outcome[1])
+def _meets(encoding: Encoding, outcome: SchemaOutcome) -> Term:
+    match outcome:
+        case Refuse():
+            return encoding.is_rejected
+        case Discard():
+            return encoding.is_dropped
+        case NumberedServe():
+            return _is_served(encoding, outcome)
+        case DroppedByMark(mark):
+            return _dropped_by_mark(encoding, mark)
+        case Untouched():
+            return _untouched(encoding, outcome)
+        case _:
+            assert_never(outcome)
+
+
+def _is_served(encoding: Encoding, serve: NumberedServe) -> Term:
+    right = [
+        fires
+        if must is None
+        else conjunction(
+            [fires, disjunction([equal(encoding.masqueraded, must), *encoding.by_others])]
+        )
+        for fires, must in _served(encoding, serve)
+    ]
+    return conjunction([encoding.passed, disjunction(right)])
+
+
+def _untouched(encoding: Encoding, outcome: Untouched) -> Term:
     mark = encoding.schema.mark
-    stays = encoding.stays_here if outcome[1] else FALSE
-    if outcome[2] is not None and encoding.schema.from_node:
-        stays = disjunction([stays, encoding.condition((outcome[2],))])
+    stays = encoding.stays_here if outcome.mark_may_stay else FALSE
+    own = outcome.masqueraded_sources
+    if own and encoding.schema.from_node:
+        of_own = AnyOf(tuple(Source(network.value, network.mask) for network in own))
+        stays = disjunction([stays, encoding.condition((of_own,))])
     unchanged = [
         disjunction([stays, equal(encoding.mark_bit(bit), encoding.first_mark_bit(bit))])
         for bit in range(32)
@@ -298,7 +313,7 @@ def _meets(encoding: Encoding, outcome: tuple[Any, ...]) -> Term:
     )
 
 
-def _doomed(encoding: Encoding, mark: int) -> Term:
+def _dropped_by_mark(encoding: Encoding, mark: int) -> Term:
     """Forwarded untranslated, with the mark that means that it should be dropped."""
     if encoding.schema.from_node:
         return FALSE
@@ -308,29 +323,30 @@ def _doomed(encoding: Encoding, mark: int) -> Term:
     )
 
 
-def _served(encoding: Encoding, serve: tuple[Any, ...]) -> list[tuple[Term, Term | None]]:
+def _served(encoding: Encoding, serve: NumberedServe) -> list[tuple[Term, Term | None]]:
     """(fires, must be masqueraded) of each DNAT rule to one of the backends; None: as it likes."""
 
     def must(host: int) -> Term | None:
-        if serve[2] is None:
+        if serve.masquerade is None:
             return None
-        hairpin = TRUE if serve[2] else equal(encoding.packet.src, encoding.host(host))
+        hairpin = TRUE if serve.masquerade else equal(encoding.packet.src, encoding.host(host))
         return conjunction([encoding.sent_out, hairpin])
 
-    backends = set(serve[1])
+    backends = set(serve.backends)
     return [(fires, must(host)) for fires, host, port in encoding.dnat if (host, port) in backends]
 
 
-def _only_serve(encoding: Encoding, schema: Schema) -> list[tuple[Term, tuple[Any, ...]]]:
-    return [
-        (encoding.condition(case.condition), case.allowed[0])
-        for case in schema.cases
-        if len(case.allowed) == 1 and case.allowed[0][0] == "serve"
-    ]
+def _only_serve(encoding: Encoding, schema: Schema) -> list[tuple[Term, NumberedServe]]:
+    found = []
+    for case in schema.cases:
+        outcome = case.allowed[0]
+        if len(case.allowed) == 1 and isinstance(outcome, NumberedServe):
+            found.append((encoding.condition(case.condition), outcome))
+    return found
 
 
-def _serves(case: SchemaCase) -> list[tuple[Any, ...]]:
-    found = [outcome for outcome in case.allowed if outcome[0] == "serve"]
+def _serves(case: SchemaCase) -> list[NumberedServe]:
+    found = [outcome for outcome in case.allowed if isinstance(outcome, NumberedServe)]
     return found if len(found) == 1 else []
 
 

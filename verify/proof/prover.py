@@ -15,7 +15,9 @@ from svcc.verify.proof.strategies import (
     none_of_backends,
 )
 from svcc.verify.slicing.box import Box
-from svcc.verify.slicing.schema import Numbering, Schema
+from svcc.verify.slicing.numbering import Numbering
+from svcc.verify.slicing.schema import Schema
+from svcc.verify.slicing.schema_conditions import NumberedServe
 from svcc.verify.smt.encoding import Encoding
 from svcc.verify.smt.literals import literals
 from svcc.verify.smt.script import Script
@@ -126,7 +128,7 @@ class Prover:
         encoding = Encoding(schema)
         encoding.run()
         answers = self._answers(encoding, obligations(encoding, schema, boxes), numbering, extra)
-        if not any(case[1][0][0] == "serve" for case in schema.cases):
+        if not any(isinstance(case.allowed[0], NumberedServe) for case in schema.cases):
             return answers
         try:
             shares = SharesEncoding(schema)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from svcc.grammar.iptables.ruleset import RuleSet
 from svcc.verify.confirm.findings import Counterexample, Finding
 from svcc.verify.confirm.judge import allowed_outcomes, describe_outcome, describe_result
+from svcc.verify.model.conditions import Recent
 from svcc.verify.simulator.interpreter import distribution
 from svcc.verify.simulator.matching import UndecidableError
 from svcc.verify.simulator.packet import (
@@ -24,6 +25,7 @@ from svcc.verify.simulator.packet import (
     endpoint_text,
 )
 from svcc.verify.slicing.cutter import Cut
+from svcc.verify.slicing.items import with_bodies
 from svcc.verify.slicing.regions import Region, Regions
 from svcc.verify.spec import codes
 from svcc.verify.spec.outcomes import Serve
@@ -45,17 +47,14 @@ class SharedLists:
         if not cut.numbering.lists or region.frontend is None:
             return
         service = region.frontend.service
-        pending = [item for items in cut.slices for item in items]
-        while pending:
-            item = pending.pop()
-            pending.extend(item.body)
+        for item in with_bodies(item for items in cut.slices for item in items):
             for condition in item.conditions:
-                if condition[0] != "recent":
+                if not isinstance(condition, Recent):
                     continue
-                if condition[1] != "rcheck":
-                    self._recorded.setdefault(condition[2], {}).setdefault(service, region)
-                if condition[1] != "set":
-                    self._asked.setdefault(condition[2], {}).setdefault(service, region)
+                if condition.records:
+                    self._recorded.setdefault(condition.name, {}).setdefault(service, region)
+                if condition.asks:
+                    self._asked.setdefault(condition.name, {}).setdefault(service, region)
 
     def findings(
         self, rules: RuleSet, regions: Regions, allowances: Allowances

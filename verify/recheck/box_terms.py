@@ -4,9 +4,37 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Iterable
-from typing import NamedTuple
+from typing import NamedTuple, assert_never
 
-from svcc.verify.model.rules import Condition
+from svcc.verify.model.conditions import (
+    AnyOf,
+    Bpf,
+    Condition,
+    Connection,
+    Destination,
+    DestinationLocal,
+    DestinationPort,
+    InInterface,
+    InSet,
+    Mark,
+    Never,
+    OriginalDestination,
+    OriginalPort,
+    OriginalSource,
+    OutInterface,
+    PortList,
+    Probability,
+    Protocol,
+    Recent,
+    SentByIpvs,
+    Source,
+    SourceLocal,
+    SourcePort,
+    State,
+    Unknown,
+    VirtualDestination,
+    VirtualPort,
+)
 from svcc.verify.slicing.box import Box
 from svcc.verify.slicing.regions import Regions
 from svcc.verify.smt.packet_variables import PORT, packet_variables
@@ -98,31 +126,53 @@ class BoxTerms:
 
     def condition(self, condition: Condition, state: str) -> Term | None:
         """A rule's condition; None if it is about something else."""
-        kind, *rest = condition
-        if kind == "never":
-            return FALSE
-        if kind in ("dst", "odst"):
-            address, mask, negated = rest
-            destination = self._present if kind == "dst" else self._original
-            return negate(in_network(destination.address, address, mask), negated)
-        if kind in ("dport", "odport"):
-            first, last, negated = rest
-            destination = self._present if kind == "dport" else self._original
-            return negate(between(destination.port, first, last), negated)
-        if kind == "proto":
-            return negate(has_value(self._protocol, rest[0]), rest[1])
-        if kind == "dstlocal":
-            return negate(self._present.local, rest[0])
-        if kind == "state" and self._regions.rules.tracks_all:
-            states, negated = rest
-            if state in states:
-                return boolean(not negated)
-            return boolean(negated) if not {"DNAT", "SNAT"} & set(states) else None
-        if kind == "any":
-            parts = [self.condition(part, state) for part in rest[0]]
-            known = [part for part in parts if part is not None]
-            return negate(disjunction(known), rest[1]) if len(known) == len(parts) else None
-        return None
+        match condition:
+            case Never():
+                return FALSE
+            case Destination(address, mask, negated):
+                return negate(in_network(self._present.address, address, mask), negated)
+            case OriginalDestination(address, mask, negated):
+                return negate(in_network(self._original.address, address, mask), negated)
+            case DestinationPort(first, last, negated):
+                return negate(between(self._present.port, first, last), negated)
+            case OriginalPort(first, last, negated):
+                return negate(between(self._original.port, first, last), negated)
+            case Protocol(number, negated):
+                return negate(has_value(self._protocol, number), negated)
+            case DestinationLocal(negated):
+                return negate(self._present.local, negated)
+            case State(states, negated):
+                if not self._regions.rules.tracks_all:
+                    return None
+                if state in states:
+                    return boolean(not negated)
+                return boolean(negated) if not {"DNAT", "SNAT"} & set(states) else None
+            case AnyOf(parts, negated):
+                terms = [self.condition(part, state) for part in parts]
+                known = [term for term in terms if term is not None]
+                return negate(disjunction(known), negated) if len(known) == len(terms) else None
+            case (
+                Source()
+                | SourcePort()
+                | SourceLocal()
+                | OriginalSource()
+                | InInterface()
+                | OutInterface()
+                | Mark()
+                | Probability()
+                | PortList()
+                | Connection()
+                | Recent()
+                | InSet()
+                | Bpf()
+                | SentByIpvs()
+                | VirtualDestination()
+                | VirtualPort()
+                | Unknown()
+            ):
+                return None
+            case _:
+                assert_never(condition)
 
     def locality(self, addresses: Collection[int]) -> list[Term]:
         """What is assumed of addresses that are the node's or are not, where these are named."""

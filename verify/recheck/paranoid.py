@@ -17,6 +17,14 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from svcc.verify.model.actions import Continue, MapMark
+from svcc.verify.model.conditions import (
+    Destination,
+    DestinationPort,
+    InSet,
+    OriginalDestination,
+    Recent,
+)
 from svcc.verify.model.rules import IndexedChain, Record
 from svcc.verify.recheck.box_terms import BoxTerms, Flags
 from svcc.verify.slicing.regions import Exclusion, Regions
@@ -126,7 +134,7 @@ class Recheck:
                 gone = [
                     FALSE if term is None else term
                     for condition, term in conditions
-                    if condition not in kept.conditions and condition[0] != "set"
+                    if condition not in kept.conditions and not isinstance(condition, InSet)
                 ]
                 stays = [t for c, t in conditions if c in kept.conditions and t is not None]
                 wrong = [conjunction([*stays, negate(conjunction(gone))])]
@@ -214,10 +222,11 @@ class Recheck:
         ports: set[int] = set()
         for position in positions:
             for condition in records[position].conditions:
-                if condition[0] in ("dst", "odst") and condition[2] == self._full_mask:
-                    named.add(condition[1])
-                elif condition[0] == "dport" and condition[1] == condition[2]:
-                    ports.add(condition[1])
+                if isinstance(condition, Destination | OriginalDestination):
+                    if condition.mask == self._full_mask:
+                        named.add(condition.address)
+                elif isinstance(condition, DestinationPort) and condition.first == condition.last:
+                    ports.add(condition.first)
         facts = self._terms.locality(addresses | named)
         if flags is not None:
             others = self._terms.judged_elsewhere(named, ports, flags)
@@ -269,10 +278,14 @@ class Recheck:
         return box.address if not others and box.mask == self._full_mask else None
 
     def _address_of_rule(self, record: Record) -> int | None:
-        for condition in record.conditions:
-            if condition[0] == "dst" and condition[2] == self._full_mask and not condition[3]:
-                return int(condition[1])
-        return None
+        return next(
+            (
+                c.address
+                for c in record.conditions
+                if isinstance(c, Destination) and c.mask == self._full_mask and not c.negated
+            ),
+            None,
+        )
 
     def _visit_term(self, visit: Visit) -> Term:
         comes = [self._terms.boxes(visit.boxes), self._terms.came_as(visit.original)]
@@ -295,10 +308,10 @@ def _flags(visit: Visit) -> Flags | None:
 
 def _is_looked_at(record: Record) -> bool:
     """Not what does nothing, and not what the contents of a set decide."""
-    kinds = {condition[0] for condition in record.conditions}
-    if "set" in kinds or record.action[0] == "map-mark":
+    conditions, action = record.conditions, record.action
+    if isinstance(action, MapMark) or any(isinstance(c, InSet) for c in conditions):
         return False
-    return record.action[0] != "nothing" or "recent" in kinds
+    return not isinstance(action, Continue) or any(isinstance(c, Recent) for c in conditions)
 
 
 def _at(index: Term, number: int) -> Term:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from svcc.compiler.model.objects import Origin, PassedOver
 from svcc.compiler.model.passed_over_reasons import REASONS
@@ -25,6 +24,8 @@ MAX_NAMED = 5
 JSON_VERSION = 1
 """Of the JSON: another number where a reader of the old one could go wrong."""
 
+JsonObject = dict[str, object]
+"""What :mod:`json` writes as an object."""
 
 PlaceOf = Callable[[Origin], tuple[str, int] | None]
 """File and line (1-based) of an object; None for what came from standard input."""
@@ -72,7 +73,7 @@ class Report:
                 found[key] = worst((found.get(key, "proved"), finding.verdict))
         return found
 
-    def to_json(self, place: PlaceOf = _nowhere) -> dict[str, Any]:
+    def to_json(self, place: PlaceOf = _nowhere) -> JsonObject:
         """The result as the documented JSON object; ``place`` finds objects in their files."""
         return {
             "version": JSON_VERSION,
@@ -81,15 +82,23 @@ class Report:
             "judged": dict(sorted(self.services.items())),
             "not_judged": [passed_over_json(item, place) for item in self.passed_over],
             "problems": [problem_json(problem) for problem in self.problems],
-            "properties": [self._finding_json(finding) for finding in self.findings],
-            "findings": [self._group_json(group) for group in grouped(self.findings)],
+            "properties": self.properties_json(),
+            "findings": self.groups_json(),
             "rules": self.rules,
             "seconds": round(self.seconds, 3),
         }
 
-    def _group_json(self, group: Group) -> dict[str, Any]:
+    def properties_json(self) -> list[JsonObject]:
+        """Every finding as JSON."""
+        return [self._finding_json(finding) for finding in self.findings]
+
+    def groups_json(self) -> list[JsonObject]:
+        """What the findings come to as JSON, those with one cause together."""
+        return [self._group_json(group) for group in grouped(self.findings)]
+
+    def _group_json(self, group: Group) -> JsonObject:
         finding = group.findings[0]
-        found: dict[str, Any] = {
+        found: JsonObject = {
             "code": finding.code,
             "property": finding.property,
             "family": finding.family.label,
@@ -101,8 +110,8 @@ class Report:
             found["cause"] = step_json(group.cause, finding.family, self._source_of(group))
         return found
 
-    def _finding_json(self, finding: Finding) -> dict[str, Any]:
-        found: dict[str, Any] = {
+    def _finding_json(self, finding: Finding) -> JsonObject:
+        found: JsonObject = {
             "property": finding.property,
             "frontend": finding.frontend,
             "family": finding.family.label,
@@ -118,7 +127,7 @@ class Report:
             found["rules"] = [rule_json(r, finding.family, source) for r in finding.rules]
         example = finding.counterexample
         if example is not None:
-            found["counterexample"] = {
+            shown: JsonObject = {
                 "packet": packet_json(example.packet),
                 "trace": [
                     step_json(step, finding.family, self.sources.get(finding.family, ""))
@@ -129,9 +138,10 @@ class Report:
             }
             if finding.property == SAME:
                 other = self.other_sources.get(finding.family, "")
-                found["counterexample"]["against"] = [
+                shown["against"] = [
                     step_json(step, finding.family, other) for step in example.other
                 ]
+            found["counterexample"] = shown
         return found
 
     def to_text(self) -> str:
@@ -247,9 +257,9 @@ def _named_with_reason(item: PassedOver) -> str:
     return f"{item.name} ({REASONS[item.reason]})"
 
 
-def passed_over_json(item: PassedOver, place: PlaceOf) -> dict[str, Any]:
+def passed_over_json(item: PassedOver, place: PlaceOf) -> JsonObject:
     """An object that has no say, as JSON; of a kind that is not read, how many there are."""
-    found: dict[str, Any] = {"kind": item.kind, "reason": item.reason}
+    found: JsonObject = {"kind": item.kind, "reason": item.reason}
     if item.name:
         found["name"] = item.name
     else:
@@ -260,10 +270,10 @@ def passed_over_json(item: PassedOver, place: PlaceOf) -> dict[str, Any]:
     return found
 
 
-def problem_json(problem: Problem) -> dict[str, Any]:
+def problem_json(problem: Problem) -> JsonObject:
     """A problem of the input as JSON."""
     place = problem.position
-    found: dict[str, Any] = {"severity": problem.severity, "message": problem.message}
+    found: JsonObject = {"severity": problem.severity, "message": problem.message}
     if place.file:
         found["file"] = place.file
     if place.line:
@@ -278,7 +288,7 @@ def _trace_text(label: str, trace: tuple[Step, ...], family: Family, source: str
     ]
 
 
-def packet_json(packet: Packet) -> dict[str, Any]:
+def packet_json(packet: Packet) -> JsonObject:
     """A packet as JSON: addresses as text."""
     return {
         "from": "node" if packet.from_node else packet.in_interface,
@@ -291,17 +301,17 @@ def packet_json(packet: Packet) -> dict[str, Any]:
     }
 
 
-def rule_json(rule: Rule, family: Family, source: str) -> dict[str, Any]:
+def rule_json(rule: Rule, family: Family, source: str) -> JsonObject:
     """A rule as JSON."""
-    found: dict[str, Any] = {"rule": write_rule(rule, family)}
+    found: JsonObject = {"rule": write_rule(rule, family)}
     if rule.line:
         found["file"], found["line"] = source, rule.line
     return found
 
 
-def step_json(step: Step, family: Family, source: str) -> dict[str, Any]:
+def step_json(step: Step, family: Family, source: str) -> JsonObject:
     """One step of a trace as JSON."""
-    shown: dict[str, Any] = {
+    shown: JsonObject = {
         "table": step.table,
         "chain": step.chain,
         "rule": _rule_text(step, family),
@@ -335,7 +345,7 @@ def _rule_text(step: Step, family: Family) -> str:
     return "" if step.rule is None else write_rule(step.rule, family)
 
 
-def problems_json(problems: Iterable[Problem]) -> dict[str, Any]:
+def problems_json(problems: Iterable[Problem]) -> JsonObject:
     """What is printed as JSON where the input is so bad that nothing was judged."""
     return {
         "version": JSON_VERSION,
@@ -350,11 +360,11 @@ def problems_json(problems: Iterable[Problem]) -> dict[str, Any]:
     }
 
 
-def combined_json(reports: list[Report], place: PlaceOf = _nowhere) -> dict[str, Any]:
+def combined_json(reports: list[Report], place: PlaceOf = _nowhere) -> JsonObject:
     """One report as it is; several as one, with a part for each node."""
     if len(reports) == 1:
         return reports[0].to_json(place)
-    parts = [report.to_json(place) for report in reports]
+    first = reports[0].to_json(place)
     judged: dict[str, VerdictName] = {}
     for report in reports:
         for key, verdict in report.services.items():
@@ -362,16 +372,18 @@ def combined_json(reports: list[Report], place: PlaceOf = _nowhere) -> dict[str,
     return {
         "version": JSON_VERSION,
         "judged": dict(sorted(judged.items())),
-        "not_judged": parts[0]["not_judged"],
-        "problems": parts[0]["problems"],
+        "not_judged": first["not_judged"],
+        "problems": first["problems"],
         "verdict": worst(report.verdict for report in reports),
         "properties": [
-            {"node": part["node"], **found} for part in parts for found in part["properties"]
+            {"node": report.node, **found}
+            for report in reports
+            for found in report.properties_json()
         ],
         "findings": [
-            {"node": part["node"], **found} for part in parts for found in part["findings"]
+            {"node": report.node, **found} for report in reports for found in report.groups_json()
         ],
-        "nodes": [{"node": part["node"], "verdict": part["verdict"]} for part in parts],
-        "rules": sum(part["rules"] for part in parts),
-        "seconds": round(sum(part["seconds"] for part in parts), 3),
+        "nodes": [{"node": report.node, "verdict": report.verdict} for report in reports],
+        "rules": sum(report.rules for report in reports),
+        "seconds": round(sum(round(report.seconds, 3) for report in reports), 3),
     }

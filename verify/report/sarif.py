@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator
-from typing import Any
 
 from svcc.grammar.errors import Problem, Severity
 from svcc.grammar.iptables.write import write_rule
 from svcc.verify.report.grouping import Group, grouped
 from svcc.verify.report.messages import SEVERITY, message, notices
 from svcc.verify.report.places import Place, Places, line_of, uri
-from svcc.verify.report.report import Report, step_text
+from svcc.verify.report.report import JsonObject, Report, step_text
 from svcc.verify.spec import codes
 from svcc.verify.spec.codes import CODES, Code
 
@@ -26,7 +25,7 @@ _ROOT = "%SRCROOT%"
 
 def sarif(
     reports: Iterable[Report], version: str, places: Places, problems: Iterable[Problem] = ()
-) -> dict[str, Any]:
+) -> JsonObject:
     """One run; a result for each group of findings, each problem, and what was passed over.
 
     Args:
@@ -58,7 +57,7 @@ def sarif(
     return {"$schema": _SCHEMA, "version": "2.1.0", "runs": [run]}
 
 
-def _rule(code: Code) -> dict[str, Any]:
+def _rule(code: Code) -> JsonObject:
     name = "".join(word.capitalize() for word in code.title.replace(",", "").split())
     return {
         "id": code.number,
@@ -69,7 +68,7 @@ def _rule(code: Code) -> dict[str, Any]:
     }
 
 
-def _of_group(report: Report, group: Group, places: Places) -> dict[str, Any]:
+def _of_group(report: Report, group: Group, places: Places) -> JsonObject:
     finding = group.findings[0]
     source = report.sources.get(finding.family, "")
     result = _result(
@@ -83,7 +82,7 @@ def _of_group(report: Report, group: Group, places: Places) -> dict[str, Any]:
     trace = finding.counterexample.trace if finding.counterexample is not None else ()
     steps = []
     for step in trace:
-        location: dict[str, Any] = {"message": {"text": step_text(step, finding.family, "")}}
+        location: JsonObject = {"message": {"text": step_text(step, finding.family, "")}}
         line = line_of(step)
         place = (source, line) if line and report.in_files else places.of_group(report, group)
         location["physicalLocation"] = _physical(place, places)
@@ -93,40 +92,43 @@ def _of_group(report: Report, group: Group, places: Places) -> dict[str, Any]:
     return result
 
 
-def _of_problem(problem: Problem, places: Places) -> dict[str, Any]:
+def _of_problem(problem: Problem, places: Places) -> JsonObject:
     place = places.of_position(problem.position)
     text = problem.message
     if not problem.position.line:
         text = f"{problem.position}: {text}"
-    result = _result(codes.BAD_INPUT, problem.severity, text, place, places)
-    if problem.position.column:
-        region = result["locations"][0]["physicalLocation"]["region"]
-        region["startColumn"] = problem.position.column
-    return result
+    column = problem.position.column
+    return _result(codes.BAD_INPUT, problem.severity, text, place, places, column=column)
 
 
-def _of_passed_over(report: Report, places: Places) -> Iterator[dict[str, Any]]:
+def _of_passed_over(report: Report, places: Places) -> Iterator[JsonObject]:
     for notice in notices(report.passed_over):
         place = places.of_origin(notice.origin)
         yield _result(codes.PASSED_OVER, "note", notice.text, place, places)
 
 
-def _result(code: str, level: Severity, text: str, place: Place, places: Places) -> dict[str, Any]:
+def _result(
+    code: str, level: Severity, text: str, place: Place, places: Places, *, column: int = 0
+) -> JsonObject:
     return {
         "ruleId": code,
         "ruleIndex": list(CODES).index(code),
         "level": level,
         "message": {"text": text},
-        "locations": [{"physicalLocation": _physical(place, places)}],
+        "locations": [{"physicalLocation": _physical(place, places, column)}],
     }
 
 
-def _physical(place: Place, places: Places) -> dict[str, Any]:
+def _physical(place: Place, places: Places, column: int = 0) -> JsonObject:
+    """``column``: 1-based, 0 where it is not known."""
     path = places.path(place[0])
     artifact = {"uri": uri(path)}
     if not path.startswith("/"):
         artifact["uriBaseId"] = _ROOT
-    return {"artifactLocation": artifact, "region": {"startLine": place[1]}}
+    region = {"startLine": place[1]}
+    if column:
+        region["startColumn"] = column
+    return {"artifactLocation": artifact, "region": region}
 
 
 def _fingerprint(parts: Iterable[str]) -> str:

@@ -3,8 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import assert_never
 
-from svcc.verify.model.rules import Condition, IndexedRules
+from svcc.verify.model.conditions import (
+    AnyOf,
+    Bpf,
+    Connection,
+    Destination,
+    DestinationLocal,
+    DestinationPort,
+    InInterface,
+    Mark,
+    Never,
+    OriginalDestination,
+    OriginalPort,
+    OriginalSource,
+    OutInterface,
+    PortList,
+    Predicate,
+    Probability,
+    Protocol,
+    SentByIpvs,
+    Source,
+    SourceLocal,
+    SourcePort,
+    State,
+    Unknown,
+    VirtualDestination,
+    VirtualPort,
+)
+from svcc.verify.model.rules import IndexedRules
 from svcc.verify.slicing.box import Box
 
 
@@ -37,33 +65,59 @@ class Truth:
                 return box._replace(local=False)
         return box
 
-    def evaluate(self, condition: Condition, box: Box) -> tuple[bool | None, Box]:
+    def evaluate(self, condition: Predicate, box: Box) -> tuple[bool | None, Box]:
         """The condition's truth over the whole box, None if mixed, and the part that has it."""
-        kind = condition[0]
-        if kind == "dst":
-            return self._destination(condition, box)
-        if kind == "proto":
-            _, number, negated = condition
-            if box.protocol is not None:
-                return (box.protocol == number) != negated, box
-            return None, box if negated else box._replace(protocol=number)
-        if kind == "dport":
-            return _port(condition, box)
-        if kind == "dstlocal":
-            (negated,) = condition[1:]
-            if box.local is not None:
-                return box.local != negated, box
-            return None, box._replace(local=not negated)
-        if kind == "odst":
-            return self._destination(condition, self.original)[0], box
-        if kind == "odport":
-            return _port(condition, self.original)[0], box
-        if kind == "state":
-            return self.state(condition), box
-        return None, box
+        match condition:
+            case Destination():
+                return self._destination(condition.address, condition.mask, condition.negated, box)
+            case Protocol():
+                if box.protocol is not None:
+                    return (box.protocol == condition.number) != condition.negated, box
+                if condition.negated:
+                    return None, box
+                return None, box._replace(protocol=condition.number)
+            case DestinationPort():
+                return _port(condition, box)
+            case State():
+                return self._state(condition), box
+            case DestinationLocal():
+                if box.local is not None:
+                    return box.local != condition.negated, box
+                return None, box._replace(local=not condition.negated)
+            case OriginalDestination():
+                truth, _ = self._destination(
+                    condition.address, condition.mask, condition.negated, self.original
+                )
+                return truth, box
+            case OriginalPort():
+                return _port(condition, self.original)[0], box
+            case Never():
+                return False, box
+            case (
+                Source()
+                | SourcePort()
+                | SourceLocal()
+                | OriginalSource()
+                | InInterface()
+                | OutInterface()
+                | Mark()
+                | Probability()
+                | PortList()
+                | Connection()
+                | Bpf()
+                | SentByIpvs()
+                | VirtualDestination()
+                | VirtualPort()
+                | AnyOf()
+                | Unknown()
+            ):
+                return None, box
+            case _:
+                assert_never(condition)
 
-    def _destination(self, condition: Condition, box: Box) -> tuple[bool | None, Box]:
-        _, address, mask, negated = condition
+    def _destination(
+        self, address: int, mask: int, negated: bool, box: Box
+    ) -> tuple[bool | None, Box]:
         if (address ^ box.address) & mask & box.mask:
             return negated, box
         if mask & ~box.mask == 0:
@@ -81,20 +135,19 @@ class Truth:
             return False, box
         return None, narrowed
 
-    def state(self, condition: Condition) -> bool | None:
+    def _state(self, condition: State) -> bool | None:
         """Whether the connection is in one of the states; None where that is open."""
-        _, states, negated = condition
         if not self._tracks_all:
             return None
-        if self._connection_state in states:
-            return not negated
-        if not {"DNAT", "SNAT"} & set(states):
-            return bool(negated)
+        if self._connection_state in condition.states:
+            return not condition.negated
+        if not {"DNAT", "SNAT"} & set(condition.states):
+            return condition.negated
         return None
 
 
-def _port(condition: Condition, box: Box) -> tuple[bool | None, Box]:
-    _, first, last, negated = condition
+def _port(condition: DestinationPort | OriginalPort, box: Box) -> tuple[bool | None, Box]:
+    first, last, negated = condition.first, condition.last, condition.negated
     if box.last_port < first or last < box.first_port:
         return negated, box
     if first <= box.first_port and box.last_port <= last:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from svcc.grammar.iptables.program import Rule
 from svcc.grammar.ipvs.ipvsadm import VirtualKey, VirtualServer
+from svcc.verify.model.actions import Continue, Dnat, Reject, SetMark
+from svcc.verify.model.conditions import Destination, DestinationPort, Mark, Protocol
 from svcc.verify.model.drop_marks import refused_marks
 from svcc.verify.model.rules import Record
 from svcc.verify.model.virtual_servers import arriving_marks
@@ -14,14 +16,18 @@ from svcc.verify.netfilter.ip_vs import FULL_MARK, translated_port, usable
 from svcc.verify.slicing.box import Box
 from svcc.verify.slicing.distinctions import Distinctions
 from svcc.verify.slicing.foreign import without_foreign
+from svcc.verify.slicing.items import Balance, Item, ItemCondition, with_bodies
+from svcc.verify.slicing.numbering import Numbering
 from svcc.verify.slicing.outside_the_model import rules_outside_the_model
 from svcc.verify.slicing.regions import Region, Regions
-from svcc.verify.slicing.schema import Hook, Numbering, Schema, SchemaCase, SharedItems
-from svcc.verify.slicing.slicer import Item, Slicer
+from svcc.verify.slicing.schema import Hook, Schema, SchemaCase, hook, schema_of
+from svcc.verify.slicing.slicer import Slicer
 from svcc.verify.spec.outcomes import Case
 
-Place = tuple[str, str]
+BaseChain = tuple[str, str]
+"""Table and name."""
 Translation = tuple[int, int | None]
+"""Address and port (None: it stays) that packets are sent to."""
 
 _BEFORE_WIRE = (("raw", "PREROUTING"), ("mangle", "PREROUTING"), ("nat", "PREROUTING"))
 _BEFORE_NODE = (("raw", "OUTPUT"), ("mangle", "OUTPUT"), ("nat", "OUTPUT"))
@@ -56,18 +62,19 @@ class Cut:
 
 @dataclass(slots=True)
 class _Slice:
-    """What one base chain does to some boxes; ``shared`` if its items are numbered already."""
+    """What one base chain does to some boxes; ``shared``: as schemas of all of a kind have it."""
 
     table: str
     chain: str
     items: tuple[Item, ...]
     drops: bool
-    shared: SharedItems | None = None
+    shared: Hook | None = None
 
     def hook(self, numbering: Numbering) -> Hook:
         """The slice with its numbers taken out."""
-        items = numbering.items(self.items) if self.shared is None else self.shared
-        return Hook(self.table, self.chain, items, self.drops)
+        if self.shared is not None:
+            return self.shared
+        return hook(self.table, self.chain, numbering.items(self.items), self.drops)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +89,7 @@ class _Kind:
     numbering: Numbering
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class _Ways:
     """Where packets of a region are sent: the same for both directions of most frontends."""
 
@@ -113,9 +120,9 @@ class Cutter:
         self._of_rest = regions.slicer(state=state)
         self._distinctions = Distinctions(regions.rules.tables, dict.fromkeys(_ALL))
         self._classes: dict[object, int] = {}
-        self._known: dict[tuple[tuple[Place, ...], int], list[_Slice | None]] = {}
+        self._known: dict[tuple[tuple[BaseChain, ...], int], list[_Slice | None]] = {}
         self._last: _Ways | None = None
-        self._places: dict[tuple[Place, ...], tuple[Place, ...]] = {}
+        self._there: dict[tuple[BaseChain, ...], tuple[BaseChain, ...]] = {}
 
     def cut(self, region: Region) -> Cut:
         """The region as the solver sees it.
@@ -127,7 +134,7 @@ class Cutter:
         slicer = self._slicer_of(region)
 
         def slices(
-            names: tuple[Place, ...], boxes: Callable[[], list[Box]], kind: _Kind | None
+            names: tuple[BaseChain, ...], boxes: Callable[[], list[Box]], kind: _Kind | None
         ) -> list[_Slice]:
             return self._slices(region, slicer, names, boxes, kind)
 
@@ -138,7 +145,7 @@ class Cutter:
         ways = self._ways(region, translations, own)
         boxes, numbering, kind = ways.boxes, ways.numbering, ways.kind
         balanced = self._balanced(region, boxes, rewriting, slicer)
-        sent_on = self._placed(_sent_to(box, list(_translations(balanced)), self._full_mask))
+        sent_on = self._placed(_sent_to(box, _translations(balanced), self._full_mask))
         if balanced:
             kind = None
             for target in sent_on:
@@ -155,19 +162,19 @@ class Cutter:
             onward += slices(_POSTROUTING, lambda: _outside([*boxes, *sent_on]), kind)
             inward = slices(_INWARD, lambda: _inside(boxes), kind)
             resent = slices(_RESENT_WIRE, lambda: sent_on, None)
-        schema = Schema(
-            self._regions.family,
-            region.from_node,
-            _hooks(rewriting, numbering),
-            _hooks(inward, numbering),
-            _hooks(onward, numbering),
-            ways.cases,
-            region.virtual_ip is not None or _is_fixed(region),
-            frontend is not None,
-            box.protocol,
-            box.local,
-            self._regions.mark,
-            self._regions.node_networks,
+        schema = schema_of(
+            family=self._regions.family,
+            from_node=region.from_node,
+            rewriting=_hooks(rewriting, numbering),
+            inward=_hooks(inward, numbering),
+            onward=_hooks(onward, numbering),
+            cases=ways.cases,
+            fixed_destination=region.virtual_ip is not None or _is_fixed(region),
+            fixed_port=frontend is not None,
+            protocol=box.protocol,
+            local=box.local,
+            mark=self._regions.mark,
+            node_networks=self._regions.node_networks,
             facts=numbering.facts(),
             balanced=numbering.items(balanced),
             resent=_hooks(resent, numbering),
@@ -209,7 +216,7 @@ class Cutter:
             and last.translations == translations
         ):
             return last
-        numbering = Numbering(self._full_mask)
+        numbering = Numbering(full_mask=self._full_mask)
         if frontend is not None:
             numbering.default_port = frontend.port
             numbering.port(frontend.port)
@@ -224,7 +231,15 @@ class Cutter:
         if self._shares and _is_fixed(region):
             places = [(numbering.host(b.address), numbering.port(b.first_port)) for b in boxes]
             kind = self._kind(box, boxes, places, numbering)
-        self._last = _Ways(box, region.cases, translations, numbering, boxes, kind, own)
+        self._last = _Ways(
+            box=box,
+            wanted=region.cases,
+            translations=translations,
+            numbering=numbering,
+            boxes=boxes,
+            kind=kind,
+            own=own,
+        )
         return self._last
 
     def _own_kind(self, region: Region) -> _Kind | None:
@@ -234,7 +249,9 @@ class Cutter:
             return None
         if self._last is not None and self._last.box is box:
             return self._last.own
-        numbering = Numbering(self._full_mask, {box.address: 0}, {box.first_port: 0})
+        numbering = Numbering(
+            full_mask=self._full_mask, hosts={box.address: 0}, ports={box.first_port: 0}
+        )
         return self._kind(box, [box], [(0, 0)], numbering)
 
     def _kind(
@@ -250,7 +267,7 @@ class Cutter:
         self,
         region: Region,
         slicer: Slicer,
-        names: tuple[Place, ...],
+        names: tuple[BaseChain, ...],
         boxes: Callable[[], list[Box]],
         kind: _Kind | None,
     ) -> list[_Slice]:
@@ -259,7 +276,7 @@ class Cutter:
         With a ``kind``, what another region of that kind left behind is taken.
         """
         names = self._present(names)
-        covered = self._distinctions.covered if kind is not None else frozenset[Place]()
+        covered = self._distinctions.covered if kind is not None else frozenset[BaseChain]()
         known: list[_Slice | None] = []
         if kind is not None:
             if (names, kind.number) in self._known:
@@ -280,20 +297,20 @@ class Cutter:
                 found.append(one)
         return found
 
-    def _present(self, names: tuple[Place, ...]) -> tuple[Place, ...]:
+    def _present(self, names: tuple[BaseChain, ...]) -> tuple[BaseChain, ...]:
         """The base chains that there are, and that packets in this state pass."""
-        if names not in self._places:
+        if names not in self._there:
             tables = self._regions.rules.tables
-            self._places[names] = tuple(
+            self._there[names] = tuple(
                 (table, chain)
                 for table, chain in names
                 # nat looks at the first packet of a connection alone.
                 if chain in tables.get(table, ()) and (self._state == "NEW" or table != "nat")
             )
-        return self._places[names]
+        return self._there[names]
 
     def _slice(
-        self, region: Region, slicer: Slicer, place: Place, boxes: list[Box], kind: _Kind | None
+        self, region: Region, slicer: Slicer, place: BaseChain, boxes: list[Box], kind: _Kind | None
     ) -> _Slice | None:
         items, policy = slicer.hook(*place, boxes, region.box)
         drops = policy == "DROP"
@@ -301,7 +318,9 @@ class Cutter:
             items, drops = without_foreign(items), False
         if not items and not drops:
             return None
-        shared = None if kind is None else kind.numbering.shared_items(items, kind.places)
+        shared = None
+        if kind is not None:
+            shared = hook(*place, kind.numbering.shared_items(items, kind.places), drops)
         return _Slice(*place, items, drops, shared)
 
     def _placed(self, boxes: list[Box]) -> list[Box]:
@@ -377,14 +396,12 @@ def _hooks(slices: Sequence[_Slice], numbering: Numbering) -> tuple[Hook, ...]:
 
 def _marks(slices: Sequence[_Slice]) -> set[int]:
     """The values that some rule gives the mark as a whole."""
-    found: set[int] = set()
-    pending = [item for each in slices for item in each.items]
-    while pending:
-        item = pending.pop()
-        pending.extend(item.body)
-        if item.action[0] == "mark" and item.action[2] == FULL_MARK:
-            found.add(item.action[1])
-    return found
+    return {
+        item.action.value
+        for each in slices
+        for item in with_bodies(each.items)
+        if isinstance(item.action, SetMark) and item.action.mask == FULL_MARK
+    }
 
 
 def virtual_item(key: VirtualKey, server: VirtualServer, box: Box | None) -> Item:
@@ -392,35 +409,41 @@ def virtual_item(key: VirtualKey, server: VirtualServer, box: Box | None) -> Ite
 
     ``box``: all packets that get here; conditions that they all fulfil are left out.
     """
-    record = Record(Rule(chain="IPVS", line=server.line), "ipvs", (), ("virtual", key, server))
-    conditions: list[tuple[object, ...]] = []
+    record = Record(Rule(chain="IPVS", line=server.line), "ipvs", (), Continue())
+    conditions: list[ItemCondition] = []
     if not key.protocol:
-        conditions.append(("mark", key.address, FULL_MARK, False))
+        conditions.append(Mark(key.address, FULL_MARK))
     else:
         full = (1 << key.family.bits) - 1
         if box is None or box.mask != full:
-            conditions.append(("dst", key.address, full, False))
+            conditions.append(Destination(key.address, full))
         if box is None or box.protocol is None:
-            conditions.append(("proto", key.protocol, False))
+            conditions.append(Protocol(key.protocol))
         if key.port and (box is None or box.first_port != box.last_port):
-            conditions.append(("dport", key.port, key.port, False))
+            conditions.append(DestinationPort(key.port, key.port))
     real = usable(server)
     if not real:
-        return Item(tuple(conditions), ("reject",), (), record)
+        return Item(tuple(conditions), Reject(), (), record)
     timeout = server.scheduling.persistence
     choices = tuple(
         (k.address, translated_port(key, server.scheduling, k), weight) for k, weight in real
     )
-    return Item(tuple(conditions), ("balance", choices, timeout), (), record)
+    return Item(tuple(conditions), Balance(choices, timeout), (), record)
 
 
-def _translations(items: tuple[Item, ...]) -> Iterator[Translation]:
+def _translations(items: tuple[Item, ...]) -> list[Translation]:
+    """Where the items send packets, in their order."""
+    found: list[Translation] = []
+    _add_translations(items, found)
+    return found
+
+
+def _add_translations(items: tuple[Item, ...], into: list[Translation]) -> None:
     for item in items:
         action = item.action
-        if action[0] == "dnat":
-            yield action[1], action[2]
-        elif action[0] == "balance":
-            for address, port, _ in action[1]:
-                yield address, port
-        elif item.body:
-            yield from _translations(item.body)
+        if item.body:
+            _add_translations(item.body, into)
+        elif isinstance(action, Dnat):
+            into.append((action.address, action.port))
+        elif isinstance(action, Balance):
+            into += [(address, port) for address, port, _ in action.choices]

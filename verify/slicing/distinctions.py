@@ -8,15 +8,46 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping
+from typing import assert_never
 
+from svcc.verify.model.actions import Dnat, Goto, Jump, MapMark
+from svcc.verify.model.conditions import (
+    AnyOf,
+    Bpf,
+    Condition,
+    Connection,
+    Destination,
+    DestinationLocal,
+    DestinationPort,
+    InInterface,
+    InSet,
+    Mark,
+    Never,
+    OriginalDestination,
+    OriginalPort,
+    OriginalSource,
+    OutInterface,
+    PortList,
+    Probability,
+    Protocol,
+    Recent,
+    SentByIpvs,
+    Source,
+    SourceLocal,
+    SourcePort,
+    State,
+    Unknown,
+    VirtualDestination,
+    VirtualPort,
+)
 from svcc.verify.model.rules import IndexedChain, Record
 from svcc.verify.slicing.box import Box
 
 Chains = Mapping[str, Mapping[str, IndexedChain]]
 Projection = tuple[tuple[tuple[int, int], ...], int, int]
 
-_TRANSLATING = frozenset({"dnat", "map-mark"})
-_BY_CONTENT = frozenset({"set", "recent", "vdst", "vport"})
+_BY_CONTENT = InSet | Recent | VirtualDestination | VirtualPort
+"""What no box tells: contents of sets and lists, and where a packet was sent before IPVS."""
 
 
 class Distinctions:
@@ -63,21 +94,52 @@ class Distinctions:
         return True
 
     def _add(self, records: Iterable[Record]) -> None:
-        pending = [condition for record in records for condition in record.conditions]
-        while pending:
-            condition = pending.pop()
-            kind = condition[0]
-            if kind in ("dst", "odst"):
-                self._networks.setdefault(condition[2], set()).add(condition[1])
-            elif kind == "proto":
-                self._protocols.add(condition[1])
-            elif kind in ("dport", "odport"):
-                self._bounds |= {condition[1], condition[2] + 1}
-            elif kind == "any":
-                pending += condition[1]
-            elif kind == "connection":
-                pending += condition[3]
+        for record in records:
+            for condition in record.conditions:
+                self._add_condition(condition)
         self._sorted_bounds = sorted(self._bounds)
+
+    def _add_condition(self, condition: Condition) -> None:
+        match condition:
+            case Destination(address, mask) | OriginalDestination(address, mask):
+                self._networks.setdefault(mask, set()).add(address)
+            case Protocol(number):
+                self._protocols.add(number)
+            case DestinationPort(first, last) | OriginalPort(first, last):
+                self._bounds |= {first, last + 1}
+            case AnyOf(parts):
+                for part in parts:
+                    self._add_condition(part)
+            case Connection():
+                for detail in condition.details:
+                    self._add_condition(detail)
+            case DestinationLocal():
+                # Who asks adds the box's locality.
+                pass
+            case (
+                # No box decides them: they stay in every slice alike.
+                Source()
+                | OriginalSource()
+                | SourcePort()
+                | SourceLocal()
+                | InInterface()
+                | OutInterface()
+                | Mark()
+                | PortList()
+                | Probability()
+                | Bpf()
+                | SentByIpvs()
+                | Unknown()
+            ):
+                pass
+            case State() | Never():
+                # The same for every box.
+                pass
+            case InSet() | Recent() | VirtualDestination() | VirtualPort():
+                # Not below a covered chain, nor in a run.
+                pass
+            case _:
+                assert_never(condition)
 
     def _below(self, table: str, name: str) -> list[IndexedChain] | None:
         """The chains that a walk can visit; None if one of them translates or looks at sets."""
@@ -91,10 +153,10 @@ class Distinctions:
                 continue
             found[name] = chain
             for record in chain.records:
-                if record.action[0] in _TRANSLATING:
+                if isinstance(record.action, Dnat | MapMark):
                     return None
-                if any(condition[0] in _BY_CONTENT for condition in record.conditions):
+                if any(isinstance(c, _BY_CONTENT) for c in record.conditions):
                     return None
-                if record.action[0] in ("jump", "goto"):
-                    pending.append(record.action[1])
+                if isinstance(record.action, Jump | Goto):
+                    pending.append(record.action.chain)
         return list(found.values())

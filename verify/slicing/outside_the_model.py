@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from svcc.grammar.iptables.program import Rule
-from svcc.verify.slicing.slicer import Item
+from svcc.verify.model.actions import UnknownTarget
+from svcc.verify.model.conditions import Unknown
+from svcc.verify.slicing.items import Item, with_bodies
 
 
 def rules_outside_the_model(items: Iterable[Item]) -> tuple[Rule, ...]:
@@ -13,10 +15,9 @@ def rules_outside_the_model(items: Iterable[Item]) -> tuple[Rule, ...]:
     line.
     """
     found: dict[int, Rule] = {}
-    pending = list(items)
-    while pending:
-        item = pending.pop()
-        pending.extend(item.body)
-        if item.action[0] == "unknown" or any(c[0] == "unknown" for c in item.conditions):
+    for item in with_bodies(items):
+        if isinstance(item.action, UnknownTarget) or any(
+            isinstance(c, Unknown) for c in item.conditions
+        ):
             found[id(item.record.rule)] = item.record.rule
     return tuple(sorted(found.values(), key=lambda rule: (rule.line, rule.chain)))

@@ -9,16 +9,34 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from svcc.verify.model.actions import (
+    Accept,
+    Continue,
+    Drop,
+    Masquerade,
+    Notrack,
+    Reject,
+    SetMark,
+    UnknownTarget,
+)
+from svcc.verify.model.conditions import (
+    Condition,
+    Destination,
+    DestinationLocal,
+    DestinationPort,
+    InInterface,
+    Mark,
+    OutInterface,
+    Probability,
+    Protocol,
+    Source,
+    SourceLocal,
+    SourcePort,
+)
 from svcc.verify.model.rules import IndexedChain, Record
 from svcc.verify.slicing.distinctions import Distinctions
 
 SHORTEST = 16
-
-_PLAIN_ACTIONS = frozenset(
-    {"accept", "drop", "reject", "mark", "nothing", "notrack", "masquerade", "unknown"}
-)
-_BLIND_CONDITIONS = frozenset({"src", "sport", "iif", "oif", "mark", "random", "srclocal"})
-_PLAIN_CONDITIONS = _BLIND_CONDITIONS | {"dst", "dport", "proto", "dstlocal"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,15 +60,27 @@ def runs_of(chain: IndexedChain) -> list[Run | None]:
         if record is not None and _is_plain(record):
             continue
         if position - start >= SHORTEST:
-            records = chain.records[start:position]
-            blind = all(c[0] in _BLIND_CONDITIONS for r in records for c in r.conditions)
-            run = Run(start, position, blind, Distinctions.of_records(records))
+            within = chain.records[start:position]
+            blind = all(_is_blind(c) for each in within for c in each.conditions)
+            run = Run(start, position, blind, Distinctions.of_records(within))
             places[start:position] = [run] * (position - start)
         start = position + 1
     return places
 
 
 def _is_plain(record: Record) -> bool:
-    return record.action[0] in _PLAIN_ACTIONS and all(
-        condition[0] in _PLAIN_CONDITIONS for condition in record.conditions
+    return isinstance(
+        record.action,
+        Accept | Drop | Reject | SetMark | Continue | Notrack | Masquerade | UnknownTarget,
+    ) and all(
+        isinstance(c, Destination | DestinationPort | Protocol | DestinationLocal) or _is_blind(c)
+        for c in record.conditions
+    )
+
+
+def _is_blind(condition: Condition) -> bool:
+    """Whether it says nothing of the destination."""
+    return isinstance(
+        condition,
+        Source | SourcePort | InInterface | OutInterface | Mark | Probability | SourceLocal,
     )

@@ -9,57 +9,40 @@ treated alike.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
 
-from svcc.grammar.address import Network
-from svcc.grammar.ipvs.ipset import PortOf
-from svcc.verify.model.rules import (
-    NEVER,
-    Action,
-    Condition,
-    IndexedChain,
-    IndexedRules,
-    Record,
-    exact_port,
+from svcc.verify.model.actions import Continue, Goto, Jump, MapMark, Return
+from svcc.verify.model.conditions import (
+    InInterface,
+    InSet,
+    Mark,
+    Never,
+    Predicate,
+    Probability,
+    Recent,
+    Source,
+    SourcePort,
 )
-from svcc.verify.model.sets import Excluded, IndexedSet, Where
+from svcc.verify.model.rules import IndexedChain, IndexedRules, Record, exact_port
+from svcc.verify.model.sets import EveryPacket, NoPacket
 from svcc.verify.slicing.box import Box
 from svcc.verify.slicing.box_evaluation import Truth
+from svcc.verify.slicing.items import InlinedRun, Item, ItemCondition, stops
+from svcc.verify.slicing.numbering import unnumbered
 from svcc.verify.slicing.plain_runs import SHORTEST, Run, runs_of
+from svcc.verify.slicing.schema_conditions import InlinedGoto, InlinedJump
+from svcc.verify.slicing.set_conditions import SetConditions
 from svcc.verify.slicing.visits import Visit, Visits
 
 MAX_SLICE_RULES = 400_000
 
-_OF_THE_SENDER = frozenset({"src", "sport", "iif", "mark", "random"})
-"""Conditions that say nothing of the destination."""
+_OF_THE_SENDER = (Source, Probability, Mark, InInterface, SourcePort)
+"""Conditions that say nothing of the destination: no box decides them."""
 
-_JUMP = ("jump",)
-
-_GO_ON = frozenset({"jump", "map-mark", "mark", "nothing", "notrack"})
-"""Actions after which the next rule is looked at."""
-
-
-@dataclass(frozen=True, slots=True)
-class Item:
-    """A rule of a slice: residual conditions, an action, and a body for jumps and gotos."""
-
-    conditions: tuple[Condition, ...]
-    action: Action
-    body: tuple[Item, ...]
-    record: Record
-
-
-class RunItems(tuple[Item, ...]):
-    """What is left of a run of rules: it names no address or port of one region."""
-
-    numbered: object = None
-    """The same as schemas have it."""
-
-
-def _stops(item: Item) -> bool:
-    """Whether no packet goes on behind the item."""
-    return not item.conditions and item.action[0] not in _GO_ON
+_JUMP, _GOTO, _RETURN, _CONTINUE, _NEVER = (
+    InlinedJump(), InlinedGoto(), Return(), Continue(), Never(),
+)  # fmt: skip
+_EVERY_PACKET, _NO_PACKET = EveryPacket(), NoPacket()
 
 
 class SliceTooLargeError(Exception):
@@ -95,16 +78,17 @@ class Slicer:
         self._state = state
         self._narrowed: tuple[Box, ...] | None = None
         """The packets that the last rule sent into another chain."""
-        self._absent = absent
-        self._only_absent: dict[str, bool] = {}
         self._full_mask = (1 << rules.family.bits) - 1
         self._truth = Truth(rules, always_local, never_local, state)
         self._excluded = excluded
+        self._sets = SetConditions(
+            rules.sets, self._full_mask, self._truth.normal, excluded, absent
+        )
         self._memo: dict[tuple[str, str, tuple[Box, ...]], tuple[Item, ...]] = {}
         self._ports: dict[tuple[str, str], frozenset[int] | None] = {}
         self._size = 0
         self._known_runs: dict[tuple[str, str], list[Run | None]] = {}
-        self._run_items: dict[object, RunItems] = {}
+        self._run_items: dict[object, tuple[Item, ...]] = {}
 
     def hook(
         self, table: str, chain: str, boxes: Iterable[Box], original: Box
@@ -144,9 +128,6 @@ class Slicer:
         if known is not None:
             return known
         items: list[Item] = []
-        cut = self._item
-        if len(boxes) == 1 and boxes[0].mask == self._full_mask and self._excluded is None:
-            cut = self._item_of_one
         records = chain.records
         visit: Visit | None = None
         runs = None
@@ -161,24 +142,23 @@ class Slicer:
             if position < resume:
                 continue
             if runs is not None and (run := runs[position]) is not None:
-                body = self._run(table, chain, run, boxes)
-                if body is not None:
+                left = self._run(table, chain, run, boxes)
+                if left is not None:
                     resume = run.end
-                    if body:
-                        items.append(Item((), _JUMP, body, records[run.start]))
-                        if _stops(body[-1]):
-                            break
+                    items += left
+                    if left and stops(left[0].body[-1]):
+                        break
                     continue
-            item = cut(table, records[position], boxes)
+            item = self._item(table, records[position], boxes)
             if item is None:
                 continue
             items.append(item)
             if visit is not None:
-                visit.keep(position, item.conditions, self._narrowed, stops=_stops(item))
+                visit.keep(position, item.conditions, self._narrowed, stops=stops(item))
                 self._narrowed = None
-            if _stops(item):
+            if stops(item):
                 break
-        while items and items[-1].action == ("return",):
+        while items and isinstance(items[-1].action, Return):
             items.pop()
         self._size += len(items)
         if self._size > MAX_SLICE_RULES:
@@ -195,8 +175,10 @@ class Slicer:
 
     def _run(
         self, table: str, chain: IndexedChain, run: Run, boxes: tuple[Box, ...]
-    ) -> RunItems | None:
-        """What is left of a run; None if the boxes have to be looked at rule by rule."""
+    ) -> tuple[Item, ...] | None:
+        """What is left of a run, as one item if there is anything; None if the boxes have to be
+        looked at rule by rule.
+        """
         seen: object = None
         if run.blind:
             boxes = (Box(),)
@@ -209,14 +191,17 @@ class Slicer:
         key = (table, chain.name, run.start, seen)
         known = self._run_items.get(key)
         if known is None:
-            items = []
+            body = []
             for record in chain.records[run.start : run.end]:
                 item = self._item(table, record, boxes)
                 if item is not None:
-                    items.append(item)
-                    if _stops(item):
+                    body.append(item)
+                    if stops(item):
                         break
-            known = self._run_items[key] = RunItems(items)
+            through = InlinedRun(tuple([unnumbered(item) for item in body]))
+            first = chain.records[run.start]
+            known = (Item((), through, tuple(body), first),) if body else ()
+            self._run_items[key] = known
         return known
 
     def _candidates(self, table: str, chain: IndexedChain, boxes: tuple[Box, ...]) -> Iterable[int]:
@@ -237,224 +222,120 @@ class Slicer:
             return sorted(found)
         return range(len(chain.records))
 
-    def _item_of_one(self, table: str, record: Record, boxes: tuple[Box, ...]) -> Item | None:
-        """The same as :meth:`_item` for one address, where nearly all conditions are decided."""
-        (box,) = boxes
-        conditions = record.conditions
-        kept: list[Condition] = []
-        for condition in conditions:
-            kind = condition[0]
-            if kind == "dst":
-                hit = not (condition[1] ^ box.address) & condition[2]
-                if hit == condition[3]:
-                    return None
-            elif kind == "proto" and box.protocol is not None:
-                if (condition[1] == box.protocol) == condition[2]:
-                    return None
-            elif kind == "dport" and box.first_port == box.last_port:
-                hit = condition[1] <= box.first_port <= condition[2]
-                if hit == condition[3]:
-                    return None
-            elif kind in _OF_THE_SENDER:
-                kept.append(condition)
-            elif kind == "state":
-                truth = self._truth.state(condition)
-                if truth is False:
-                    return None
-                if truth is None:
-                    kept.append(condition)
-            else:
-                return self._item(table, record, boxes)
-        action = record.action
-        if action[0] == "jump":
-            chain = self._rules.tables[table].get(action[1])
-            if chain is None:
-                raise MissingChainError(action[1])
-            body = self._chain(table, chain, boxes)
-            has_effect = body or self._visits is not None
-            return Item(tuple(kept), _JUMP, body, record) if has_effect else None
-        if action[0] in ("goto", "map-mark", "nothing"):
-            return self._item(table, record, boxes)
-        return Item(tuple(kept), action, (), record)
-
     def _item(self, table: str, record: Record, boxes: tuple[Box, ...]) -> Item | None:
-        conditions: list[Condition] = []
+        """What is left of a rule for packets of some boxes; None if it does nothing to them."""
+        given = boxes
+        conditions: list[ItemCondition] = []
         records_client = False
         for condition in record.conditions:
-            if condition is NEVER:
-                return _without_effect(conditions, record) if records_client else None
-            if condition[0] == "set":
-                member = self._member(condition, boxes)
-                if member is False:
-                    return _without_effect(conditions, record) if records_client else None
-                if member is not True:
-                    conditions.append(member)
-                continue
-            records_client |= condition[0] == "recent" and condition[1] != "rcheck"
-            kept: list[Box] = []
-            decided = True
-            for box in boxes:
-                truth, narrowed = self._truth.evaluate(condition, box)
-                if truth is False:
-                    continue
-                if truth is None:
-                    decided = False
-                kept.append(narrowed)
-            if not kept:
-                return _without_effect(conditions, record) if records_client else None
-            if len(kept) < len(boxes):
-                decided = False
-            boxes = tuple(kept)
-            if not decided:
+            if isinstance(condition, _OF_THE_SENDER):
                 conditions.append(condition)
+                continue
+            if isinstance(condition, Recent):
+                conditions.append(condition)
+                records_client |= condition.records
+                continue
+            left: EveryPacket | NoPacket | ItemCondition
+            if isinstance(condition, InSet):
+                left = self._sets.left_of(condition, boxes)
+            else:
+                left, boxes = self._evaluate(condition, boxes)
+            if isinstance(left, NoPacket):
+                return _without_effect(conditions, record) if records_client else None
+            if not isinstance(left, EveryPacket):
+                conditions.append(left)
         if self._excluded is not None:
-            boxes = tuple(box for box in boxes if not self._excluded(box))
+            boxes = self._not_excluded(boxes)
             if not boxes:
                 return None
-        kind = record.action[0]
-        if kind in ("jump", "goto"):
-            return self._jump(table, record, tuple(conditions), tuple(dict.fromkeys(boxes)))
-        if kind == "map-mark":
-            return self._map_mark(record, tuple(conditions), boxes)
-        if kind == "nothing" and not any(c[0] == "recent" for c in conditions):
-            return None
-        return Item(tuple(conditions), record.action, (), record)
-
-    def _member(self, condition: Condition, boxes: tuple[Box, ...]) -> bool | Condition:
-        """Whether every packet of the boxes is in a set, none is, or on what it depends."""
-        _, name, flags, negated = condition
-        known = self._rules.sets.get(name)
-        if known is None:
-            return ("unknown", f"set {name}, which was not given")
-        absent = flags == ("dst",) and self._has_only_absent(name, known)
-        answers = [
-            False
-            if absent and box.mask != self._full_mask
-            else known.evaluate(flags, _where(box), self._full_mask, self._of_others(box))
-            for box in boxes
-        ]
-        found = set(answers)
-        if len(found) > 1:
-            places = self._places(boxes, answers)
-            if places is not None:
-                return ("place", places, negated)
-            members = known.members(
-                flags,
-                [_where(box) for box in boxes],
-                self._full_mask,
-                lambda number: self._of_others(boxes[number]),
-            )
-            return ("unknown", f"set {name}") if members is None else ("members", members, negated)
-        result: bool | Condition = found.pop() if found else False
-        if isinstance(result, bool):
-            return result != bool(negated)
-        if result[0] == "unknown":
-            return result
-        return (result[0], result[1], negated)
-
-    def _has_only_absent(self, name: str, known: IndexedSet) -> bool:
-        """Whether no packet of a region without one address can be in a set of addresses."""
-        if name not in self._only_absent:
-            hosts = known.hosts
-            self._only_absent[name] = (
-                bool(self._absent) and hosts is not None and (hosts <= self._absent)
-            )
-        return self._only_absent[name]
-
-    def _places(
-        self, boxes: tuple[Box, ...], answers: Sequence[object]
-    ) -> tuple[tuple[int | None, int], ...] | None:
-        """The places (address, port) of the boxes with the one answer that is not False.
-
-        None: it cannot be told from address and port which box a packet is in.
-        """
-        if len({answer for answer in answers if answer is not False}) != 1:
-            return None
-        if not all(answer is False or not _is_condition(answer) for answer in answers):
-            return None
-        inside = [box for box, answer in zip(boxes, answers, strict=True) if answer is not False]
-        outside = [box for box, answer in zip(boxes, answers, strict=True) if answer is False]
-        for one in inside:
-            if one.first_port != one.last_port:
-                return None
-            for other in outside:
-                exact = one.mask == other.mask == self._full_mask
-                apart = other.last_port < one.first_port or one.last_port < other.first_port
-                if not apart and not (exact and one.address != other.address):
+        action = record.action
+        match action:
+            case Jump() | Goto():
+                if len(boxes) > 1:
+                    boxes = tuple(dict.fromkeys(boxes))
+                item = self._jump(table, record, action, tuple(conditions), boxes)
+                if self._visits is not None and boxes != given:
+                    self._narrowed = boxes
+                return item
+            case MapMark():
+                return self._map_mark(record, action, conditions, boxes)
+            case Continue():
+                if not any(isinstance(c, Recent) for c in conditions):
                     return None
-        return tuple(
-            (box.address if box.mask == self._full_mask else None, box.first_port) for box in inside
-        )
+        return Item(tuple(conditions), action, (), record)
+
+    def _evaluate(
+        self, condition: Predicate, boxes: tuple[Box, ...]
+    ) -> tuple[EveryPacket | NoPacket | Predicate, tuple[Box, ...]]:
+        """Whether all packets of some boxes fulfil a condition, or none, or it has to stay; and
+        the parts of the boxes that may fulfil it.
+        """
+        if len(boxes) == 1:
+            truth, narrowed = self._truth.evaluate(condition, boxes[0])
+            if truth is None:
+                return condition, (narrowed,)
+            return _EVERY_PACKET if truth else _NO_PACKET, boxes
+        kept: list[Box] = []
+        decided = True
+        for box in boxes:
+            truth, narrowed = self._truth.evaluate(condition, box)
+            decided &= truth is True
+            if truth is not False:
+                kept.append(narrowed)
+        if not kept:
+            return _NO_PACKET, ()
+        return _EVERY_PACKET if decided else condition, tuple(kept)
+
+    def _not_excluded(self, boxes: tuple[Box, ...]) -> tuple[Box, ...]:
+        excluded = self._excluded
+        if excluded is None:
+            return boxes
+        if len(boxes) == 1:
+            return () if excluded(boxes[0]) else boxes
+        return tuple([box for box in boxes if not excluded(box)])
 
     def _map_mark(
-        self, record: Record, conditions: tuple[Condition, ...], boxes: tuple[Box, ...]
+        self,
+        record: Record,
+        action: MapMark,
+        conditions: list[ItemCondition],
+        boxes: tuple[Box, ...],
     ) -> Item | None:
-        _, name, flags = record.action
-        known = self._rules.sets.get(name)
-        if known is None:
-            return Item(conditions, ("unknown", f"set {name}, which was not given"), (), record)
-        answers = [
-            known.mark(flags, _where(box), self._full_mask, self._of_others(box)) for box in boxes
-        ]
-        marks = {answer for answer in answers if answer is not False}
-        if not marks:
+        effect = self._sets.mark_of(action, boxes)
+        if effect is None:
             return None
-        found = marks.pop()
-        if not marks and isinstance(found, tuple):
-            mark, member = found
-            if member is not None:
-                conditions = (*conditions, member)
-            if False not in answers:
-                return Item(conditions, ("mark", *mark), (), record)
-            places = self._places(boxes, answers)
-            if places is not None:
-                place: Condition = ("place", places, False)
-                return Item((*conditions, place), ("mark", *mark), (), record)
-        return Item(conditions, ("unknown", f"set {name}"), (), record)
-
-    def _of_others(self, box: Box) -> Excluded:
-        """Whether an entry of a set is a packet of another region than the box's."""
-        excluded = self._excluded
-
-        def judge(network: Network | None, port: PortOf | None) -> bool:
-            if excluded is None or network is None:
-                return False
-            place = box
-            if network.mask == self._full_mask:
-                place = self._truth.normal(box._replace(address=network.value, mask=network.mask))
-            elif port is None:
-                return False
-            if port is not None:
-                place = place._replace(
-                    protocol=port.protocol, first_port=port.port, last_port=port.port
-                )
-            return excluded(place)
-
-        return judge
+        members, given = effect
+        return Item((*conditions, *members), given, (), record)
 
     def _jump(
         self,
         table: str,
         record: Record,
-        conditions: tuple[Condition, ...],
+        action: Jump | Goto,
+        conditions: tuple[ItemCondition, ...],
         boxes: tuple[Box, ...],
     ) -> Item | None:
-        kind, name = record.action
-        chain = self._rules.tables[table].get(str(name))
+        chain = self._rules.tables[table].get(action.chain)
         if chain is None:
-            raise MissingChainError(str(name))
-        wanted = {box.first_port for box in boxes if box.first_port == box.last_port}
+            raise MissingChainError(action.chain)
         body: tuple[Item, ...] = ()
-        ports = None if self._visits is not None else self._ports_of(table, chain)
-        if ports is None or len(wanted) != len(boxes) or ports & wanted:
+        if self._may_touch(table, chain, boxes):
             body = self._chain(table, chain, boxes)
-        self._narrowed = boxes
-        has_effect = body or any(c[0] == "recent" for c in conditions)
-        has_effect = has_effect or self._visits is not None
-        if kind == "goto":
-            action: Action = ("goto",) if body else ("return",)
-            return Item(conditions, action, body, record)
-        return Item(conditions, ("jump",), body, record) if has_effect else None
+        if isinstance(action, Goto):
+            return Item(conditions, _GOTO if body else _RETURN, body, record)
+        if body or self._visits is not None or any(isinstance(c, Recent) for c in conditions):
+            return Item(conditions, _JUMP, body, record)
+        return None
+
+    def _may_touch(self, table: str, chain: IndexedChain, boxes: tuple[Box, ...]) -> bool:
+        """Whether a chain can do anything to packets of the boxes, as far as is easily told."""
+        if self._visits is not None or (len(boxes) == 1 and boxes[0].mask == self._full_mask):
+            return True
+        wanted = {box.first_port for box in boxes if box.first_port == box.last_port}
+        if len(wanted) != len(boxes):
+            return True
+        ports = self._ports_of(table, chain)
+        return ports is None or bool(ports & wanted)
 
     def _ports_of(self, table: str, chain: IndexedChain) -> frozenset[int] | None:
         """Destination ports that the chain does something about; None: any port."""
@@ -468,27 +349,21 @@ class Slicer:
             if exact is not None:
                 ports.add(exact)
                 continue
-            if record.action[0] in ("jump", "goto"):
-                target = self._rules.tables[table].get(record.action[1])
+            if isinstance(record.action, Jump | Goto):
+                target = self._rules.tables[table].get(record.action.chain)
                 below = self._ports_of(table, target) if target is not None else None
                 if below is None:
                     return None
                 ports |= below
-            elif record.action != ("return",) or any(c[0] == "recent" for c in record.conditions):
+            elif not isinstance(record.action, Return) or any(
+                isinstance(c, Recent) for c in record.conditions
+            ):
                 return None
         result = frozenset(ports)
         self._ports[key] = result
         return result
 
 
-def _is_condition(answer: object) -> bool:
-    return isinstance(answer, tuple) and bool(answer) and isinstance(answer[0], str)
-
-
-def _where(box: Box) -> Where:
-    return Where(box.address, box.mask, box.protocol, box.first_port, box.last_port)
-
-
-def _without_effect(conditions: list[Condition], record: Record) -> Item:
+def _without_effect(conditions: list[ItemCondition], record: Record) -> Item:
     """A rule that never fires, but whose ``recent`` match is evaluated before that shows."""
-    return Item((*conditions, NEVER), ("nothing",), (), record)
+    return Item((*conditions, _NEVER), _CONTINUE, (), record)

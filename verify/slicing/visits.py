@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from svcc.verify.model.rules import Condition
 from svcc.verify.slicing.box import Box
+from svcc.verify.slicing.items import ItemCondition
 
 Boxes = tuple[Box, ...]
 
@@ -21,11 +21,11 @@ class Kept:
     ``narrowed``: the packets that it sends into another chain; None: all that come to it.
     """
 
-    conditions: tuple[Condition, ...]
+    conditions: tuple[ItemCondition, ...]
     narrowed: Boxes | None
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class Visit:
     """One chain, cut for the packets of some boxes; ``kept`` are rules by position.
 
@@ -42,7 +42,7 @@ class Visit:
     def keep(
         self,
         position: int,
-        conditions: tuple[Condition, ...],
+        conditions: tuple[ItemCondition, ...],
         narrowed: Boxes | None,
         *,
         stops: bool,
@@ -71,7 +71,7 @@ class Visits:
         excluded: Callable[[Box], bool] | None,
     ) -> Visit:
         """A chain is about to be cut."""
-        visit = Visit(boxes, original, state, excluded)
+        visit = Visit(boxes=boxes, original=original, state=state, excluded=excluded)
         self.of_chain.setdefault((table, chain), []).append(visit)
         return visit
 

@@ -8,10 +8,32 @@ times faster than Python builds terms through its interface.
 
 from __future__ import annotations
 
+from typing import assert_never
+
 from svcc.grammar.address import Family
-from svcc.verify.model.rules import Condition
+from svcc.verify.model.actions import (
+    Accept,
+    Continue,
+    Drop,
+    Excused,
+    Masquerade,
+    Notrack,
+    Reject,
+    Return,
+    SetMark,
+    UnknownTarget,
+)
+from svcc.verify.model.conditions import Unknown
 from svcc.verify.slicing.box import Box
 from svcc.verify.slicing.schema import Hook, Schema, SchemaItem
+from svcc.verify.slicing.schema_conditions import (
+    InlinedGoto,
+    InlinedJump,
+    NumberedBalance,
+    NumberedDnat,
+    NumberedRecent,
+    SchemaPredicate,
+)
 from svcc.verify.smt.packet_variables import MARK, PORT
 from svcc.verify.smt.term import (
     BOOL,
@@ -34,7 +56,6 @@ from svcc.verify.smt.term import (
 )
 from svcc.verify.smt.terms import Terms
 
-_ENDS_HERE = frozenset({"dnat", "accept", "drop", "reject"})
 PICK = bit_vector(16)
 """Which of its real servers IPVS chooses."""
 
@@ -207,7 +228,7 @@ class Encoding(Terms):
             parts.append(negate(self._local, not box.local))
         return conjunction(parts)
 
-    def condition(self, parts: tuple[Condition, ...]) -> Term:
+    def condition(self, parts: tuple[SchemaPredicate, ...]) -> Term:
         """A conjunction of conditions of an expectation's case, on the packet as it came."""
         saved = (self._destination, self._in_interface, self._source)
         self._destination, self._source = self.packet.dst, self.packet.src
@@ -363,25 +384,28 @@ class Encoding(Terms):
         outer, self._outer = self._outer, set(self.recorded)
         for item in items:
             fires, rest = self._fire(item, here)
-            kind = item.action[0]
-            if kind == "jump":
-                back_here = self._chain(item.body, fires)
-                if back_here is not fires:
-                    here = disjunction([self.define(rest), back_here])
-            elif kind in ("mark", "nothing", "notrack"):
-                if kind == "mark":
-                    self._set_mark(fires, item.action[1], item.action[2])
-                elif kind == "notrack" and not self._looped:
+            match item.action:
+                case InlinedJump():
+                    back_here = self._chain(item.body, fires)
+                    if back_here is not fires:
+                        here = disjunction([self.define(rest), back_here])
+                case SetMark(value, mask):
+                    self._set_mark(fires, value, mask)
+                case Notrack():
                     # xt_CT.c: what has a connection keeps it.
-                    self._untracked = disjunction([self._untracked, fires])
-            else:
-                here = self.define(rest)
-                if kind == "goto":
+                    if not self._looped:
+                        self._untracked = disjunction([self._untracked, fires])
+                case Continue():
+                    pass
+                case InlinedGoto():
+                    here = self.define(rest)
                     back.append(self._chain(item.body, fires))
-                elif kind == "return":
+                case Return():
+                    here = self.define(rest)
                     back.append(fires)
-                else:
-                    self._final(kind, fires, item)
+                case action:
+                    here = self.define(rest)
+                    self._final(action, fires, item)
             if here is FALSE:
                 break
         self._outer = outer
@@ -392,16 +416,16 @@ class Encoding(Terms):
         conditions: list[Term] = []
         reached = here
         for place, condition in enumerate(item.conditions):
-            if condition[0] == "recent":
+            if isinstance(condition, NumberedRecent):
                 term = self._recent(condition, conjunction([reached, *conditions]))
-                if condition[1] != "rcheck" and not (
-                    place == len(item.conditions) - 1 and item.action[0] in _ENDS_HERE
+                if condition.records and not (
+                    place == len(item.conditions) - 1 and _ends_here(item)
                 ):
-                    self.lingering.add(condition[2])
+                    self.lingering.add(condition.number)
             else:
                 term = self._one(condition)
             conditions.append(term)
-        if any(c[0] == "unknown" for c in item.conditions):
+        if any(isinstance(c, Unknown) for c in item.conditions):
             self._meet_unknown(item, conditions, reached)
         matches = conjunction(conditions)
         if matches is TRUE:
@@ -410,44 +434,60 @@ class Encoding(Terms):
         return fires, conjunction([here, negate(matches)])
 
     def _meet_unknown(self, item: SchemaItem, terms: list[Term], reached: Term) -> None:
-        known = [t for t, c in zip(terms, item.conditions, strict=True) if c[0] != "unknown"]
+        known = [
+            t for t, c in zip(terms, item.conditions, strict=True) if not isinstance(c, Unknown)
+        ]
         self.unknown_met.append(self.define(conjunction([reached, *known])))
 
-    def _final(self, kind: str, fires: Term, item: SchemaItem) -> None:
-        if kind == "accept":
-            self._accepted.append(fires)
-            if len(item.action) > 1:
-                self.let_past.append(fires)
-        elif kind == "drop":
-            self.dropped.append(fires)
-        elif kind == "reject":
-            self.rejected.append(fires)
-        elif kind == "excused":
-            self.excused.append(fires)
-        elif kind == "masquerade":
-            self._masquerades.append(fires)
-            self._rewrites.append((fires, *item.action[1:3]))
-            if len(item.action) > 3:
-                self.by_others.append(fires)
-                if self.schema.from_node:
-                    # It comes in with another source than the service rules gave it.
-                    self.excused.append(conjunction([fires, self._local]))
-            self._accepted.append(fires)
-        elif kind == "dnat":
-            _, host, port = item.action
-            own = [c[2] for c in item.conditions if c[0] == "recent" and c[1] != "rcheck"]
-            self.dnat_lists.append(own or [n for n in self.recorded if n not in self._outer])
-            self.dnat_recorded.append(dict(self.recorded))
-            self.dnat.append((fires, host, port))
-            self._accepted.append(fires)
-        elif kind == "balance":
-            _, choices, timeout = item.action
-            pick = self._declare(f"pick{len(self._balanced)}", PICK)
-            last = len(choices) - 1
-            for number, (host, port, _) in enumerate(choices):
-                one = bits(number, PICK.width)
-                which = equal(pick, one) if number < last else bvuge(pick, one)
-                chosen = fires if not last else self.define(conjunction([fires, which]))
-                self._balanced.append((chosen, host, port, timeout))
-        else:
-            self.unknown_met.append(fires)
+    def _final(self, action: _Final, fires: Term, item: SchemaItem) -> None:
+        match action:
+            case Accept():
+                self._accepted.append(fires)
+                if action.of_other_tool:
+                    self.let_past.append(fires)
+            case Drop():
+                self.dropped.append(fires)
+            case Reject():
+                self.rejected.append(fires)
+            case Excused():
+                self.excused.append(fires)
+            case Masquerade():
+                self._masquerades.append(fires)
+                self._rewrites.append((fires, action.address, action.port))
+                if action.of_other_tool:
+                    self.by_others.append(fires)
+                    if self.schema.from_node:
+                        # It comes in with another source than the service rules gave it.
+                        self.excused.append(conjunction([fires, self._local]))
+                self._accepted.append(fires)
+            case NumberedDnat(host, port):
+                own = [
+                    c.number for c in item.conditions if isinstance(c, NumberedRecent) and c.records
+                ]
+                self.dnat_lists.append(own or [n for n in self.recorded if n not in self._outer])
+                self.dnat_recorded.append(dict(self.recorded))
+                self.dnat.append((fires, host, port))
+                self._accepted.append(fires)
+            case NumberedBalance(choices, timeout):
+                pick = self._declare(f"pick{len(self._balanced)}", PICK)
+                last = len(choices) - 1
+                for number, (host, port, _) in enumerate(choices):
+                    one = bits(number, PICK.width)
+                    which = equal(pick, one) if number < last else bvuge(pick, one)
+                    chosen = fires if not last else self.define(conjunction([fires, which]))
+                    self._balanced.append((chosen, host, port, timeout))
+            case UnknownTarget():
+                self.unknown_met.append(fires)
+            case _:
+                assert_never(action)
+
+
+_Final = (
+    Accept | Drop | Reject | Excused | Masquerade | NumberedDnat | NumberedBalance | UnknownTarget
+)
+"""Actions after which no rule of the chain is looked at."""
+
+
+def _ends_here(item: SchemaItem) -> bool:
+    """Whether no packet that the rule fires for goes on to other rules of the hook."""
+    return isinstance(item.action, NumberedDnat | Accept | Drop | Reject)

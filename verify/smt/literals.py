@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from svcc.verify.slicing.schema import Numbering, Schema
+from svcc.verify.slicing.numbering import Numbering
+from svcc.verify.slicing.schema import Schema
 from svcc.verify.smt.term import (
     Term,
     has_value,

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
+from svcc.verify.model.conditions import AnyOf, Destination, Source
 from svcc.verify.simulator.packet import DOCUMENTATION_SOURCE, EPHEMERAL_PORT, HTTP_ALTERNATE, TCP
 from svcc.verify.slicing.schema import Schema, SchemaItem
+from svcc.verify.slicing.schema_conditions import SchemaCondition
 from svcc.verify.smt.encoding import Encoding
 from svcc.verify.smt.term import (
     Term,
@@ -32,7 +33,7 @@ def preferences(encoding: Encoding) -> Iterator[list[Term]]:
     yield [has_value(packet.src, value) for value in _sources(schema)]
     if not schema.fixed_destination:
         wanted = [*_own_addresses(schema), DOCUMENTATION_SOURCE[schema.family] + 1]
-        wanted += [value for kind, value in _mentioned(schema) if kind == "dst"]
+        wanted += _mentioned(schema, Destination)
         yield [has_value(packet.dst, value) for value in wanted[:MAX_CANDIDATES]]
     if schema.protocol is None:
         yield [has_value(packet.proto, TCP)]
@@ -46,7 +47,7 @@ def preferences(encoding: Encoding) -> Iterator[list[Term]]:
 def _sources(schema: Schema) -> list[int]:
     values = _own_addresses(schema) if schema.from_node else []
     values.append(DOCUMENTATION_SOURCE[schema.family])
-    values += [value for kind, value in _mentioned(schema) if kind == "src"]
+    values += _mentioned(schema, Source)
     return list(dict.fromkeys(values))[:MAX_CANDIDATES]
 
 
@@ -55,19 +56,18 @@ def _own_addresses(schema: Schema) -> list[int]:
     return [value for value, mask in schema.node_networks if mask == full and value > 1]
 
 
-def _mentioned(schema: Schema) -> Iterator[tuple[str, int]]:
-    """An address inside each network that the rules or the expectation name."""
+def _mentioned(schema: Schema, kind: type[Source | Destination]) -> Iterator[int]:
+    """An address inside each network of a kind that the rules or the expectation name."""
     full = (1 << schema.family.bits) - 1
 
-    def of(condition: tuple[Any, ...]) -> Iterator[tuple[str, int]]:
-        if condition[0] == "any":
-            for part in condition[1]:
+    def of(condition: SchemaCondition) -> Iterator[int]:
+        if isinstance(condition, AnyOf):
+            for part in condition.parts:
                 yield from of(part)
-        elif condition[0] in ("src", "dst"):
-            _, value, mask, _ = condition
-            yield condition[0], value if mask == full else value + 1
+        elif isinstance(condition, kind):
+            yield condition.address if condition.mask == full else condition.address + 1
 
-    def walk(items: tuple[SchemaItem, ...]) -> Iterator[tuple[str, int]]:
+    def walk(items: tuple[SchemaItem, ...]) -> Iterator[int]:
         for item in items:
             for condition in item.conditions:
                 yield from of(condition)

@@ -10,11 +10,31 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
 from math import prod
+from typing import assert_never
 
 from svcc.grammar.iptables.program import PROBABILITY_ONE
-from svcc.verify.model.rules import Condition
+from svcc.verify.model.actions import (
+    Accept,
+    Continue,
+    Drop,
+    Excused,
+    Masquerade,
+    Notrack,
+    Reject,
+    Return,
+    SetMark,
+    UnknownTarget,
+)
+from svcc.verify.model.conditions import Mark, Probability, Unknown
 from svcc.verify.netfilter.rounding import FIVE_DIGITS, KERNEL_ROUNDING
 from svcc.verify.slicing.schema import Hook, Schema, SchemaItem
+from svcc.verify.slicing.schema_conditions import (
+    InlinedGoto,
+    InlinedJump,
+    NumberedBalance,
+    NumberedDnat,
+    NumberedRecent,
+)
 from svcc.verify.smt.encoding import Encoding
 from svcc.verify.smt.term import (
     FALSE,
@@ -77,11 +97,10 @@ class SharesEncoding(Encoding):
         self.elsewhere.append(self._chain(schema.balanced, reaches))
         return alive
 
-    def _share_out(self, weight: Term, item: SchemaItem) -> None:
+    def _share_out(self, weight: Term, balance: NumberedBalance) -> None:
         """Each real server's part of what its virtual server gets."""
-        _, choices, _ = item.action
-        total = sum(part for *_, part in choices)
-        for host, port, part in choices:
+        total = sum(part for *_, part in balance.choices)
+        for host, port, part in balance.choices:
             share = self.define(scale(Fraction(part, total), weight))
             self.weights.append((share, host, port))
 
@@ -104,55 +123,64 @@ class SharesEncoding(Encoding):
         back: list[Term] = []
         for item in items:
             fires, rest = self._fire(item, here)
-            kind = item.action[0]
-            if kind == "notrack":
-                # Whether nat is passed at all would depend on it.
-                raise SharesUndecidedError
-            if kind in ("mark", "nothing"):
-                if kind == "mark":
+            match item.action:
+                case Notrack():
+                    # Whether nat is passed at all would depend on it.
+                    raise SharesUndecidedError
+                case SetMark(value, mask):
                     self._mark_by_chance |= fires not in self._certain
-                    self._set_mark(greater(fires, ZERO), item.action[1], item.action[2])
-                continue
-            if kind == "jump":
-                returned = self._chain(item.body, fires)
-                if returned is not fires:
-                    here = self._sum([self._rest(here, rest), returned])
-                continue
-            here = self._rest(here, rest)
-            if kind == "goto":
-                back.append(self._chain(item.body, fires))
-            elif kind == "return":
-                back.append(fires)
-            elif kind == "balance":
-                self._share_out(fires, item)
-            elif kind == "dnat":
-                self.weights.append((fires, item.action[1], item.action[2]))
-            elif kind in ("accept", "masquerade"):
-                # An ACCEPT before nat leaves the rest of the way open.
-                self._ways_on.append(fires)
-            else:
-                self.elsewhere.append(fires)
-                if kind == "excused":
+                    self._set_mark(greater(fires, ZERO), value, mask)
+                    continue
+                case Continue():
+                    continue
+                case InlinedJump():
+                    returned = self._chain(item.body, fires)
+                    if returned is not fires:
+                        here = self._sum([self._rest(here, rest), returned])
+                    continue
+                case _:
+                    here = self._rest(here, rest)
+            match item.action:
+                case InlinedGoto():
+                    back.append(self._chain(item.body, fires))
+                case Return():
+                    back.append(fires)
+                case NumberedBalance():
+                    self._share_out(fires, item.action)
+                case NumberedDnat(host, port):
+                    self.weights.append((fires, host, port))
+                case Accept() | Masquerade():
+                    # An ACCEPT before nat leaves the rest of the way open.
+                    self._ways_on.append(fires)
+                case Drop() | Reject():
+                    self.elsewhere.append(fires)
+                case Excused():
+                    self.elsewhere.append(fires)
                     self.excused.append(greater(fires, ZERO))
-                if kind == "unknown":
+                case UnknownTarget():
+                    self.elsewhere.append(fires)
                     self.unknown_met.append(greater(fires, ZERO))
+                case _:
+                    assert_never(item.action)
             if here is ZERO:
                 break
         return self._sum([here, *back])
 
     def _fire(self, item: SchemaItem, here: Term) -> tuple[Term, Term]:
         conditions = []
-        chances = [c[1] for c in item.conditions if c[0] == "random"]
+        chances = [c.threshold for c in item.conditions if isinstance(c, Probability)]
         for condition in item.conditions:
-            if condition[0] == "mark" and self._mark_by_chance:
+            if isinstance(condition, Mark) and self._mark_by_chance:
                 raise SharesUndecidedError
-            if condition[0] == "recent":
+            if isinstance(condition, NumberedRecent):
                 conditions.append(self._list_condition(item, condition))
-            elif condition[0] != "random":
+            elif not isinstance(condition, Probability):
                 conditions.append(self._one(condition))
-        if any(c[0] == "unknown" for c in item.conditions):
+        if any(isinstance(c, Unknown) for c in item.conditions):
             known = [
-                self._one(c) for c in item.conditions if c[0] not in ("unknown", "random", "recent")
+                self._one(c)
+                for c in item.conditions
+                if not isinstance(c, Unknown | Probability | NumberedRecent)
             ]
             self.unknown_met.append(self.define(conjunction([greater(here, ZERO), *known])))
         matches = conjunction(conditions)
@@ -179,14 +207,13 @@ class SharesEncoding(Encoding):
             self._certain.add(named)
         return named
 
-    def _list_condition(self, item: SchemaItem, condition: Condition) -> Term:
-        _, operation, number, _, _ = condition
-        if number in self._lingering:
+    def _list_condition(self, item: SchemaItem, condition: NumberedRecent) -> Term:
+        if condition.number in self._lingering:
             raise SharesUndecidedError
-        if operation in ("set", "update") and item.action[0] not in ("dnat", "accept", "drop"):
-            self._lingering.add(number)
+        if condition.records and not isinstance(item.action, NumberedDnat | Accept | Drop):
+            self._lingering.add(condition.number)
         term = self._recent(condition, TRUE)
-        self.recorded.pop(number, None)
+        self.recorded.pop(condition.number, None)
         return term
 
     def _sum(self, weights: Iterable[Term]) -> Term:
@@ -218,7 +245,7 @@ def tolerance(schema: Schema) -> Fraction:
 def _thresholds(hooks: Iterable[Hook]) -> Iterator[int]:
     def walk(items: tuple[SchemaItem, ...]) -> Iterator[int]:
         for item in items:
-            yield from (c[1] for c in item.conditions if c[0] == "random")
+            yield from (c.threshold for c in item.conditions if isinstance(c, Probability))
             yield from walk(item.body)
 
     for hook in hooks:

@@ -4,12 +4,56 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import pairwise
-from typing import Any
+from typing import assert_never
 
 from svcc.grammar.address import Family
-from svcc.verify.model.rules import Condition
+from svcc.verify.model.conditions import (
+    AnyOf,
+    Bpf,
+    Connection,
+    Destination,
+    DestinationLocal,
+    DestinationPort,
+    Detail,
+    InInterface,
+    Mark,
+    Never,
+    OriginalDestination,
+    OriginalPort,
+    OriginalSource,
+    OutInterface,
+    PortList,
+    Probability,
+    Protocol,
+    SentByIpvs,
+    Source,
+    SourceLocal,
+    SourcePort,
+    State,
+    Unknown,
+    VirtualDestination,
+    VirtualPort,
+)
 from svcc.verify.netfilter import bpf
 from svcc.verify.slicing.schema import Schema
+from svcc.verify.slicing.schema_conditions import (
+    DestinationHost,
+    DestinationHosts,
+    NumberedDestinationPort,
+    NumberedDestinationPorts,
+    NumberedEndpoints,
+    NumberedEntries,
+    NumberedEntryPart,
+    NumberedOriginalPort,
+    NumberedRecent,
+    NumberedVirtualPort,
+    OriginalDestinationHost,
+    OriginalSourceHost,
+    SchemaPredicate,
+    SentFromNode,
+    SourceHost,
+    VirtualDestinationHost,
+)
 from svcc.verify.smt.packet_variables import PORT, Interface, Variable, packet_variables
 from svcc.verify.smt.script import Script
 from svcc.verify.smt.term import (
@@ -34,6 +78,7 @@ from svcc.verify.smt.term import (
     ite,
     negate,
 )
+from svcc.verify.spec.outcomes import DroppedByMark
 
 
 class Terms:
@@ -135,14 +180,95 @@ class Terms:
 
     # -- conditions --------------------------------------------------------------------
 
-    def _one(self, condition: Condition) -> Term:
-        kind, *rest = condition
-        if kind == "any":
-            parts, negated = rest
-            return negate(disjunction([self._one(part) for part in parts]), negated)
-        method = getattr(self, f"_is_{kind}")
-        term: Term = method(*rest)
-        return term
+    def _one(self, condition: SchemaPredicate) -> Term:
+        match condition:
+            case Source(address, mask, negated):
+                return self._is_src(address, mask, negated)
+            case Destination(address, mask, negated):
+                return self._is_dst(address, mask, negated)
+            case OriginalSource(address, mask, negated):
+                return self._is_osrc(address, mask, negated)
+            case OriginalDestination(address, mask, negated):
+                return self._is_odst(address, mask, negated)
+            case SourceHost(host, negated):
+                return self._is_src_host(host, negated)
+            case DestinationHost(host, negated):
+                return self._is_dst_host(host, negated)
+            case OriginalSourceHost(host, negated):
+                return self._is_osrc_host(host, negated)
+            case OriginalDestinationHost(host, negated):
+                return self._is_odst_host(host, negated)
+            case DestinationHosts(hosts, negated):
+                return self._is_dst_in(hosts, negated)
+            case Protocol(number, negated):
+                return self._is_proto(number, negated)
+            case SourcePort(first, last, negated):
+                return self._is_sport(first, last, negated)
+            case DestinationPort(first, last, negated):
+                return self._is_dport(first, last, negated)
+            case OriginalPort(first, last, negated):
+                return self._is_odport(first, last, negated)
+            case NumberedDestinationPort(port, negated):
+                return self._is_dport_number(port, negated)
+            case NumberedDestinationPorts(ports, negated):
+                return self._is_dport_in(ports, negated)
+            case NumberedOriginalPort(port, negated):
+                return self._is_odport_number(port, negated)
+            case VirtualDestination(address, mask, negated):
+                return self._is_vdst(address, mask, negated)
+            case VirtualDestinationHost(host, negated):
+                return self._is_vdst_host(host, negated)
+            case VirtualPort(first, last, negated):
+                return self._is_vport(first, last, negated)
+            case NumberedVirtualPort(port, negated):
+                return self._is_vport_number(port, negated)
+            case PortList():
+                return self._port_list(condition)
+            case SentFromNode(negated):
+                return self._is_node(negated)
+            case SourceLocal(negated):
+                return self._is_srclocal(negated)
+            case DestinationLocal(negated):
+                return self._is_dstlocal(negated)
+            case InInterface(name, negated):
+                return self._is_iif(name, negated)
+            case OutInterface(name, negated):
+                return self._is_oif(name, negated)
+            case Mark(value, mask, negated):
+                return self._is_mark(value, mask, negated)
+            case State(states, negated):
+                return self._is_state(states, negated)
+            case Connection(states, negated, details):
+                return self._is_connection(states, negated, details)
+            case SentByIpvs(negated):
+                return self._is_ipvs(negated)
+            case NumberedEntries(entries, negated):
+                return self._is_members(entries, negated)
+            case NumberedEndpoints(endpoints, negated):
+                return self._is_place(endpoints, negated)
+            case Probability(threshold):
+                return self._is_random(threshold)
+            case Bpf(program):
+                return self._is_bpf(program)
+            case AnyOf(parts, negated):
+                return negate(disjunction([self._one(part) for part in parts]), negated)
+            case Never():
+                return FALSE
+            case Unknown(what, negated):
+                return self._is_unknown(what, negated)
+            case _:
+                assert_never(condition)
+
+    def _port_list(self, condition: PortList) -> Term:
+        match condition.which:
+            case "sports":
+                return self._is_sports(condition.ranges, condition.negated)
+            case "dports":
+                return self._is_dports(condition.ranges, condition.negated)
+            case "ports":
+                return self._is_ports(condition.ranges, condition.negated)
+            case _:
+                assert_never(condition.which)
 
     def _is_src(self, address: int, mask: int, negated: bool) -> Term:
         return negate(in_network(self._source, address, mask), negated)
@@ -277,7 +403,7 @@ class Terms:
         return negate(ite(self._untracked, boolean("UNTRACKED" in states), tracked), negated)
 
     def _is_connection(
-        self, states: tuple[str, ...] | None, negated: bool, details: tuple[Condition, ...]
+        self, states: tuple[str, ...] | None, negated: bool, details: tuple[Detail, ...]
     ) -> Term:
         """A question about the connection where there may be none yet."""
         if not self._looped:
@@ -307,11 +433,10 @@ class Terms:
     def _is_vport_number(self, number: int, negated: bool) -> Term:
         return negate(equal(self._virtual_port, self.port(number)), negated)
 
-    def _is_members(self, members: tuple[tuple[Condition | None, ...], ...], negated: bool) -> Term:
-        found = [
-            conjunction([self._one(part) for part in member if part is not None])
-            for member in members
-        ]
+    def _is_members(
+        self, members: tuple[tuple[NumberedEntryPart, ...], ...], negated: bool
+    ) -> Term:
+        found = [conjunction([self._one(part) for part in member]) for member in members]
         return negate(disjunction(found), negated)
 
     def _is_place(self, places: tuple[tuple[int | None, int], ...], negated: bool) -> Term:
@@ -323,14 +448,10 @@ class Terms:
             found.append(conjunction(parts))
         return negate(disjunction(found), negated)
 
-    def _is_never(self) -> Term:
-        return FALSE
-
     def _is_random(self, threshold: int) -> Term:
         return self._free("random")
 
-    def _is_unknown(self, *what: Any) -> Term:
-        negated = len(what) > 1 and bool(what[1])
+    def _is_unknown(self, what: str, negated: bool) -> Term:
         return negate(self._free("unknown"), negated)
 
     def _is_bpf(self, condition: bpf.Equal | bool) -> Term:
@@ -349,15 +470,15 @@ class Terms:
         high = self.width - 1 - 32 * operand.index
         return extract(variable, high, high - 31)
 
-    def _recent(self, condition: Condition, reached: Term) -> Term:
-        _, operation, number, seconds, negated = condition
+    def _recent(self, condition: NumberedRecent, reached: Term) -> Term:
+        operation, number, seconds = condition.operation, condition.number, condition.seconds
         before = self.recorded.get(number, FALSE)
         if self._moved is not FALSE:
             # Another address's entry in the list: nothing is known of it.
             reached = conjunction([reached, negate(self._moved, True)])
         if operation == "set":
             self.recorded[number] = self.define(disjunction([before, reached]))
-            return boolean(not negated)
+            return boolean(not condition.negated)
         key = (number, seconds)
         if key not in self.recent:
             symbol = f"recent{number}_{'any' if seconds is None else seconds}"
@@ -368,7 +489,7 @@ class Terms:
         if operation == "update":
             seen = conjunction([reached, known])
             self.recorded[number] = self.define(disjunction([before, seen]))
-        return negate(known, negated)
+        return negate(known, condition.negated)
 
     def _recent_axioms(self) -> None:
         by_list: dict[int, list[tuple[int, Term]]] = {}
@@ -442,13 +563,13 @@ def tested_marks(schema: Schema) -> int:
     bits = 0
     for case in schema.cases:
         for outcome in case.allowed:
-            bits |= outcome[1] if outcome[0] == "doomed" else 0
+            bits |= outcome.mark if isinstance(outcome, DroppedByMark) else 0
     hooks = (*schema.rewriting, *schema.inward, *schema.onward, *schema.resent)
     pending = [item for hook in hooks for item in hook.items] + list(schema.balanced)
     while pending:
         item = pending.pop()
         pending.extend(item.body)
         for condition in item.conditions:
-            if condition[0] == "mark":
-                bits |= condition[2]
+            if isinstance(condition, Mark):
+                bits |= condition.mask
     return bits

@@ -26,10 +26,10 @@ from svcc.verify.spec.outcomes import Case, Discard, Outcome, Refuse, Serve, Unt
 from svcc.verify.spec.packet_conditions import (
     ANYONE,
     Atom,
-    Condition,
     DestinationIn,
     FromNode,
     FromPod,
+    PacketCondition,
     SourceIn,
     negation,
 )
@@ -315,7 +315,7 @@ def _external_cases(
         return (Case(ANYONE, (Serve(choice.everywhere, True, timeout),)),)
     outside: Outcome = Serve(choice.here, False, timeout) if choice.here else Discard()
     pod = pod_atom(settings, family)
-    not_pod: Condition = ()
+    not_pod: PacketCondition = ()
     cases = []
     if pod is not None:
         cases.append(Case((pod,), (Serve(choice.everywhere, False, timeout),)))

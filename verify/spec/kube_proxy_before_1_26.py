@@ -14,7 +14,7 @@ from dataclasses import replace
 from svcc.grammar.address import Family, Network
 from svcc.grammar.iptables.ruleset import RuleSet
 from svcc.verify.spec.expectation import Expectation, FrontendExpectation, pod_atom
-from svcc.verify.spec.outcomes import Case, Discard, Doomed, Outcome, Serve
+from svcc.verify.spec.outcomes import Case, Discard, DroppedByMark, Outcome, Serve
 from svcc.verify.spec.packet_conditions import DestinationIn, negation
 
 DROP_MARK = 0x8000
@@ -57,7 +57,7 @@ def _loosened(
     for case in item.cases:
         allowed = case.allowed
         if kind != "cluster IP" and any(isinstance(outcome, Discard) for outcome in allowed):
-            allowed = (*allowed, Doomed(DROP_MARK))
+            allowed = (*allowed, DroppedByMark(DROP_MARK))
         if kind == "external IP" and keeps_source and pod is not None:
             either = tuple(_either(outcome) for outcome in allowed)
             if either != allowed:
@@ -85,7 +85,9 @@ def _on_loopback6(item: FrontendExpectation, case: Case) -> Iterable[Case]:
             for outcome in _all_outcomes(item)
         )
     )
-    yield Case(case.condition, tuple(dict.fromkeys((*case.allowed, *others, Doomed(DROP_MARK)))))
+    yield Case(
+        case.condition, tuple(dict.fromkeys((*case.allowed, *others, DroppedByMark(DROP_MARK))))
+    )
 
 
 def _either(outcome: Outcome) -> Outcome:

@@ -9,9 +9,9 @@ from svcc.compiler.settings.node import NodeSettings
 from svcc.grammar.address import Family, Network
 from svcc.verify.spec.outcomes import Case, Discard, Outcome, Refuse, Serve, Untouched
 from svcc.verify.spec.packet_conditions import (
-    Condition,
     DestinationIn,
     FromNode,
+    PacketCondition,
     SourceIn,
     negation,
 )
@@ -23,7 +23,7 @@ class _Row:
     (unless ``alone``), then ``last``; with ``last_unless_served`` only if that is no backend.
     """
 
-    condition: Condition
+    condition: PacketCondition
     first: tuple[Outcome, ...] = ()
     last: tuple[Outcome, ...] = ()
     alone: bool = False
@@ -70,7 +70,7 @@ def _on_loopback(
         yield _Row((anywhere, other_source), left_alone, (Discard(),), alone=True)
         return
     loopback = DestinationIn(selected_loopback(settings, family))
-    surely: Condition = (loopback,)
+    surely: PacketCondition = (loopback,)
     chosen = settings.node_port_networks
     if chosen is not None and all(n.prefix_length for n in chosen if n.family is family):
         # kube-proxy lists the addresses that interfaces have: 127.0.0.1 of all loopback.

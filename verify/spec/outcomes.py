@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from svcc.grammar.address import Network
 from svcc.verify.spec.endpoints import Backend
-from svcc.verify.spec.packet_conditions import Condition
+from svcc.verify.spec.packet_conditions import PacketCondition
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +44,13 @@ class Untouched:
 
 
 @dataclass(frozen=True, slots=True)
-class Doomed:
+class DroppedByMark:
     """Forwarded as it came, with a mark by which it would be dropped on its way to the node."""
 
     mark: int
 
 
-Outcome = Serve | Refuse | Discard | Untouched | Doomed
+Outcome = Serve | Refuse | Discard | Untouched | DroppedByMark
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +61,10 @@ class Case:
     are what kube-proxy does.
     """
 
-    condition: Condition
+    condition: PacketCondition
     allowed: tuple[Outcome, ...]
 
 
-def under(condition: Condition, cases: Iterable[Case]) -> list[Case]:
+def under(condition: PacketCondition, cases: Iterable[Case]) -> list[Case]:
     """The cases for packets that fulfil a condition besides."""
     return [Case((*condition, *case.condition), case.allowed) for case in cases]

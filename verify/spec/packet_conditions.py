@@ -59,10 +59,10 @@ class PortIn:
 
 
 Atom = SourceIn | DestinationIn | FromPod | FromNode | ProtocolIn | PortIn
-Condition = tuple[Atom, ...]
+PacketCondition = tuple[Atom, ...]
 """All of them hold; the empty condition always does."""
 
-ANYONE: Condition = ()
+ANYONE: PacketCondition = ()
 
 
 def negation(atom: Atom) -> Atom:

@@ -12,8 +12,9 @@ from svcc.verify.simulator.interpreter import distribution
 from svcc.verify.simulator.packet import Packet, Result, World
 from svcc.verify.slicing.box import Box
 from svcc.verify.slicing.cutter import Cutter
+from svcc.verify.slicing.numbering import Numbering
 from svcc.verify.slicing.regions import Region, Regions
-from svcc.verify.slicing.schema import Numbering, Schema
+from svcc.verify.slicing.schema import Schema
 from svcc.verify.smt.encoding import Encoding
 from svcc.verify.smt.script import Script
 from svcc.verify.smt.shares import SharesEncoding, SharesUndecidedError

@@ -10,9 +10,18 @@ something that it must not?
 from __future__ import annotations
 
 from svcc.grammar.iptables.ruleset import RuleSet
+from svcc.verify.model.actions import Dnat, Goto, Jump, MapMark
+from svcc.verify.model.conditions import Condition, InInterface, InSet, Recent
 from svcc.verify.model.rules import IndexedRules, Record, index_rules
 from svcc.verify.slicing.regions import Region, Regions
 from svcc.verify.slicing.schema import Hook, Schema, SchemaCase, SchemaItem
+from svcc.verify.slicing.schema_conditions import (
+    InlinedGoto,
+    InlinedJump,
+    NumberedDnat,
+    NumberedRecent,
+    SchemaCondition,
+)
 from svcc.verify.smt.encoding import Encoding
 from svcc.verify.smt.packet_variables import PORT
 from svcc.verify.smt.solver import Solver
@@ -84,18 +93,18 @@ class Whole:
         )
         regions = self._regions
         return Schema(
-            regions.family,
-            region.from_node,
-            before,
-            inward,
-            onward,
-            tuple(SchemaCase((), ()) for _ in region.cases),
-            False,
-            False,
-            None,
-            None,
-            regions.mark,
-            regions.node_networks,
+            family=regions.family,
+            from_node=region.from_node,
+            rewriting=before,
+            inward=inward,
+            onward=onward,
+            cases=tuple(SchemaCase((), ()) for _ in region.cases),
+            fixed_destination=False,
+            fixed_port=False,
+            protocol=None,
+            local=None,
+            mark=regions.mark,
+            node_networks=regions.node_networks,
         )
 
     def _hook(self, place: tuple[str, str]) -> Hook | None:
@@ -110,14 +119,26 @@ class Whole:
         return tuple(self._item(table, record) for record in records)
 
     def _item(self, table: str, record: Record) -> SchemaItem:
-        conditions = tuple(
-            ("recent", c[1], _list_number(self._indexed, c[2]), *c[3:]) if c[0] == "recent" else c
-            for c in record.conditions
-        )
-        kind = record.action[0]
-        if kind in ("jump", "goto"):
-            return SchemaItem(conditions, (kind,), self._items(table, record.action[1]))
-        return SchemaItem(conditions, record.action, ())
+        conditions = tuple(self._condition(condition) for condition in record.conditions)
+        action = record.action
+        match action:
+            case Jump(chain):
+                return SchemaItem(conditions, InlinedJump(), self._items(table, chain))
+            case Goto(chain):
+                return SchemaItem(conditions, InlinedGoto(), self._items(table, chain))
+            case Dnat(address, port):
+                return SchemaItem(conditions, NumberedDnat(address, port), ())
+            case MapMark():
+                raise AssertionError("sets are not written down here")
+            case _:
+                return SchemaItem(conditions, action, ())
+
+    def _condition(self, condition: Condition) -> SchemaCondition:
+        assert not isinstance(condition, InSet)
+        if not isinstance(condition, Recent):
+            return condition
+        number = _list_number(self._indexed, condition.name)
+        return NumberedRecent(condition.operation, number, condition.seconds, condition.negated)
 
     # -- the region --------------------------------------------------------------------
 
@@ -239,12 +260,12 @@ def _goes_to(encoding: Encoding, protocol: int, port: int) -> Term:
 def _list_number(rules: IndexedRules, name: str) -> int:
     names = sorted(
         {
-            condition[2]
+            condition.name
             for chains in rules.tables.values()
             for chain in chains.values()
             for record in chain.records
             for condition in record.conditions
-            if condition[0] == "recent"
+            if isinstance(condition, Recent)
         }
     )
     return names.index(name)
@@ -259,7 +280,7 @@ def _atom(atom: Atom, encoding: Encoding) -> Term:
     if isinstance(atom, FromNode):
         return negate(boolean(encoding.schema.from_node), atom.negated)
     if isinstance(atom, FromPod):
-        return encoding.condition((("iif", atom.interface, atom.negated),))
+        return encoding.condition((InInterface(atom.interface, atom.negated),))
     if isinstance(atom, ProtocolIn):
         parts = [has_value(packet.proto, number) for number in atom.numbers]
         return negate(disjunction(parts), atom.negated)

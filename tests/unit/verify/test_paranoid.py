@@ -15,13 +15,16 @@ from svcc.grammar.address import Family
 from svcc.grammar.iptables.parse import parse
 from svcc.grammar.iptables.ruleset import load as load_rules
 from svcc.verify.engine import verify
-from svcc.verify.model.rules import Condition, IndexedChain, Record
+from svcc.verify.model.actions import Dnat
+from svcc.verify.model.conditions import DestinationLocal, Predicate
+from svcc.verify.model.rules import IndexedChain, Record
 from svcc.verify.prepare.loaded import LoadedRules
 from svcc.verify.report.report import Report
 from svcc.verify.rule_files import from_files
 from svcc.verify.slicing.box import Box
 from svcc.verify.slicing.box_evaluation import Truth
-from svcc.verify.slicing.slicer import Item, Slicer
+from svcc.verify.slicing.items import Item
+from svcc.verify.slicing.slicer import Slicer
 from svcc.verify.spec.properties import LEFT_OUT
 from tests.support.clusters.dumps import DUMPS, dump_objects, dump_settings
 from tests.support.clusters.objects import Cluster, clusters
@@ -90,20 +93,20 @@ def test_in_ipvs_mode(tmp_path: Path) -> None:
 
 
 def test_a_rule_left_out_wrongly_is_doubted(monkeypatch: pytest.MonkeyPatch) -> None:
-    cut = Slicer._item_of_one
+    cut = Slicer._item
 
     def wrong(self: Slicer, table: str, record: Record, boxes: tuple[Box, ...]) -> Item | None:
-        return None if record.action[0] == "dnat" else cut(self, table, record, boxes)
+        return None if isinstance(record.action, Dnat) else cut(self, table, record, boxes)
 
-    monkeypatch.setattr(Slicer, "_item_of_one", wrong)
+    monkeypatch.setattr(Slicer, "_item", wrong)
     assert any("left out of" in doubt for doubt in doubts(judge_dump("clusterip-3ep")))
 
 
 def test_a_condition_left_out_wrongly_is_doubted(monkeypatch: pytest.MonkeyPatch) -> None:
     evaluate = Truth.evaluate
 
-    def wrong(self: Truth, condition: Condition, box: Box) -> tuple[bool | None, Box]:
-        if condition[0] == "dstlocal" and box.local is None:
+    def wrong(self: Truth, condition: Predicate, box: Box) -> tuple[bool | None, Box]:
+        if isinstance(condition, DestinationLocal) and box.local is None:
             return True, box
         return evaluate(self, condition, box)
 
@@ -114,9 +117,9 @@ def test_a_condition_left_out_wrongly_is_doubted(monkeypatch: pytest.MonkeyPatch
 def test_packets_narrowed_wrongly_are_doubted(monkeypatch: pytest.MonkeyPatch) -> None:
     evaluate = Truth.evaluate
 
-    def wrong(self: Truth, condition: Condition, box: Box) -> tuple[bool | None, Box]:
+    def wrong(self: Truth, condition: Predicate, box: Box) -> tuple[bool | None, Box]:
         truth, narrowed = evaluate(self, condition, box)
-        if truth is None and condition[0] == "dstlocal":
+        if truth is None and isinstance(condition, DestinationLocal):
             narrowed = narrowed._replace(first_port=1)
         return truth, narrowed
 
