@@ -17,6 +17,7 @@ from svcc.verify.prepare.loaded import LoadedRules
 from svcc.verify.prepare.prepare import prepare
 from svcc.verify.proof.prover import Prover
 from svcc.verify.region_judge import RegionJudge
+from svcc.verify.report.report import MAX_NAMED, rule_text
 from svcc.verify.simulator.interpreter import distribution
 from svcc.verify.simulator.matching import UndecidableError
 from svcc.verify.simulator.packet import (
@@ -150,7 +151,7 @@ class Explainer:
         if any(finding.verdict != "proved" for finding in whole):
             found = [*self._judge.of_packet(region, packet), *self._of_shared_lists(region)]
         wrong = tuple(f for f in found if f.verdict == "violated")
-        undecided = tuple(f"{f.property}: {f.reason}" for f in found if f.verdict == "undecided")
+        undecided = tuple(self._why(f) for f in found if f.verdict == "undecided")
         notes: list[str] = []
         ways = self._ways(packet, self._judge.usual_world(region), notes)
         if not wrong and not undecided:
@@ -221,9 +222,16 @@ class Explainer:
         for verdict, text in (("violated", "is wrong"), ("undecided", "is not decided")):
             worse = next((f for f in whole if f.verdict == verdict), None)
             if worse is not None:
-                why = worse.says or worse.reason
+                why = worse.says or self._why(worse)
                 yield f"for other packets {region.name} {text}: {why}"
                 return
+
+    def _why(self, finding: Finding) -> str:
+        """Why a finding is not decided, with the rules that may decide."""
+        rules = [rule_text(rule, self._family, self._source) for rule in finding.rules[:MAX_NAMED]]
+        if len(finding.rules) > MAX_NAMED:
+            rules.append(f"and {len(finding.rules) - MAX_NAMED} more rules")
+        return f"{finding.property}: {finding.reason}" + "".join(f"; {rule}" for rule in rules)
 
     # -- what is shown -----------------------------------------------------------------
 
@@ -290,7 +298,7 @@ class Explainer:
         return replace(
             self._of_region(packet, region),
             verdict=finding.verdict,
-            undecided=(f"{finding.property}: {finding.reason}",),
+            undecided=(self._why(finding),),
             ways=(),
         )
 

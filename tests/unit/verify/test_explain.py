@@ -202,7 +202,7 @@ def test_what_verify_leaves_open_is_not_right() -> None:
     explainer = Explainer(dump_objects(name), dump_settings(name), Family.IPV4, rules)
     found = list(explainer.service("shop/web"))
     assert {item.verdict for item in found} == {"undecided"}
-    assert all("match time" in item.undecided[0] or "time" in item.undecided[0] for item in found)
+    assert all("-m time --timestart" in item.undecided[0] for item in found)
 
 
 def test_a_packet_that_does_not_arrive_is_not_judged() -> None:
