@@ -116,7 +116,7 @@ class Explainer:
         self._other: Explainer | None = None
         if others:
             self._other = Explainer(objects, settings, family, loaded, prover, reading=reading + 1)
-        indexed = owned_rules(prepared.rules, expectation.settings.masquerade_mark)
+        indexed = owned_rules(prepared.rules, expectation.settings)
         self._regions = Regions(indexed, expectation)
         self._judge = RegionJudge(self._regions, prepared.rules, prover)
         self._every = list(self._regions)

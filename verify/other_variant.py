@@ -74,7 +74,7 @@ def touching(
     if prepared.endless:
         return "a walk that does not end"
     rules = prepared.rules
-    indexed = owned_rules(rules, settings.masquerade_mark)
+    indexed = owned_rules(rules, settings)
     expectation = expect(objects, settings, rules.family)
     slicer = Regions(indexed, expectation).slicer(excluded=False)
     boxes = dict.fromkeys(_boxes(expectation) if places is None else places)

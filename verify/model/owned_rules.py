@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from svcc.compiler.settings.node import NodeSettings
 from svcc.grammar.iptables.ruleset import RuleSet
 from svcc.verify.model.other_tools import leave_to_tools
 from svcc.verify.model.ownership import mark_ownership
+from svcc.verify.model.pod_egress import let_pods_leave
 from svcc.verify.model.rules import IndexedRules, index_rules
 
 
-def owned_rules(rules: RuleSet, masquerade_mark: int) -> IndexedRules:
+def owned_rules(rules: RuleSet, settings: NodeSettings) -> IndexedRules:
     """Index the rules, and tell the service proxy's, the host's and other tools' apart.
 
     Where every rule counts whoever's it is, as for two rule sets that are compared,
@@ -16,5 +18,6 @@ def owned_rules(rules: RuleSet, masquerade_mark: int) -> IndexedRules:
     """
     indexed = index_rules(rules)
     mark_ownership(indexed)
-    leave_to_tools(indexed, masquerade_mark)
+    leave_to_tools(indexed, settings.masquerade_mark)
+    let_pods_leave(indexed, settings.pods.networks.get(rules.family))
     return indexed
