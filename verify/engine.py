@@ -102,7 +102,11 @@ class _FamilyJudge:
         visits: Visits | None,
     ) -> None:
         self._expectation, self._rules, self._prover = expectation, rules, prover
-        indexed = owned_rules(rules, expectation.settings.masquerade_mark)
+        indexed = owned_rules(
+            rules,
+            expectation.settings.masquerade_mark,
+            expectation.settings.pods.networks.get(expectation.family),
+        )
         self._regions = Regions(indexed, expectation, visits)
         claims = Claims(policies, expectation)
         self._statements = PolicyJudge(claims, self._regions, rules, prover)

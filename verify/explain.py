@@ -117,7 +117,11 @@ class Explainer:
         self._other: Explainer | None = None
         if others:
             self._other = Explainer(objects, settings, family, loaded, prover, reading=reading + 1)
-        indexed = owned_rules(prepared.rules, expectation.settings.masquerade_mark)
+        indexed = owned_rules(
+            prepared.rules,
+            expectation.settings.masquerade_mark,
+            expectation.settings.pods.networks.get(family),
+        )
         self._regions = Regions(indexed, expectation)
         self._judge = RegionJudge(self._regions, prepared.rules, prover)
         self._every = list(self._regions)

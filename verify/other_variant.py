@@ -89,7 +89,7 @@ def touching(
     if prepared.endless:
         return "a walk that does not end"
     rules = prepared.rules
-    indexed = owned_rules(rules, settings.masquerade_mark)
+    indexed = owned_rules(rules, settings.masquerade_mark, settings.pods.networks.get(rules.family))
     expectation = expect(objects, settings, rules.family)
     slicer = Regions(indexed, expectation).slicer(excluded=False)
     boxes = dict.fromkeys(_boxes(expectation) if places is None else places)

@@ -145,7 +145,13 @@ def ends_of(
     try:
         return Node(objects, settings, family).ends(*packet)
     except InputError as error:
-        return [f"bad input: {error}"]
+        return [bad_input(error)]
+
+
+def bad_input(error: InputError) -> str:
+    """What is wrong with the objects, on one line."""
+    lines = [line for line in str(error).splitlines() if ": note: " not in line]
+    return f"bad input: {' / '.join(lines)}"
 
 
 def ways(explanation: Explanation) -> list[Way]:

@@ -33,15 +33,7 @@ def known() -> tuple[Known, ...]:
     return tuple(found)
 
 
-_met: set[Known] = set()
-
-
 def unexplained(kind: str, differences: list[str]) -> list[str]:
     """The differences that no line of the file speaks of."""
-    left = []
-    for text in differences:
-        fitting = [item for item in known() if item.kind == kind and item.pattern.search(text)]
-        _met.update(fitting)
-        if not fitting:
-            left.append(f"{kind}: {text}")
-    return left
+    patterns = [item.pattern for item in known() if item.kind == kind]
+    return [f"{kind}: {t}" for t in differences if not any(p.search(t) for p in patterns)]

@@ -11,7 +11,7 @@ from svcc.grammar.errors import InputError
 from svcc.verify.engine import verify
 from svcc.verify.prepare.loaded import LoadedRules
 from svcc.verify.rule_files import from_text
-from tests.kube_proxy.asking import family_of, judged, node_settings, prover, verdict
+from tests.kube_proxy.asking import bad_input, family_of, judged, node_settings, prover, verdict
 from tests.kube_proxy.dumps import (
     real_ipvs,
     real_names,
@@ -23,7 +23,7 @@ from tests.kube_proxy.dumps import (
 )
 from tests.kube_proxy.known import unexplained
 from tests.kube_proxy.recorded import cases, names, objects_of
-from tests.support.layouts.kube_proxy_ipvs import written
+from tests.support.layouts.kube_proxy_ipvs import is_of_cluster_policies, written
 
 FILES = {Family.IPV4: "iptables-save.txt", Family.IPV6: "ip6tables-save.txt"}
 VARIANTS = ("iptables-save.txt", "iptables-nft-save.txt")
@@ -42,7 +42,7 @@ def recorded_verdict(name: str, rules: LoadedRules) -> str:
     try:
         return verdict(judged(objects_of(name), settings, {family: rules}))
     except InputError as error:
-        return f"bad input: {error}"
+        return bad_input(error)
 
 
 @pytest.mark.parametrize("name", names("sync", mode="iptables"))
@@ -92,7 +92,9 @@ def _has_local_policy(name: str, frontend: str) -> bool:
     )
 
 
-CLUSTER_POLICIES = [name for name in real_names("ipvs-ipvsadm.txt") if name not in LOCAL_POLICY]
+CLUSTER_POLICIES = [
+    name for name in real_names("ipvs-ipvsadm.txt") if is_of_cluster_policies(real_objects(name))
+]
 
 
 @pytest.mark.parametrize("name", CLUSTER_POLICIES)

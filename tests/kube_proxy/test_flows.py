@@ -51,15 +51,18 @@ def differences(name: str, node: Node) -> list[str]:
     return found
 
 
+def by_svccs_rules(name: str) -> list[str]:
+    case = cases()[name]
+    settings = node_settings(case["settings"], case["mode"])
+    return differences(name, Node(objects_of(name), settings, family_of(case["settings"])))
+
+
 WITH_FLOWS = [name for name in names("sync", without="ipvs") if cases()[name]["flows"]]
 
 
 @pytest.mark.parametrize("name", WITH_FLOWS)
 def test_packets_through_svccs_rules_end_where_kube_proxy_expects(name: str) -> None:
-    case = cases()[name]
-    settings = node_settings(case["settings"], case["mode"])
-    node = Node(objects_of(name), settings, family_of(case["settings"]))
-    assert not unexplained("flow", differences(name, node))
+    assert not unexplained("flow", by_svccs_rules(name))
 
 
 @pytest.mark.parametrize(

@@ -104,6 +104,10 @@ def _used(endpoints: list[Object]) -> set[str]:
 @pytest.mark.parametrize("name", names("categorize"))
 def test_topology(name: str) -> None:
     """Which endpoints Cluster and Local policy use, asked at the cluster IP and node port."""
+    assert not unexplained("topology", topology(name))
+
+
+def topology(name: str) -> list[str]:
     case = cases()[name]
     settings, expected = case["settings"], case["expected"]
     cluster, local = expected["cluster"] or [], expected["local"] or []
@@ -125,7 +129,7 @@ def test_topology(name: str) -> None:
         got = node.ends(source, target, number, "tcp")
         if got != wanted:
             differences.append(said(f"{name} [{case['test']}: {what}]", wanted, got))
-    assert not unexplained("topology", differences)
+    return differences
 
 
 @pytest.mark.parametrize("name", names("service"))

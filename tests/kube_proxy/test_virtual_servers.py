@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from svcc.grammar.errors import InputError
-from tests.kube_proxy.asking import Node, family_of, node_settings
+from tests.kube_proxy.asking import Node, bad_input, family_of, node_settings
 from tests.kube_proxy.dumps import place
 from tests.kube_proxy.known import unexplained
 from tests.kube_proxy.recorded import cases, names, objects_of
@@ -35,7 +35,7 @@ def differences(name: str) -> list[str]:
     try:
         node = Node(objects, node_settings(case["settings"], "ipvs"), family_of(case["settings"]))
     except InputError as error:
-        return [f"{name}: bad input: {error}"]
+        return [f"{name}: {bad_input(error)}"]
     differing = []
     for server in case["extra"]["virtualServers"]:
         target, port, protocol = server["address"], server["port"], server["protocol"]

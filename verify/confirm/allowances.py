@@ -16,15 +16,15 @@ from svcc.verify.slicing.foreign import stand_in
 
 def allowances_of(rules: IndexedRules) -> Allowances:
     """For packets to frontends."""
-    excused, theirs = _sorted(rules)
-    return Allowances(frozenset(excused), frozenset(theirs))
+    excused, theirs, leaving = _sorted(rules)
+    return Allowances(frozenset(excused), frozenset(theirs), leaving)
 
 
 def allowances_beside_frontends(rules: IndexedRules) -> Allowances:
     """For packets to no frontend, where only what the service proxy's rules do counts (see
     :func:`svcc.verify.slicing.foreign.without_foreign`).
     """
-    excused, theirs = _sorted(rules)
+    excused, theirs, leaving = _sorted(rules)
     passed_over = set()
     for record in _records(rules):
         instead = stand_in(record.service, record.action, None)
@@ -35,19 +35,25 @@ def allowances_beside_frontends(rules: IndexedRules) -> Allowances:
         else:
             passed_over.add(id(record.rule))
     return Allowances(
-        frozenset(excused), frozenset(theirs), frozenset(passed_over), policies_drop=False
+        frozenset(excused),
+        frozenset(theirs),
+        leaving,
+        frozenset(passed_over),
+        policies_drop=False,
     )
 
 
-def _sorted(rules: IndexedRules) -> tuple[set[int], set[int]]:
-    excused, theirs = set(), set()
+def _sorted(rules: IndexedRules) -> tuple[set[int], set[int], dict[int, tuple[int, int]]]:
+    excused, theirs, leaving = set(), set(), dict[int, tuple[int, int]]()
     for record in _records(rules):
         action = record.action
         if isinstance(action, Excused):
             excused.add(id(record.rule))
+        elif record.of_pods_that_leave is not None:
+            leaving[id(record.rule)] = record.of_pods_that_leave
         elif isinstance(action, Accept | Masquerade) and action.of_other_tool:
             theirs.add(id(record.rule))
-    return excused, theirs
+    return excused, theirs, leaving
 
 
 def _records(rules: IndexedRules) -> Iterator[Record]:

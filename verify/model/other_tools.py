@@ -5,8 +5,9 @@ rules who may use them. A drop, refusal, acceptance or exemption from connection
 chain of such a tool that depends on one of its interfaces, on a mark, or on something outside
 the model is its business: the packets that it stops or lets past are not judged. What such a
 chain drops by addresses, protocols and ports alone is judged as anybody's rule, and so is each
-translation. A source that it rewrites counts neither for nor against the service rules, and
-what it accepts need not be refused by them.
+translation. A source that it rewrites by networks, interfaces, marks or sets of its own counts
+neither for nor against the service rules (what leaves the pod network is in
+:mod:`svcc.verify.model.pod_egress`), and what it accepts need not be refused by them.
 
 Names and comments are taken as evidence. Host firewalls (firewalld, ufw) and the chains that
 tools keep for people (DOCKER-USER, CNI-ADMIN) are nobody's networks: they are judged.

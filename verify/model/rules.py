@@ -17,13 +17,18 @@ from svcc.verify.model.virtual_servers import VirtualIndex, index_virtual
 
 @dataclass(slots=True)
 class Record:
-    """One rule. ``service`` tells whether it counts as a rule of the service proxy."""
+    """One rule. ``service`` tells whether it counts as a rule of the service proxy.
+
+    ``of_pods_that_leave``: it is the part of the rule that is about packets from this network
+    (address and mask) to others; the rest of the rule is the next record.
+    """
 
     rule: Rule
     table: str
     conditions: tuple[Condition, ...]
     action: Action
     service: bool = True
+    of_pods_that_leave: tuple[int, int] | None = None
 
 
 def exact_port(record: Record) -> int | None:
@@ -68,6 +73,11 @@ class IndexedChain:
 
 
 FEW_RECORDS = 8
+
+
+def index_chain(name: str, policy: str | None, records: list[Record]) -> IndexedChain:
+    """A chain of these records."""
+    return IndexedChain(name, policy, records, _index(records))
 
 
 def _index(records: list[Record]) -> ChainIndex | None:
@@ -118,6 +128,6 @@ def index_rules(rules: RuleSet) -> IndexedRules:
                 for rule in chain.rules
             ]
             tracks_all &= not any(isinstance(record.action, Notrack) for record in records)
-            indexed[name] = IndexedChain(name, chain.policy, records, _index(records))
+            indexed[name] = index_chain(name, chain.policy, records)
         tables[table] = indexed
     return IndexedRules(rules.family, tables, tracks_all, index_sets(rules), index_virtual(rules))

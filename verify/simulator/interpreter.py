@@ -355,17 +355,25 @@ def _of_others(state: Passage, table: str, chain: str, rule: Rule) -> bool:
         state.trace.append(Step(table, chain, rule, "not judged"))
         return True
     rewrites = isinstance(target, Masquerade | NatTarget)
-    if id(rule) in allowances.theirs:
+    theirs = id(rule) in allowances.theirs or (rewrites and _leaves(state, rule))
+    if theirs:
         state.let_past |= isinstance(target, Verdict)
         state.rewritten_by_others |= rewrites
     # What looks for the source that the judged rules gave it would look in vain.
     comes_back = state.packet.from_node and state.world.is_local(state.destination)
-    if id(rule) in allowances.excused or (
-        id(rule) in allowances.theirs and rewrites and comes_back
-    ):
+    if id(rule) in allowances.excused or (theirs and rewrites and comes_back):
         state.trace.append(Step(table, chain, rule, "not judged"))
         raise _FinalError("excused")
     return False
+
+
+def _leaves(state: Passage, rule: Rule) -> bool:
+    """Whether the packet leaves the network that the rule's owner may rewrite sources of."""
+    network = state.world.allowances.leaving.get(id(rule))
+    if network is None or state.source is None:
+        return False
+    address, mask = network
+    return state.source & mask == address and state.destination & mask != address
 
 
 def _act(state: Passage, table: str, chain: str, rule: Rule) -> bool:

@@ -59,6 +59,9 @@ class Allowances:
     """What such a rule fires for is its owner's: the walk ends there, and is not judged."""
     theirs: frozenset[int] = frozenset()
     """What such a rule accepts need not be refused; that it rewrites a source says nothing."""
+    leaving: Mapping[int, tuple[int, int]] = field(default_factory=dict)
+    """That such a rule rewrites a source says nothing where the packet leaves this network
+    (address and mask)."""
     passed_over: frozenset[int] = frozenset()
     """Whatever its target is, such a rule accepts, and does nothing else."""
     policies_drop: bool = True
