@@ -11,7 +11,7 @@ from typing import Literal
 
 from svcc.compiler.resolve.forwarding import Backend, ServicePort
 from svcc.compiler.settings.node import NodeSettings
-from svcc.grammar.address import LOOPBACK, Network
+from svcc.grammar.address import Network
 
 Action = Literal["serve", "refuse", "drop"]
 """``refuse`` answers with an error, ``drop`` with nothing."""
@@ -39,7 +39,8 @@ class Treatment:
 class Frontend:
     """One place that clients connect to. ``address`` None: a node port.
 
-    ``networks`` are the local addresses that a node port answers on; None for an address.
+    ``networks`` are those in which a node port answers on the node's addresses, None for an
+    address; ``on_loopback``: it does so on loopback addresses in them, for the node itself.
     """
 
     kind: Literal["cluster IP", "external IP", "loadbalancer IP", "node port"]
@@ -47,6 +48,7 @@ class Frontend:
     port: int
     treatments: tuple[Treatment, ...]
     networks: tuple[Network, ...] | None = None
+    on_loopback: bool = False
 
 
 def frontends_of(port: ServicePort, settings: NodeSettings) -> Iterator[Frontend]:
@@ -63,7 +65,8 @@ def frontends_of(port: ServicePort, settings: NodeSettings) -> Iterator[Frontend
         yield Frontend("loadbalancer IP", address, port.port, guarded)
     if port.node_port:
         networks = _node_port_networks(port, settings)
-        yield Frontend("node port", None, port.node_port, external, networks)
+        loopback = settings.loopback_node_ports(port.family)
+        yield Frontend("node port", None, port.node_port, external, networks, loopback)
 
 
 def _internal(port: ServicePort, settings: NodeSettings) -> Iterator[Treatment]:
@@ -110,18 +113,6 @@ def _pods(port: ServicePort, settings: NodeSettings) -> str:
 
 
 def _node_port_networks(port: ServicePort, settings: NodeSettings) -> tuple[Network, ...]:
-    """Inside which networks the addresses of the node answer: loopback for itself alone."""
-    networks = settings.node_port_networks
-    if networks is None:
-        networks = (Network(port.family, 0, 0),)
-    loopback = LOOPBACK[port.family]
-    answers = settings.loopback_node_ports(port.family)
-    return tuple(
-        network
-        for network in networks
-        if network.family is port.family
-        and (
-            answers
-            or not (network.overlaps(loopback) and network.prefix_length >= loopback.prefix_length)
-        )
-    )
+    if settings.node_port_networks is None:
+        return (Network(port.family, 0, 0),)
+    return tuple(n for n in settings.node_port_networks if n.family is port.family)

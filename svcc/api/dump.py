@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from svcc.api.compilation import compiled_for
 from svcc.api.errors import bad_input
 from svcc.api.frontend_names import FrontendName, read_frontend_name, unknown_frontend
-from svcc.api.own_rules import read_back
+from svcc.api.own_rules import rules_or_own
 from svcc.grammar.address import Address, Family
 from svcc.verify.explain import EndlessError
 from svcc.verify.inspection import Inspector
@@ -134,15 +134,9 @@ def _regions(
     note: Note | None,
 ) -> Iterator[tuple[Inspector, Region]]:
     """The regions of the frontends that are named, in each family that there are rules of."""
-    if rules is None:
-        loaded = read_back(compiled_for(objects, settings, note=note))
-    else:
-        loaded = rules.of(None)
     labels: set[str] = set()
     anything = False
-    for family, item in loaded.items():
-        if only not in (None, family):
-            continue
+    for family, item in rules_or_own(objects, settings, rules, only, note).items():
         try:
             inspector = Inspector(objects, settings, family, item)
         except EndlessError as endless:

@@ -9,6 +9,7 @@ from svcc.api.dump import ForwardedPort
 from svcc.compiler.resolve.forwarding import PROTOCOL_NUMBERS, Backend
 from svcc.compiler.resolve.frontends import Frontend, Treatment
 from svcc.grammar.address import Address, Family
+from svcc.grammar.ipvs.ipvsadm import endpoint
 
 _PROTOCOL_NAMES = {number: name for name, number in PROTOCOL_NUMBERS.items()}
 _ACTIONS = {"refuse": "refused with an error (REJECT)", "drop": "dropped"}
@@ -37,11 +38,12 @@ def _frontend_text(item: ForwardedPort, frontend: Frontend) -> list[str]:
     if frontend.address is None:
         name = f"node port {frontend.port}/{protocol}"
     else:
-        name = f"{_endpoint(family, frontend.address, frontend.port)}/{protocol} {frontend.kind}"
+        name = f"{endpoint(family, frontend.address, frontend.port)}/{protocol} {frontend.kind}"
     lines = [name]
     if frontend.networks is not None:
         where = ", ".join(map(str, frontend.networks)) or "none"
-        lines.append(f"  on local addresses in {where}")
+        loopback = "for the node itself" if frontend.on_loopback else "no"
+        lines.append(f"  on local addresses in {where}; on loopback: {loopback}")
     for treatment in frontend.treatments:
         lines += _treatment_text(item, treatment)
     return lines
@@ -53,7 +55,7 @@ def _treatment_text(item: ForwardedPort, treatment: Treatment) -> list[str]:
     lines = [f"  {treatment.senders}: served; masqueraded: {treatment.masqueraded}"]
     share = _share(item, treatment)
     for backend in treatment.backends:
-        end = _endpoint(item.port.family, backend.address, backend.port)
+        end = endpoint(item.port.family, backend.address, backend.port)
         lines.append(f"    {share or '':>8}  {end}")
     return lines
 
@@ -84,6 +86,7 @@ def _frontend_json(item: ForwardedPort, frontend: Frontend) -> dict[str, Any]:
     }
     if frontend.networks is not None:
         found["local_addresses_in"] = [str(network) for network in frontend.networks]
+        found["on_loopback"] = frontend.on_loopback
     found["treatments"] = [_treatment_json(item, each) for each in frontend.treatments]
     return found
 
@@ -110,8 +113,3 @@ def _backend_json(family: Family, backend: Backend, share: str | None) -> dict[s
 def _share(item: ForwardedPort, treatment: Treatment) -> str | None:
     """Each backend's share; None where an IPVS scheduler decides."""
     return None if item.scheduler else str(Fraction(1, len(treatment.backends)))
-
-
-def _endpoint(family: Family, address: int, port: int) -> str:
-    text = str(Address(family, address))
-    return f"{text}:{port}" if family is Family.IPV4 else f"[{text}]:{port}"
