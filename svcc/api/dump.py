@@ -13,7 +13,9 @@ from svcc.api.own_rules import rules_or_own
 from svcc.grammar.address import Address, Family
 from svcc.verify.explain import EndlessError
 from svcc.verify.inspection import Inspector
-from svcc.verify.report.smt_script import script_text
+from svcc.verify.report.kept_rules import region_slice
+from svcc.verify.report.smt_script import direction, script_text
+from svcc.verify.slicing.slicer import SliceTooLargeError
 
 if TYPE_CHECKING:
     from svcc.api.inputs import Note
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from svcc.compiler.resolve.forwarding import ServicePort
     from svcc.compiler.resolve.frontends import Frontend
     from svcc.compiler.settings.node import NodeSettings
+    from svcc.verify.report.kept_rules import RegionSlice
     from svcc.verify.slicing.regions import Region
 
 
@@ -84,6 +87,34 @@ def dump_ir(
     return found
 
 
+def dump_slices(
+    objects: Objects,
+    settings: NodeSettings,
+    what: str,
+    rules: Rules | None = None,
+    *,
+    family: Family | None = None,
+    note: Note | None = None,
+) -> list[RegionSlice]:
+    """What the regions of a frontend, or all of a Service, keep of the rules.
+
+    A region of which too much is left to be written out is told to ``note``.
+
+    Args, Raises: as :func:`dump_ir`; ``rules`` None: those that svcc compiles for the node.
+    """
+    name = read_frontend_name(what, settings)
+    found = []
+    for inspector, region in _regions(objects, settings, name, rules, family, note):
+        try:
+            cut = inspector.cut(region)
+        except SliceTooLargeError:
+            if note is not None:
+                note(f"note: too many rules touch {_packets(region)} to be written out")
+            continue
+        found.append(region_slice(region, cut, inspector.family, inspector.source))
+    return found
+
+
 def dump_smt(
     objects: Objects,
     settings: NodeSettings,
@@ -108,9 +139,12 @@ def dump_smt(
         if not proof.questions and note is not None:
             reasons = {finding.reason for finding in proof.findings if finding.reason}
             why = "; ".join(sorted(reasons)) or "what would violate a property is plainly false"
-            side = "the node" if region.from_node else "a wire"
-            note(f"note: nothing was asked about {region.name} from {side}: {why}")
+            note(f"note: nothing was asked about {_packets(region)}: {why}")
     return found
+
+
+def _packets(region: Region) -> str:
+    return f"{region.name}, {direction(region)}"
 
 
 def _file_stem(region: Region) -> str:

@@ -16,6 +16,7 @@ from svcc.commands.terminal import say
 
 if TYPE_CHECKING:
     from svcc.api import Family, NodeSettings, Objects
+    from svcc.verify.report.kept_rules import RegionSlice
 
 _WHATS = (
     ("ir", "what the compiler decided: frontends, backends, shares, masquerading, refusals"),
@@ -77,7 +78,9 @@ def run(arguments: argparse.Namespace) -> int:
     family = given_by.family(arguments)
     if arguments.what == "ir":
         return _ir(arguments, objects, node, family)
-    return _smt(arguments, objects, node, family)
+    if arguments.what == "smt":
+        return _smt(arguments, objects, node, family)
+    return _slices(arguments, objects, node, family)
 
 
 def _ir(
@@ -91,6 +94,31 @@ def _ir(
         _write_json([ir_json(item) for item in found])
     else:
         sys.stdout.write("\n".join(map(ir_text, found)))
+    return OK
+
+
+def _slices(
+    arguments: argparse.Namespace, objects: Objects, node: NodeSettings, family: Family | None
+) -> int:
+    from svcc.api.dump import dump_slices
+    from svcc.commands.slice_text import rules_json, rules_text, slice_json, slice_text
+
+    rules = given_by.rules(arguments)
+    slices = dump_slices(objects, node, arguments.service, rules, family=family, note=say)
+    by_frontend: dict[str, list[RegionSlice]] = {}
+    for item in slices:
+        by_frontend.setdefault(item.region.name, []).append(item)
+    in_rules = arguments.what == "rules"
+    if arguments.output == "json":
+        _write_json(
+            [rules_json(*item) for item in by_frontend.items()]
+            if in_rules
+            else [slice_json(item) for item in slices]
+        )
+    elif in_rules:
+        sys.stdout.write("\n".join(rules_text(*item) for item in by_frontend.items()))
+    else:
+        sys.stdout.write("\n".join(map(slice_text, slices)))
     return OK
 
 
