@@ -14,8 +14,8 @@ def slice_text(item: RegionSlice) -> str:
     """A region: every base chain with what it keeps, chains that it leads to below it."""
     lines = [f"{item.region.name}, {direction(item.region)}"]
     for chain in item.chains:
-        name = " ".join(word for word in (chain.table, chain.chain) if word)
-        lines.append(f"  {STAGES[chain.stage]}: {name}, policy {chain.policy}")
+        name = f": {chain.table} {chain.chain}, policy {chain.policy}" if chain.chain else ""
+        lines.append(f"  {STAGES[chain.stage]}{name}")
         lines += _nested(chain.rules, "    ")
     return "\n".join(lines) + "\n"
 
@@ -63,7 +63,7 @@ def rules_text(name: str, slices: Sequence[RegionSlice]) -> str:
     """The rules of one frontend by base chain, each with why it concerns the frontend."""
     lines = [name]
     for hook in concerned_rules(slices):
-        lines.append("  " + " ".join(word for word in (hook.table, hook.chain) if word))
+        lines.append(f"  {hook.table} {hook.chain}" if hook.chain else "  IPVS")
         for found in hook.rules.values():
             lines.append(f"    {found.rule.place}{found.rule.text}")
             lines += [f"      {reason}" for reason in found.reasons()]

@@ -25,7 +25,7 @@ class ConcernedRule:
         senders = {sender for each in self.kept.values() for sender in each}
         for open_, of in self.kept.items():
             whose = f"{', '.join(of)}: " if len(of) < len(senders) else ""
-            yield whose + (f"if {' '.join(open_)}" if open_ else "always")
+            yield whose + (f"if {' '.join(open_)}" if open_ else "every packet that gets here")
 
 
 @dataclass(slots=True)

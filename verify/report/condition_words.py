@@ -8,6 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import assert_never
 
+from svcc.grammar.address import Family, format_address
+from svcc.grammar.iptables.names import CONNTRACK_STATES, PROTOCOL_NAMES
+from svcc.grammar.iptables.program import PROBABILITY_ONE, Goto, Jump
+from svcc.grammar.ipvs.ipvsadm import endpoint
 from svcc.verify.model.actions import (
     Accept,
     Continue,
@@ -48,13 +52,9 @@ from svcc.verify.model.conditions import (
     State,
     Unknown,
 )
+from svcc.verify.netfilter.bpf import Equal, Word
 from svcc.verify.slicing.items import Balance, InlinedRun, Item, ItemCondition, ToEndpoints
 from svcc.verify.slicing.schema_conditions import InlinedGoto, InlinedJump
-
-from svcc.grammar.address import Family, format_address
-from svcc.grammar.iptables.names import CONNTRACK_STATES, PROTOCOL_NAMES
-from svcc.grammar.iptables.program import PROBABILITY_ONE, Goto, Jump
-from svcc.grammar.ipvs.ipvsadm import endpoint
 
 
 def condition_words(condition: ItemCondition | EntryPart, family: Family) -> str:
@@ -65,7 +65,7 @@ def condition_words(condition: ItemCondition | EntryPart, family: Family) -> str
         share = condition.threshold / PROBABILITY_ONE
         return f"-m statistic --mode random --probability {share:.11f}"
     if isinstance(condition, Bpf):
-        return "-m bpf [a program that compares addresses]"
+        return f"-m bpf [{_compared(condition.program, family)}]"
     return _negatable(condition, family, "! " if condition.negated else "")
 
 
@@ -188,6 +188,24 @@ def _connection(condition: Connection, family: Family, negation: str) -> str:
         asked.append(f"{negation}--ctstate {_states(condition.states)}")
     asked += [condition_words(detail, family) for detail in condition.details]
     return f"-m conntrack {' '.join(asked)} [before connection tracking]"
+
+
+def _compared(program: Equal, family: Family) -> str:
+    """What a BPF program compares; a word is 32 bits of an IPv6 address, 0 the first."""
+    test = f"{_operand(program.left, family)} = {_operand(program.right, family)}"
+    then, otherwise = (
+        str(branch).lower() if isinstance(branch, bool) else _compared(branch, family)
+        for branch in (program.then, program.otherwise)
+    )
+    if program.otherwise is False:
+        return test if program.then is True else f"{test} and {then}"
+    return f"({test} ? {then} : {otherwise})"
+
+
+def _operand(operand: Word | int, family: Family) -> str:
+    if isinstance(operand, int):
+        return f"{operand:#x}"
+    return operand.side if family is Family.IPV4 else f"{operand.side} word {operand.index}"
 
 
 def _entries(entries: Iterable[tuple[EntryPart, ...]], family: Family) -> str:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from svcc.verify.slicing.items import InlinedRun, Item
-
 from svcc.grammar.address import Family
 from svcc.grammar.iptables.write import write_rule
 from svcc.verify.report.condition_words import action_words, condition_words
 from svcc.verify.slicing.cutter import ChainSlice, Cut
+from svcc.verify.slicing.items import InlinedRun, Item
 from svcc.verify.slicing.regions import Region
 
 STAGES = {
@@ -47,7 +46,7 @@ class KeptRule:
 
 @dataclass(frozen=True, slots=True)
 class KeptChain:
-    """A base chain of a region. ``policy`` is what the region sees of it."""
+    """A base chain of a region; the virtual servers have no table, chain and policy."""
 
     stage: str
     table: str
@@ -85,7 +84,7 @@ class _Writer:
     def chains(self, cut: Cut) -> Iterator[KeptChain]:
         yield from self._stage("rewriting", cut.rewriting)
         if cut.balanced:
-            yield KeptChain("balanced", "", "IPVS", "ACCEPT", self._rules(cut.balanced))
+            yield KeptChain("balanced", "", "", "", self._rules(cut.balanced))
         yield from self._stage("onward", cut.onward)
         yield from self._stage("inward", cut.inward)
         yield from self._stage("resent", cut.resent)
