@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from svcc.api.errors import bad_input
+from svcc.api.errors import InputError, bad_input
 
 if TYPE_CHECKING:
     from svcc.compiler.settings.node import NodeSettings
@@ -63,7 +63,7 @@ def read_frontend_name(text: str, settings: NodeSettings) -> FrontendName:
     return FrontendName(text, "", address, port, protocol if behind else None, local)
 
 
-def unknown_frontend(name: FrontendName, labels: Iterable[str]) -> Exception:
+def unknown_frontend(name: FrontendName, labels: Iterable[str]) -> InputError:
     """The error that nothing has this name; ``labels`` are what Service ports are called."""
     from svcc.compiler.api_names.nearest import did_you_mean
 
