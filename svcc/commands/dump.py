@@ -87,7 +87,7 @@ def _ir(
     arguments: argparse.Namespace, objects: Objects, node: NodeSettings, family: Family | None
 ) -> int:
     from svcc.api.dump import dump_ir
-    from svcc.commands.forwarding_text import ir_json, ir_text
+    from svcc.api.forwarding_text import ir_json, ir_text
 
     found = dump_ir(objects, node, arguments.service, family=family, note=say)
     if arguments.output == "json":
