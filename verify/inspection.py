@@ -18,7 +18,7 @@ from svcc.verify.region_judge import RegionJudge
 from svcc.verify.slicing.cutter import Cut, Cutter
 from svcc.verify.slicing.regions import Region, Regions
 from svcc.verify.smt.solver import Question
-from svcc.verify.spec.for_rules import expect_of
+from svcc.verify.spec.for_rules import expectations_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +33,8 @@ class Proof:
 class Inspector:
     """Shows one family's rules on one node as the verifier sees them.
 
+    Where kube-proxies have read the objects in two ways, today's is meant.
+
     Raises:
         EndlessError: a walk through the rules does not end.
     """
@@ -46,8 +48,12 @@ class Inspector:
         self.family = family
         self.source = loaded.source
         self._rules = prepared.rules
-        expectation = expect_of(objects, settings, prepared.rules)
-        indexed = owned_rules(prepared.rules, expectation.settings.masquerade_mark)
+        expectation = expectations_of(objects, settings, prepared.rules)[0]
+        indexed = owned_rules(
+            prepared.rules,
+            expectation.settings.masquerade_mark,
+            expectation.settings.pods.networks.get(family),
+        )
         self._regions = Regions(indexed, expectation)
         self._cutter: Cutter | None = None
 

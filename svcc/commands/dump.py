@@ -86,8 +86,8 @@ def run(arguments: argparse.Namespace) -> int:
 def _ir(
     arguments: argparse.Namespace, objects: Objects, node: NodeSettings, family: Family | None
 ) -> int:
-    from svcc.api.dump import dump_ir
-    from svcc.api.forwarding_text import ir_json, ir_text
+    from svcc.api.inside.dump import dump_ir
+    from svcc.api.inside.forwarding_text import ir_json, ir_text
 
     found = dump_ir(objects, node, arguments.service, family=family, note=say)
     if arguments.output == "json":
@@ -100,7 +100,7 @@ def _ir(
 def _slices(
     arguments: argparse.Namespace, objects: Objects, node: NodeSettings, family: Family | None
 ) -> int:
-    from svcc.api.dump import dump_slices
+    from svcc.api.inside.dump import dump_slices
     from svcc.commands.slice_text import rules_json, rules_text, slice_json, slice_text
 
     rules = given_by.rules(arguments)
@@ -125,7 +125,7 @@ def _slices(
 def _smt(
     arguments: argparse.Namespace, objects: Objects, node: NodeSettings, family: Family | None
 ) -> int:
-    from svcc.api.dump import dump_smt
+    from svcc.api.inside.dump import dump_smt
 
     rules = given_by.rules(arguments)
     scripts = dump_smt(objects, node, arguments.service, rules, family=family, note=say)

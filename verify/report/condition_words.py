@@ -51,6 +51,8 @@ from svcc.verify.model.conditions import (
     SourcePort,
     State,
     Unknown,
+    VirtualDestination,
+    VirtualPort,
 )
 from svcc.verify.netfilter.bpf import Equal, Word
 from svcc.verify.slicing.items import Balance, InlinedRun, Item, ItemCondition, ToEndpoints
@@ -110,6 +112,11 @@ def _negatable(condition: ItemCondition | EntryPart, family: Family, negation: s
             return f"-m recent {asked} --name {condition.name}"
         case SentByIpvs():
             return f"-m ipvs {negation}--ipvs"
+        case VirtualDestination():
+            network = _network(condition.address, condition.mask, family)
+            return f"-m ipvs {negation}--vaddr {network}"
+        case VirtualPort():
+            return f"-m ipvs {negation}--vport {_ports(condition.first, condition.last)}"
         case AnyOf():
             parts = " or ".join(condition_words(part, family) for part in condition.parts)
             return f"{negation}[{parts}]"

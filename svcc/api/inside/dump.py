@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from svcc.api.compilation import compiled_for
 from svcc.api.errors import bad_input
-from svcc.api.frontend_names import FrontendName, read_frontend_name, unknown_frontend
+from svcc.api.inside.frontend_names import FrontendName, read_frontend_name, unknown_frontend
 from svcc.api.own_rules import rules_or_own
 from svcc.grammar.address import Address, Family
 from svcc.verify.explain import EndlessError

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import Any
 
-from svcc.api.dump import ForwardedPort
+from svcc.api.inside.dump import ForwardedPort
 from svcc.compiler.resolve.forwarding import PROTOCOL_NUMBERS, Backend
 from svcc.compiler.resolve.frontends import Frontend, Treatment
 from svcc.grammar.address import Address, Family
