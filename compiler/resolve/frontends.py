@@ -90,7 +90,7 @@ def _external(port: ServicePort, settings: NodeSettings) -> Iterator[Treatment]:
         yield Treatment(EVERYONE, "serve", port.everywhere, "all")
         return
     if pods := _pods(port, settings):
-        yield Treatment(f"pods: from {pods}", "serve", port.everywhere, HAIRPIN)
+        yield Treatment(f"pods ({pods})", "serve", port.everywhere, HAIRPIN)
     yield Treatment("the node itself", "serve", port.everywhere, "all")
     if port.here:
         yield Treatment("everyone else", "serve", port.here, HAIRPIN)
