@@ -32,7 +32,7 @@ def read_packet(words: list[str], node: Address | None) -> Packet:
         given["in" if word == "iif" else word] = value
     if "to" not in given:
         raise QuestionError("there is no destination; say to ADDRESS:PORT")
-    address, port, protocol = _destination(given["to"])
+    address, port, protocol = read_destination(given["to"])
     family = address.family
     source = DOCUMENTATION_SOURCE[family]
     if given.get("from") == "node":
@@ -57,7 +57,12 @@ def read_packet(words: list[str], node: Address | None) -> Packet:
     )
 
 
-def _destination(text: str) -> tuple[Address, int, int]:
+def read_destination(text: str) -> tuple[Address, int, int]:
+    """``ADDRESS:PORT[/PROTOCOL]``; TCP if it does not say.
+
+    Raises:
+        QuestionError: it is no such thing.
+    """
     place, _, protocol = text.partition("/")
     address, colon, port = place.rpartition(":")
     if not colon or not port:

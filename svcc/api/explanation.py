@@ -6,10 +6,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from svcc.api.compilation import compiled_for
 from svcc.api.errors import bad_input
 from svcc.api.live import with_all_in_force
-from svcc.api.own_rules import read_back
+from svcc.api.own_rules import rules_or_own
 from svcc.grammar.address import Family
 from svcc.verify.confirm.findings import Finding
 from svcc.verify.explain import EndlessError, Explainer, Explanation
@@ -58,7 +57,7 @@ def explain(
         InputError: that is no packet and no Service with frontends, or a walk through the
             rules does not end.
     """
-    loaded = _loaded(objects, settings, rules, family, note)
+    loaded = rules_or_own(objects, settings, rules, family, note)
     found = _explained(objects, settings, what, loaded)
     if rules is not None:
         found = [with_all_in_force(item, rules, objects, settings) for item in found]
@@ -66,20 +65,6 @@ def explain(
         open_questions(objects, settings, loaded, own_rules=rules is None, strict=False)
     )
     return [_while_open(item, questions) for item in found]
-
-
-def _loaded(
-    objects: Objects,
-    settings: NodeSettings,
-    rules: Rules | None,
-    only: Family | None,
-    note: Note | None,
-) -> dict[Family, LoadedRules]:
-    """The rules to explain, by family."""
-    if rules is not None:
-        return rules.of(only)
-    own = read_back(compiled_for(objects, settings, note=note))
-    return {family: item for family, item in own.items() if only in (None, family)}
 
 
 def _explained(

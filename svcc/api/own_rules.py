@@ -4,8 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from svcc.api.compilation import compiled_for
+
 if TYPE_CHECKING:
+    from svcc.api.inputs import Note
+    from svcc.api.rules import Rules
+    from svcc.compiler.model.objects import Objects
     from svcc.compiler.pipeline import Compiled
+    from svcc.compiler.settings.node import NodeSettings
     from svcc.grammar.address import Family
     from svcc.verify.prepare.loaded import LoadedRules
 
@@ -26,3 +32,21 @@ def read_back(compiled: Compiled) -> dict[Family, LoadedRules]:
         for item in found.values():
             item.rules.ipvs = ipvs_of(beside)
     return found
+
+
+def rules_or_own(
+    objects: Objects,
+    settings: NodeSettings,
+    rules: Rules | None,
+    only: Family | None,
+    note: Note | None,
+) -> dict[Family, LoadedRules]:
+    """The given rules of one family, or of all for None; without any, those that svcc compiles.
+
+    Raises:
+        InputError: compiling fails.
+    """
+    if rules is not None:
+        return rules.of(only)
+    own = read_back(compiled_for(objects, settings, note=note))
+    return {family: item for family, item in own.items() if only in (None, family)}

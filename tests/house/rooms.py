@@ -159,8 +159,13 @@ ROOMS = (
         "workflows for any caller, who need not be a command line",
     ),
     Room(
+        "api.inside",
+        "grammar.* compiler.* verify.* api",
+        "shows what the workflows work with, and is no part of them",
+    ),
+    Room(
         "commands",
-        "svcc grammar.* compiler.* verify.* apply.* api",
+        "svcc grammar.* compiler.* verify.* apply.* api.*",
         "the command line: it may ask everybody, and nobody asks it",
     ),
     Room("cli", "svcc grammar commands", "finds the command and runs it"),
@@ -229,8 +234,11 @@ def modules() -> dict[str, Path]:
         for path in sorted((ROOT / package).rglob("*.py")):
             found[module_name(path)] = path
     # The packages are in svcc/ as links.
-    for path in sorted((ROOT / "svcc").glob("*.py")) + sorted((ROOT / "svcc").glob("*/*.py")):
-        if path.parent.name not in PACKAGES:
+    own = ROOT / "svcc"
+    for path in (
+        p for pattern in ("*.py", "*/*.py", "*/*/*.py") for p in sorted(own.glob(pattern))
+    ):
+        if path.relative_to(own).parts[0] not in PACKAGES:
             found[module_name(path)] = path
     return found
 

@@ -17,7 +17,7 @@ from svcc.compiler.settings.overrides import Overrides
 from tests.house.rooms import imported_names, modules
 from tests.paths import ROOT
 
-API = sorted((ROOT / "svcc" / "api").glob("*.py"))
+API = sorted((ROOT / "svcc" / "api").rglob("*.py"))
 COMMANDS = sorted((ROOT / "svcc" / "commands").glob("*.py"))
 
 

@@ -45,23 +45,8 @@ _ONWARD_NODE = (("filter", "OUTPUT"), ("security", "OUTPUT"), *_POSTROUTING)
 _ALL = (*_BEFORE_WIRE, *_BEFORE_NODE, *_INWARD, *_RESENT_WIRE, *_FORWARD, *_POSTROUTING)
 
 
-@dataclass(frozen=True, slots=True)
-class Cut:
-    """A region's schema, the numbers that were taken out of it, and the rules in its slices."""
-
-    schema: Schema
-    numbering: Numbering
-    slices: tuple[tuple[Item, ...], ...]
-    boxes: tuple[Box, ...]
-    """Where its packets may be addressed to behind nat and IPVS."""
-
-    def outside_the_model(self) -> tuple[Rule, ...]:
-        """The rules with a match or target that the model does not know."""
-        return rules_outside_the_model(item for items in self.slices for item in items)
-
-
 @dataclass(slots=True)
-class _Slice:
+class ChainSlice:
     """What one base chain does to some boxes; ``shared``: as schemas of all of a kind have it."""
 
     table: str
@@ -75,6 +60,33 @@ class _Slice:
         if self.shared is not None:
             return self.shared
         return hook(self.table, self.chain, numbering.items(self.items), self.drops)
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """A region's schema, the numbers that were taken out of it, and its slices, which are named
+    as the schema names them.
+    """
+
+    schema: Schema
+    numbering: Numbering
+    rewriting: Sequence[ChainSlice]
+    inward: Sequence[ChainSlice]
+    onward: Sequence[ChainSlice]
+    balanced: tuple[Item, ...]
+    resent: Sequence[ChainSlice]
+    boxes: tuple[Box, ...]
+    """Where its packets may be addressed to behind nat and IPVS."""
+
+    @property
+    def slices(self) -> tuple[tuple[Item, ...], ...]:
+        """The items of every slice."""
+        touched = (*self.rewriting, *self.inward, *self.onward, *self.resent)
+        return (*(found.items for found in touched), self.balanced)
+
+    def outside_the_model(self) -> tuple[Rule, ...]:
+        """The rules with a match or target that the model does not know."""
+        return rules_outside_the_model(item for items in self.slices for item in items)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +132,7 @@ class Cutter:
         self._of_rest = regions.slicer(state=state)
         self._distinctions = Distinctions(regions.rules.tables, dict.fromkeys(_ALL))
         self._classes: dict[object, int] = {}
-        self._known: dict[tuple[tuple[BaseChain, ...], int], list[_Slice | None]] = {}
+        self._known: dict[tuple[tuple[BaseChain, ...], int], list[ChainSlice | None]] = {}
         self._last: _Ways | None = None
         self._there: dict[tuple[BaseChain, ...], tuple[BaseChain, ...]] = {}
 
@@ -135,7 +147,7 @@ class Cutter:
 
         def slices(
             names: tuple[BaseChain, ...], boxes: Callable[[], list[Box]], kind: _Kind | None
-        ) -> list[_Slice]:
+        ) -> list[ChainSlice]:
             return self._slices(region, slicer, names, boxes, kind)
 
         names = _BEFORE_NODE if region.from_node else _BEFORE_WIRE
@@ -188,11 +200,14 @@ class Cutter:
             foreign_marks=self._foreign_marks,
             state=self._state,
         )
-        touched = (*rewriting, *inward, *onward, *resent)
         return Cut(
             schema,
             numbering,
-            (*(found.items for found in touched), balanced),
+            rewriting,
+            inward,
+            onward,
+            balanced,
+            resent,
             (*boxes, *sent_on),
         )
 
@@ -270,14 +285,14 @@ class Cutter:
         names: tuple[BaseChain, ...],
         boxes: Callable[[], list[Box]],
         kind: _Kind | None,
-    ) -> list[_Slice]:
+    ) -> list[ChainSlice]:
         """What base chains do to packets of some boxes, where they do anything.
 
         With a ``kind``, what another region of that kind left behind is taken.
         """
         names = self._present(names)
         covered = self._distinctions.covered if kind is not None else frozenset[BaseChain]()
-        known: list[_Slice | None] = []
+        known: list[ChainSlice | None] = []
         if kind is not None:
             if (names, kind.number) in self._known:
                 known = self._known[names, kind.number]
@@ -311,7 +326,7 @@ class Cutter:
 
     def _slice(
         self, region: Region, slicer: Slicer, place: BaseChain, boxes: list[Box], kind: _Kind | None
-    ) -> _Slice | None:
+    ) -> ChainSlice | None:
         items, policy = slicer.hook(*place, boxes, region.box)
         drops = policy == "DROP"
         if region.frontend is None and not self._regions.everybodys:
@@ -321,7 +336,7 @@ class Cutter:
         shared = None
         if kind is not None:
             shared = hook(*place, kind.numbering.shared_items(items, kind.places), drops)
-        return _Slice(*place, items, drops, shared)
+        return ChainSlice(*place, items, drops, shared)
 
     def _placed(self, boxes: list[Box]) -> list[Box]:
         """The boxes without repetition; what is known to be local is marked so."""
@@ -332,7 +347,7 @@ class Cutter:
         ]
 
     def _balanced(
-        self, region: Region, boxes: list[Box], rewriting: list[_Slice], slicer: Slicer
+        self, region: Region, boxes: list[Box], rewriting: list[ChainSlice], slicer: Slicer
     ) -> tuple[Item, ...]:
         """The virtual servers that packets of the boxes may meet.
 
@@ -390,11 +405,11 @@ def _outside(boxes: list[Box]) -> list[Box]:
     return [b._replace(local=False) for b in boxes if b.local is not True]
 
 
-def _hooks(slices: Sequence[_Slice], numbering: Numbering) -> tuple[Hook, ...]:
+def _hooks(slices: Sequence[ChainSlice], numbering: Numbering) -> tuple[Hook, ...]:
     return tuple([found.hook(numbering) for found in slices])
 
 
-def _marks(slices: Sequence[_Slice]) -> set[int]:
+def _marks(slices: Sequence[ChainSlice]) -> set[int]:
     """The values that some rule gives the mark as a whole."""
     return {
         item.action.value

@@ -1,0 +1,1 @@
+"""What svcc works with for single Services, for people to look at."""
