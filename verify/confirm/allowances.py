@@ -49,8 +49,8 @@ def _sorted(rules: IndexedRules) -> tuple[set[int], set[int], dict[int, tuple[in
         action = record.action
         if isinstance(action, Excused):
             excused.add(id(record.rule))
-        elif record.of_pods_that_leave is not None:
-            leaving[id(record.rule)] = record.of_pods_that_leave
+        elif record.but_for_pods is not None:
+            leaving[id(record.rule)] = record.but_for_pods
         elif isinstance(action, Accept | Masquerade) and action.of_other_tool:
             theirs.add(id(record.rule))
     return excused, theirs, leaving

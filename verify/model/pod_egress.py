@@ -4,9 +4,9 @@ Some rule beside the service proxy's does on nearly every node (flannel, kubenet
 admin's own), so that the world outside can answer pods. A Service whose backend is a host has
 no other way for pods to get there, and whose rule it is does not matter: such a rewriting, from a
 source in the pod network to a destination outside it, counts neither for nor against the service
-rules. What the same rule rewrites besides is judged like anybody's, whatever its chain is called;
-only what a tool does to networks of its own stays its own, by its rules' sources, interfaces,
-marks and sets.
+rules. Nor does a rewriting of what nothing has translated. What the same rule rewrites besides is
+judged like anybody's, whatever its chain is called; only what a tool does to networks of its own
+stays its own, by its rules' sources, interfaces, marks and sets.
 """
 
 from __future__ import annotations
@@ -23,14 +23,19 @@ from svcc.verify.model.conditions import (
     Mark,
     OriginalSource,
     OutInterface,
+    SentByIpvs,
     Source,
+    State,
     Unknown,
 )
 from svcc.verify.model.rules import IndexedChain, IndexedRules, Record, index_chain
 
+_NOT_TRANSLATED = (State(("DNAT",), negated=True), SentByIpvs(negated=True))
+
 
 def let_pods_leave(rules: IndexedRules, pods: Network | None) -> None:
-    """Take apart, in two records, what rules of others do to pods that leave and to others.
+    """Take apart what rules of others do to pods that leave, to what nothing has translated, and
+    to others.
 
     ``pods``: the pod network of the rules' family; without one nothing can be told.
     """
@@ -57,13 +62,16 @@ def _parts(record: Record, in_confined: bool, pods: Network) -> Iterable[Record]
     if action is None or (action.of_other_tool and (in_confined or _is_confined(record))):
         return (record,)
     leaves = (Source(pods.value, pods.mask), Destination(pods.value, pods.mask, negated=True))
-    leaving = replace(
-        record,
-        conditions=(*record.conditions, *leaves),
-        action=Masquerade(action.address, action.port, of_other_tool=True),
-        of_pods_that_leave=(pods.value, pods.mask),
+    not_judged = (
+        replace(
+            record,
+            conditions=(*record.conditions, *conditions),
+            action=Masquerade(action.address, action.port, of_other_tool=True),
+            but_for_pods=(pods.value, pods.mask),
+        )
+        for conditions in (leaves, _NOT_TRANSLATED)
     )
-    return leaving, replace(record, action=Masquerade(action.address, action.port))
+    return *not_judged, replace(record, action=Masquerade(action.address, action.port))
 
 
 def _confined_chains(chains: Iterable[IndexedChain]) -> frozenset[str]:

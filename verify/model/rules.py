@@ -19,8 +19,9 @@ from svcc.verify.model.virtual_servers import VirtualIndex, index_virtual
 class Record:
     """One rule. ``service`` tells whether it counts as a rule of the service proxy.
 
-    ``of_pods_that_leave``: it is the part of the rule that is about packets from this network
-    (address and mask) to others; the rest of the rule is the next record.
+    ``but_for_pods``: it is the part of the rule that is about packets from this pod network
+    (address and mask) to others, or about what nothing has translated; the rest of the rule is
+    another record.
     """
 
     rule: Rule
@@ -28,7 +29,7 @@ class Record:
     conditions: tuple[Condition, ...]
     action: Action
     service: bool = True
-    of_pods_that_leave: tuple[int, int] | None = None
+    but_for_pods: tuple[int, int] | None = None
 
 
 def exact_port(record: Record) -> int | None:

@@ -368,10 +368,14 @@ def _of_others(state: Passage, table: str, chain: str, rule: Rule) -> bool:
 
 
 def _leaves(state: Passage, rule: Rule) -> bool:
-    """Whether the packet leaves the network that the rule's owner may rewrite sources of."""
+    """Whether the packet leaves the network that the rule's owner may rewrite sources of, or is
+    no Service's.
+    """
     network = state.world.allowances.leaving.get(id(rule))
     if network is None or state.source is None:
         return False
+    if not (state.translated or state.balanced):
+        return True
     address, mask = network
     return state.source & mask == address and state.destination & mask != address
 

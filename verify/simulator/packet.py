@@ -61,7 +61,7 @@ class Allowances:
     """What such a rule accepts need not be refused; that it rewrites a source says nothing."""
     leaving: Mapping[int, tuple[int, int]] = field(default_factory=dict)
     """That such a rule rewrites a source says nothing where the packet leaves this network
-    (address and mask)."""
+    (address and mask), or where nothing has translated it."""
     passed_over: frozenset[int] = frozenset()
     """Whatever its target is, such a rule accepts, and does nothing else."""
     policies_drop: bool = True
