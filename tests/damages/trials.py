@@ -14,12 +14,12 @@ from svcc.grammar.address import Family
 from svcc.grammar.iptables.parse import parse
 from svcc.grammar.iptables.ruleset import load
 from svcc.verify.confirm.findings import Finding
-from svcc.verify.engine import verify
 from svcc.verify.prepare.loaded import LoadedRules
 from svcc.verify.report.report import Report
 from tests.support.clusters.dumps import DUMPS, dump_objects, dump_settings
 from tests.support.damage import dump_damage, ipvs_damage, own_damage
 from tests.support.damage.dump_damage import Change
+from tests.support.proofs import verify
 
 Wanted = Literal["violated", "proved", "undecided"]
 RULES = {

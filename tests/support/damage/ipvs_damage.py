@@ -10,11 +10,11 @@ from pathlib import Path
 
 from svcc.compiler.bundle import ADDRESSES, IPSET, IPVSADM, render
 from svcc.compiler.load.loader import load
-from svcc.verify.engine import verify
 from svcc.verify.report.report import Report
 from svcc.verify.rule_files import from_files
 from tests.support.clusters.cases import read_case
 from tests.support.clusters.ipvs_cases import compiled_case
+from tests.support.proofs import verify
 
 RULES = "iptables.rules"
 Edit = Callable[[str], str]

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from typing import Literal, Self
 
 from tests.support.kernel import packets
-from tests.support.kernel.namespace import Namespace, connect, namespace
+from tests.support.kernel.namespace import Namespace, namespace
 from tests.support.kernel.packets import Flow, Seen
 
 Wire = Literal["pod0", "ext0"]
@@ -49,7 +49,7 @@ LOCAL = frozenset(itertools.chain.from_iterable(ADDRESSES.values()))
 
 _ROUTES: Mapping[Wire, tuple[str, ...]] = {
     "pod0": ("10.244.1.0/24", "fd00:244:1::/64"),
-    "ext0": ("default", "default"),
+    "ext0": ("0.0.0.0/0", "::/0"),
 }
 _NODE_MAC, _FAR_MAC = "02:00:00:00:00:01", "02:00:00:00:00:02"
 _SYSCTLS = {
@@ -165,8 +165,7 @@ class Testbed:
         try:
             self.node = self._stack.enter_context(namespace())
             far = self._stack.enter_context(namespace())
-            for wire in _ROUTES:
-                self._lay(wire, far)
+            self._lay_wires(far)
             self._addresses()
             with self.node.entered():
                 for name, value in _SYSCTLS.items():
@@ -186,26 +185,31 @@ class Testbed:
 
     # -- making it ---------------------------------------------------------------------
 
-    def _lay(self, wire: Wire, far: Namespace) -> None:
+    def _lay_wires(self, far: Namespace) -> None:
         with far.entered():
             write_sysctl("net/ipv6/conf/default/disable_ipv6", "1")
-        connect(self.node, far, wire)
         # Without address resolution whatever the node sends is on the wire at once.
-        near_up = ("ip", "link", "set", wire, "address", _NODE_MAC, "arp", "off", "up")
-        self.node.run(*near_up)
-        far.run("ip", "link", "set", wire, "address", _FAR_MAC, "arp", "off", "up")
+        self.node.ip(
+            *(f"link add {wire} type veth peer name {wire} netns {far.name}" for wire in _ROUTES),
+            *(f"link set {wire} address {_NODE_MAC} arp off up" for wire in _ROUTES),
+        )
+        far.ip(*(f"link set {wire} address {_FAR_MAC} arp off up" for wire in _ROUTES))
 
     def _addresses(self) -> None:
-        for device, addresses in ADDRESSES.items():
-            for address in addresses:
-                if device == "lo":
-                    continue
-                length, *extra = ("128", "nodad") if ":" in address else ("32",)
-                where = (f"{address}/{length}", "dev", device, *extra)
-                self.node.run("ip", "address", "add", *where)
+        commands = [
+            f"address add {address}/128 dev {device} nodad"
+            if ":" in address
+            else f"address add {address}/32 dev {device}"
+            for device, addresses in ADDRESSES.items()
+            for address in addresses
+            if device != "lo"
+        ]
         for wire, (ipv4, ipv6) in _ROUTES.items():
-            self.node.run("ip", "-4", "route", "add", ipv4, "dev", wire, "scope", "global")
-            self.node.run("ip", "-6", "route", "add", ipv6, "dev", wire)
+            commands += [
+                f"route add {ipv4} dev {wire} scope global",
+                f"route add {ipv6} dev {wire}",
+            ]
+        self.node.ip(*commands)
 
     def _open_node_sockets(self) -> None:
         for version, family in ((4, socket.AF_INET), (6, socket.AF_INET6)):

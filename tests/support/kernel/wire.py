@@ -30,20 +30,22 @@ class Wire:
         self.client_side = client = stack.enter_context(namespace())
         connect(node, client, "wire")
         bits = "nodad" if family is Family.IPV6 else ""
-        for where, address, device in (
-            (node, f"{near}/{length}", "wire"),
-            (client, f"{far}/{length}", "wire"),
-            (node, self.first, "lo"),
-            (node, self.second, "lo"),
-        ):
-            where.run(*f"ip addr add {address} dev {device} {bits}".split())
-        client.run(*f"ip -{int(family)} route add default via {near}".split())
+        everywhere = "::/0" if family is Family.IPV6 else "0.0.0.0/0"
+        client.ip(
+            f"address add {far}/{length} dev wire {bits}",
+            f"route add {everywhere} via {near}",
+        )
         # What is for no Service goes on, and is remembered by conntrack.
         beyond = stack.enter_context(namespace())
         connect(node, beyond, "away")
-        node.run(*f"ip -{int(family)} route add default dev away".split())
+        node.ip(
+            f"address add {near}/{length} dev wire {bits}",
+            f"address add {self.first} dev lo {bits}",
+            f"address add {self.second} dev lo {bits}",
+            f"route add {everywhere} dev away",
+        )
         if family is Family.IPV4:
-            node.run(*f"ip neigh add {self.vip} lladdr 02:00:00:00:00:01 dev away".split())
+            node.ip(f"neigh add {self.vip} lladdr 02:00:00:00:00:01 dev away")
         node.run("sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1")
         self.backends = [self._socket(stack, address, 53) for address in (self.first, self.second)]
         with client.entered():

@@ -20,11 +20,11 @@ from svcc.grammar.iptables.parse import parse
 from svcc.grammar.iptables.program import Comment, Goto, Jump, Program, Rule, Table
 from svcc.grammar.iptables.ruleset import load
 from svcc.grammar.iptables.write import write
-from svcc.verify.engine import verify
 from svcc.verify.prepare.loaded import LoadedRules
 from tests.support.clusters.random_objects import random_objects, random_settings
 from tests.support.effort import LONG
 from tests.support.kernel.namespace import missing, namespace
+from tests.support.proofs import verify
 
 SEEDS = range(200) if LONG else range(8)
 BASE = {

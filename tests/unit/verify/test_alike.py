@@ -13,9 +13,9 @@ from svcc.compiler.model.objects import Node, Objects, Origin
 from svcc.compiler.pipeline import compile_objects
 from svcc.compiler.settings.node import NodeSettings, PodDetection
 from svcc.grammar.address import Family, parse_address, parse_network
-from svcc.verify.engine import verify
 from svcc.verify.spec.node_kinds import NodeKinds
 from tests.support.clusters.objects import Cluster, clusters
+from tests.support.proofs import verify
 
 NAMES = ("node-a", "node-b", "node-c", "stranger", "another")
 

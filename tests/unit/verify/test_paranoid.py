@@ -14,7 +14,6 @@ from svcc.compiler.pipeline import compile_objects
 from svcc.grammar.address import Family
 from svcc.grammar.iptables.parse import parse
 from svcc.grammar.iptables.ruleset import load as load_rules
-from svcc.verify.engine import verify
 from svcc.verify.model.actions import Dnat
 from svcc.verify.model.conditions import DestinationLocal, Predicate
 from svcc.verify.model.rules import IndexedChain, Record
@@ -28,6 +27,7 @@ from svcc.verify.slicing.slicer import Slicer
 from svcc.verify.spec.properties import LEFT_OUT
 from tests.support.clusters.dumps import DUMPS, dump_objects, dump_settings
 from tests.support.clusters.objects import Cluster, clusters
+from tests.support.proofs import verify
 
 DUMP_NAMES = sorted(path.name for path in DUMPS.iterdir() if path.is_dir())
 

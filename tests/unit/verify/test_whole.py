@@ -17,7 +17,6 @@ from svcc.grammar.address import Family
 from svcc.grammar.errors import InputError
 from svcc.grammar.iptables.parse import parse
 from svcc.grammar.iptables.ruleset import RuleSet, load
-from svcc.verify.engine import verify
 from svcc.verify.model.ownership import mark_ownership
 from svcc.verify.model.rules import index_rules
 from svcc.verify.prepare.loaded import LoadedRules
@@ -27,6 +26,7 @@ from svcc.verify.spec.properties import CAPTURES, ENDS, FAIR, MASQUERADES, REACH
 from tests.support.clusters.dumps import DUMPS, dump_objects, dump_settings
 from tests.support.clusters.objects import Cluster, clusters
 from tests.support.damage.dump_damage import DAMAGE, Change
+from tests.support.proofs import verify
 from tests.support.readings.whole import Whole
 
 _ONE_PACKET = frozenset({CAPTURES, MASQUERADES, REACHES, REFUSES})

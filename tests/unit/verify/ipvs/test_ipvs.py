@@ -13,11 +13,11 @@ from svcc.compiler.load.loader import load
 from svcc.compiler.pipeline import compile_objects
 from svcc.compiler.settings.node import NodeSettings
 from svcc.grammar.address import parse_address, parse_network
-from svcc.verify.engine import verify
 from svcc.verify.rule_files import from_files
 from tests.support.clusters.cases import case_names, read_case
 from tests.support.clusters.ipvs_cases import compiled_case
 from tests.support.damage.ipvs_damage import DAMAGE, HARMLESS, Change, judge
+from tests.support.proofs import verify
 
 
 @pytest.mark.parametrize("name", case_names())

@@ -10,9 +10,9 @@ from hypothesis import HealthCheck, Phase, given, settings
 
 from svcc.api.own_rules import read_back
 from svcc.compiler.pipeline import compile_objects
-from svcc.verify.engine import verify
 from tests.support.clusters.objects import Cluster, clusters
 from tests.support.effort import LONG
+from tests.support.proofs import verify
 
 
 @settings(

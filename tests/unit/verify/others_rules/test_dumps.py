@@ -10,7 +10,6 @@ from svcc.grammar.address import Family, parse_address
 from svcc.grammar.iptables.parse import parse
 from svcc.grammar.iptables.ruleset import RuleSet, load
 from svcc.verify.confirm.answers import Violated
-from svcc.verify.engine import verify
 from svcc.verify.model.rules import index_rules
 from svcc.verify.prepare.loaded import LoadedRules
 from svcc.verify.proof.prover import Prover
@@ -24,6 +23,7 @@ from svcc.verify.spec.outcomes import Case, Serve
 from svcc.verify.spec.properties import REACHES
 from tests.support.clusters.dumps import DUMPS, dump_objects, dump_settings
 from tests.support.damage.dump_damage import DAMAGE, HARMLESS, Change
+from tests.support.proofs import verify
 
 NAMES = sorted(path.name for path in DUMPS.iterdir() if path.is_dir())
 FILES = {Family.IPV4: "iptables-save.txt", Family.IPV6: "ip6tables-save.txt"}

@@ -14,12 +14,12 @@ from svcc.compiler.model.objects import Objects
 from svcc.compiler.pipeline import compile_objects
 from svcc.compiler.settings.node import NodeSettings, PodDetection
 from svcc.grammar.address import Family, parse_address, parse_network
-from svcc.verify.engine import verify
 from svcc.verify.report.report import Report
 from svcc.verify.rule_files import from_files
 from svcc.verify.spec.codes import CUTS_OFF
 from tests.support.clusters.cases import case_names, read_case
 from tests.support.layouts.kube_proxy_ipvs import is_of_cluster_policies, written
+from tests.support.proofs import verify
 from tests.unit.verify.others_rules.test_layouts import case_objects
 
 ITS_OWN = {

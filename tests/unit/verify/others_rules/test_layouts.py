@@ -13,14 +13,13 @@ from svcc.compiler.model.objects import Objects
 from svcc.compiler.settings.configuration import Overrides, load_configuration, node_settings
 from svcc.compiler.settings.node import NodeSettings
 from svcc.grammar.address import Family
-from svcc.verify.engine import verify
-from svcc.verify.proof.prover import Prover
 from svcc.verify.report.report import Report
 from svcc.verify.rule_files import from_text
 from tests.support.clusters.cases import case_names, read_case
 from tests.support.clusters.random_objects import random_objects, random_settings
 from tests.support.layouts.kube_proxy_frame import LAYOUTS, Layout
 from tests.support.layouts.kube_proxy_layouts import written
+from tests.support.proofs import verify
 
 REFUSES_A_BACKEND = {"backend-that-is-a-node-port", "balancer-address-that-is-its-backend"}
 """What kube-proxy gets wrong: its filter rules refuse or drop a packet that it translated."""
@@ -35,11 +34,9 @@ def case_objects(name: str, folder: Path) -> tuple[Objects, NodeSettings]:
     return objects, settings
 
 
-def judge(
-    objects: Objects, settings: NodeSettings, texts: dict[Family, str], prover: Prover | None = None
-) -> Report:
+def judge(objects: Objects, settings: NodeSettings, texts: dict[Family, str]) -> Report:
     rules = {family: from_text(text, family, family.label) for family, text in texts.items()}
-    return verify(objects, settings, rules, prover=prover)
+    return verify(objects, settings, rules)
 
 
 def texts_of(layout: Layout, objects: Objects, settings: NodeSettings) -> dict[Family, str]:
@@ -48,13 +45,12 @@ def texts_of(layout: Layout, objects: Objects, settings: NodeSettings) -> dict[F
 
 @pytest.mark.parametrize("layout", LAYOUTS, ids=lambda layout: layout.name)
 def test_every_behaviour_case_is_proved(layout: Layout, tmp_path: Path) -> None:
-    prover = Prover()
     wrong = []
     for name in case_names():
         if name in REFUSES_A_BACKEND:
             continue
         objects, settings = case_objects(name, tmp_path)
-        report = judge(objects, settings, texts_of(layout, objects, settings), prover)
+        report = judge(objects, settings, texts_of(layout, objects, settings))
         if report.verdict != "proved":
             wrong.append(f"{name}\n{report.to_text()}")
     assert not wrong, "\n".join(wrong[:2])
@@ -62,11 +58,10 @@ def test_every_behaviour_case_is_proved(layout: Layout, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("layout", LAYOUTS, ids=lambda layout: layout.name)
 def test_generated_clusters_are_proved(layout: Layout) -> None:
-    prover = Prover()
     for seed in range(6):
         random = Random(seed)
         objects, settings = random_objects(random, 8), random_settings(random)
-        report = judge(objects, settings, texts_of(layout, objects, settings), prover)
+        report = judge(objects, settings, texts_of(layout, objects, settings))
         assert report.verdict == "proved", f"seed {seed}\n{report.to_text()}"
 
 

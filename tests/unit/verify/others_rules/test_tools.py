@@ -12,17 +12,15 @@ from svcc.compiler.pipeline import compile_objects
 from svcc.grammar.address import Family
 from svcc.grammar.iptables.parse import parse
 from svcc.grammar.iptables.ruleset import load
-from svcc.verify.engine import verify
 from svcc.verify.prepare.loaded import LoadedRules
-from svcc.verify.proof.prover import Prover
 from svcc.verify.report.report import Report
 from tests.support.clusters.beside import TOOLS, merged, tool
 from tests.support.clusters.dumps import DUMPS, dump_objects, dump_settings
 from tests.support.damage.dump_damage import DAMAGE
+from tests.support.proofs import verify
 
 NAMES = sorted(path.name for path in DUMPS.iterdir() if path.is_dir())
 FILE = "iptables-save.txt"
-PROVER = Prover()
 
 
 @lru_cache(maxsize=32)
@@ -34,7 +32,7 @@ def judge(name: str, text: str, *tools: str) -> Report:
     both = merged(text, *(tool(item) for item in tools))
     rules = load(parse(both, family=Family.IPV4, source=FILE))
     loaded = {Family.IPV4: LoadedRules(rules, FILE)}
-    return verify(dump_objects(name), dump_settings(name), loaded, prover=PROVER)
+    return verify(dump_objects(name), dump_settings(name), loaded)
 
 
 @pytest.mark.parametrize("name", TOOLS)

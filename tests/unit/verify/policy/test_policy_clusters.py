@@ -30,7 +30,6 @@ from svcc.grammar.policy import (
     Statement,
     Target,
 )
-from svcc.verify.engine import verify
 from svcc.verify.policy.claims import check
 from svcc.verify.prepare.loaded import LoadedRules
 from svcc.verify.simulator.interpreter import distribution
@@ -38,6 +37,7 @@ from svcc.verify.simulator.packet import Packet, World
 from svcc.verify.spec.properties import ENDS, POLICY
 from tests.support.clusters.objects import Cluster, clusters
 from tests.support.kernel.probes import frontends
+from tests.support.proofs import verify
 from tests.support.readings.policy_reading import holds, meant, of_family, sends
 
 _SOURCE_WORDS: tuple[SourceWord, ...] = ("", "", "kept", "masqueraded")
