@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import gzip
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.paths import DATA, ROOT
+from tests.support.command_line import svcc, svcc_process
 from tests.support.kernel.namespace import Namespace, missing, namespace
 
 CLASSIC = ROOT / "examples" / "classic"
@@ -20,24 +19,10 @@ DUMP = DATA / "kube-proxy" / "clusterip-3ep"
 NODE = ["--node", "node-a", "--node-ip", "192.168.7.10", "--cluster-cidr", "10.244.0.0/16"]
 
 
-def svcc(
-    *arguments: str, text: str | None = None, inside: Namespace | None = None
-) -> subprocess.CompletedProcess[str]:
-    prefix = ["ip", "netns", "exec", inside.name] if inside else []
-    return subprocess.run(
-        [*prefix, sys.executable, "-m", "svcc", *arguments],
-        cwd=ROOT,
-        input=text,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
 def test_compile_to_a_folder_gives_the_same_bytes(tmp_path: Path) -> None:
     contents = []
     for name in ("one", "two"):
-        done = svcc("compile", *SHOP, "-o", str(tmp_path / name))
+        done = svcc_process("compile", *SHOP, "-o", str(tmp_path / name))
         assert (done.returncode, done.stdout) == (0, "")
         files = sorted((tmp_path / name).iterdir())
         assert [f.name for f in files] == ["bundle.json", "ip6tables.rules", "iptables.rules"]
@@ -68,7 +53,7 @@ def test_bundle_is_proved_as_rules(tmp_path: Path) -> None:
 
 def test_standard_input() -> None:
     text = (CLASSIC / "clusterip.yaml").read_text()
-    done = svcc("compile", "-f", "-", text=text)
+    done = svcc_process("compile", "-f", "-", text=text)
     assert done.returncode == 0
     assert "10.99.10.103/32" in done.stdout
     assert "note: no Node among the objects" in done.stderr

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from tests.paths import ROOT
+from tests.support.command_line import Done, svcc, svcc_process
 from tests.support.kernel.namespace import missing, namespace
 from tests.support.programs import random_ipvs as ipvs
 
@@ -24,19 +23,9 @@ FILES = {
 }
 
 
-def svcc(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "svcc", *arguments],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
 def test_a_bundle_is_whole_the_same_each_time_and_proved(tmp_path: Path) -> None:
     for name in ("one", "other"):
-        done = svcc("compile", *SHOP, "-o", str(tmp_path / name))
+        done = svcc_process("compile", *SHOP, "-o", str(tmp_path / name))
         assert (done.returncode, done.stdout) == (0, ""), done.stderr
     assert {path.name for path in (tmp_path / "one").iterdir()} == FILES
     for name in FILES:
@@ -125,11 +114,9 @@ def test_fallback_uses_iptables_mode() -> None:
     if reason := missing():
         pytest.skip(reason)
     with namespace() as node:
-        prefix = ["ip", "netns", "exec", node.name, sys.executable, "-m", "svcc"]
 
-        def inside(*arguments: str) -> subprocess.CompletedProcess[str]:
-            command = [*prefix, *arguments]
-            return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+        def inside(*arguments: str) -> Done:
+            return svcc(*arguments, inside=node)
 
         before = node.run("iptables-save")
         refused = inside("apply", *SHOP)

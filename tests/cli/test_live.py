@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Iterator
 
 import pytest
 
-from tests.paths import DATA, ROOT
+from tests.paths import DATA
+from tests.support.command_line import Done, svcc
 from tests.support.kernel.namespace import Namespace, missing, namespace
 
 DUMP = DATA / "kube-proxy" / "nodeport"
@@ -33,23 +32,12 @@ def load(node: Namespace, variant: str) -> None:
     node.run(f"iptables-{variant}-restore", text=text)
 
 
-def verify(node: Namespace, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return svcc(node, "verify", *ARGUMENTS, *arguments)
+def verify(node: Namespace, *arguments: str) -> Done:
+    return svcc("verify", *ARGUMENTS, *arguments, inside=node)
 
 
-def explain(node: Namespace, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return svcc(node, "explain", *ARGUMENTS, *arguments)
-
-
-def svcc(node: Namespace, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "svcc", *arguments]
-    return subprocess.run(
-        ["ip", "netns", "exec", node.name, *command],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+def explain(node: Namespace, *arguments: str) -> Done:
+    return svcc("explain", *ARGUMENTS, *arguments, inside=node)
 
 
 @pytest.mark.parametrize("variant", ["legacy", "nft"])

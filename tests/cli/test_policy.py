@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.test_contract import DUMP, NODE, SHOP, svcc
+from tests.cli.test_contract import DUMP, NODE, SHOP
 from tests.paths import ROOT
+from tests.support.command_line import svcc
 
 POLICIES = ROOT / "examples" / "policy"
 

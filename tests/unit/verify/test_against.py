@@ -7,7 +7,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from svcc.cli import main
@@ -26,6 +26,7 @@ from svcc.verify.simulator.matching import UndecidableError
 from svcc.verify.simulator.packet import Packet, Result, World
 from tests.support.clusters.dumps import DUMPS, dump_objects, dump_settings
 from tests.support.damage.dump_damage import DAMAGE, HARMLESS, Change
+from tests.support.effort import examples
 from tests.support.programs.random_rules import rule_sets
 from tests.unit.verify.test_model import packets
 
@@ -126,9 +127,7 @@ def outcomes(text: str, packet: Packet, world: World) -> dict[object, Fraction] 
     return found
 
 
-@settings(
-    max_examples=120, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
-)
+@examples(50, 3000)
 @given(rule_sets(), st.data())
 def test_what_is_the_same_is_the_same_for_packets(text: str, data: st.DataObject) -> None:
     """Random rule sets, one with a line changed, against packets one by one."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from svcc.cli import main
@@ -27,6 +27,7 @@ from svcc.verify.slicing.slicer import Slicer
 from svcc.verify.spec.properties import LEFT_OUT
 from tests.support.clusters.dumps import DUMPS, dump_objects, dump_settings
 from tests.support.clusters.objects import Cluster, clusters
+from tests.support.effort import examples
 from tests.support.proofs import verify
 
 DUMP_NAMES = sorted(path.name for path in DUMPS.iterdir() if path.is_dir())
@@ -48,7 +49,7 @@ def test_a_kube_proxys_rules_are_confirmed(name: str) -> None:
     assert {f.verdict for f in report.findings if f.property == LEFT_OUT} == {"proved"}
 
 
-@settings(max_examples=15, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@examples(8, 200)
 @given(
     cluster=clusters(most_services=3),
     family=st.sampled_from(Family),

@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from svcc.compiler.bundle import script
@@ -26,6 +26,7 @@ from svcc.verify.spec.properties import CAPTURES, ENDS, FAIR, MASQUERADES, REACH
 from tests.support.clusters.dumps import DUMPS, dump_objects, dump_settings
 from tests.support.clusters.objects import Cluster, clusters
 from tests.support.damage.dump_damage import DAMAGE, Change
+from tests.support.effort import examples
 from tests.support.proofs import verify
 from tests.support.readings.whole import Whole
 
@@ -75,7 +76,7 @@ def compare(objects: Objects, node: NodeSettings, rules: RuleSet) -> bool:
     return any(whole.values())
 
 
-@settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@examples(12, 500)
 @given(cluster=clusters(most_services=2), family=st.sampled_from(Family))
 def test_right_rules(
     tmp_path_factory: pytest.TempPathFactory, cluster: Cluster, family: Family
@@ -100,7 +101,7 @@ _CHANGES = (
 )
 
 
-@settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@examples(30, 2000)
 @given(
     cluster=clusters(most_services=2),
     family=st.sampled_from(Family),

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
-from hypothesis import HealthCheck, event, given, settings
+from hypothesis import event, given
 from hypothesis import strategies as st
 
 from svcc.api.own_rules import read_back
@@ -36,6 +36,7 @@ from svcc.verify.simulator.interpreter import distribution
 from svcc.verify.simulator.packet import Packet, World
 from svcc.verify.spec.properties import ENDS, POLICY
 from tests.support.clusters.objects import Cluster, clusters
+from tests.support.effort import examples
 from tests.support.kernel.probes import frontends
 from tests.support.proofs import verify
 from tests.support.readings.policy_reading import holds, meant, of_family, sends
@@ -189,9 +190,7 @@ def read(text: str, family: Family) -> RuleSet:
     return load(parse(text, family=family, source="x"))
 
 
-_SETTINGS = settings(
-    max_examples=40, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
-)
+_SETTINGS = examples(15, 500)
 
 
 @_SETTINGS

@@ -1,0 +1,79 @@
+"""``svcc`` as people run it, in this process or in one of its own."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, chdir, contextmanager, redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+
+from svcc.cli import main
+from tests.paths import ROOT
+from tests.support.kernel.namespace import Namespace
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What a command left: exit code, standard output, standard error."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def svcc(*arguments: str, text: str | None = None, inside: Namespace | None = None) -> Done:
+    """Run a command at the top of the repository, in this process.
+
+    A start of the interpreter with all of its modules takes longer than most commands.
+
+    Args:
+        arguments: of the command line.
+        text: what it reads from standard input, nothing by default.
+        inside: the network namespace that it runs in.
+    """
+    output, errors = io.StringIO(), io.StringIO()
+    with redirect_stdout(output), redirect_stderr(errors):
+        code = run(arguments, text=text, inside=inside)
+    return Done(code, output.getvalue(), errors.getvalue())
+
+
+def run(
+    arguments: Sequence[str], *, text: str | None = None, inside: Namespace | None = None
+) -> int:
+    """As :func:`svcc`, to wherever standard output and error go now; returns the exit code."""
+    with ExitStack() as stack:
+        stack.enter_context(chdir(ROOT))
+        stack.enter_context(_standard_input(text or ""))
+        if inside is not None:
+            stack.enter_context(inside.entered())
+        try:
+            return main(arguments)
+        except SystemExit as end:
+            # What argparse does after --help, --version and bad usage.
+            return end.code if isinstance(end.code, int) else 1
+
+
+def svcc_process(*arguments: str, text: str | None = None, inside: Namespace | None = None) -> Done:
+    """As :func:`svcc`, in a process of its own: real streams, another seed of hashes."""
+    prefix = ["ip", "netns", "exec", inside.name] if inside else []
+    done = subprocess.run(
+        [*prefix, sys.executable, "-m", "svcc", *arguments],
+        cwd=ROOT,
+        input=text,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return Done(done.returncode, done.stdout, done.stderr)
+
+
+@contextmanager
+def _standard_input(text: str) -> Iterator[None]:
+    before = sys.stdin
+    sys.stdin = io.TextIOWrapper(io.BytesIO(text.encode()))
+    try:
+        yield
+    finally:
+        sys.stdin = before
