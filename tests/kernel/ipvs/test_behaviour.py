@@ -38,7 +38,8 @@ def test_packets_see_what_they_must(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     case = read_case(name)
-    compiled = compiled_case(case, tmp_path, on_node=True)
+    case.write(tmp_path)
+    compiled = compiled_case(name, on_node=True)
     arguments = [
         "apply", "-f", str(tmp_path / "objects.yaml"), "--config", str(tmp_path / "config.yaml"),
         "--mode", "ipvs", "--iptables", variant, "--no-verify",
@@ -60,7 +61,8 @@ def test_command_in_the_namespace(
 ) -> None:
     """The way people do it: processes of their own, with the proof, and what is live judged."""
     case = read_case(name)
-    compiled = compiled_case(case, tmp_path, on_node=True)
+    case.write(tmp_path)
+    compiled = compiled_case(name, on_node=True)
     given = [
         "-f", str(tmp_path / "objects.yaml"), "--config", str(tmp_path / "config.yaml"),
         "--mode", "ipvs", "--iptables", variant,
@@ -90,7 +92,7 @@ def test_command_in_the_namespace(
 def test_without_a_choice_of_iptables(testbed: Testbed, variant: Variant, tmp_path: Path) -> None:
     """Where iptables is iptables-nft and this kernel has no nf_tables for it, legacy is used."""
     del variant
-    compiled_case(read_case("cluster-ip"), tmp_path)
+    read_case("cluster-ip").write(tmp_path)
     given = ["-f", str(tmp_path / "objects.yaml"), "--config", str(tmp_path / "config.yaml")]
     with testbed.node.entered():
         assert main(["apply", *given, "--mode", "ipvs", "--no-verify"]) == 0

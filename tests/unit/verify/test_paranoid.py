@@ -27,6 +27,7 @@ from svcc.verify.slicing.slicer import Slicer
 from svcc.verify.spec.properties import LEFT_OUT
 from tests.support.clusters.dumps import DUMPS, dump_objects, dump_settings
 from tests.support.clusters.objects import Cluster, clusters
+from tests.support.damage.edits import with_a_rule_changed
 from tests.support.effort import examples
 from tests.support.proofs import verify
 
@@ -64,13 +65,8 @@ def test_verdicts_are_the_same(
     repeated: bool,
 ) -> None:
     objects, node = cluster.load(tmp_path_factory.mktemp("cluster"))
-    lines = script(compile_objects(objects, node), family).splitlines()
-    rules = [number for number, text in enumerate(lines) if text.startswith("-A")]
-    if repeated:
-        lines.insert(rules[line % len(rules)], lines[rules[line % len(rules)]])
-    else:
-        del lines[rules[line % len(rules)]]
-    text = "\n".join(lines) + "\n"
+    text = script(compile_objects(objects, node), family)
+    text = with_a_rule_changed(text, line, "twice" if repeated else "drop")
 
     def verdicts(*, paranoid: bool) -> dict[tuple[str, str], str]:
         loaded = LoadedRules(load_rules(parse(text, family=family, source="x")), "x")

@@ -15,7 +15,7 @@ from svcc.apply.system import lock, sysctl
 from svcc.apply.system.tools import Result, run_tool
 from svcc.grammar.address import Family
 from svcc.grammar.iptables.write import write
-from tests.support.damage.tables import load_foreign, own, saved
+from tests.support.kernel.foreign_rules import load_foreign, own, saved
 from tests.support.kernel.namespace import Namespace
 from tests.support.readings.wanted import Programs, wanted
 

@@ -14,7 +14,7 @@ from svcc.apply.iptables.tool import Iptables, Variant
 from svcc.apply.system import lock, sysctl
 from svcc.apply.system.tools import Result, Runner, run_tool
 from svcc.grammar.address import Family
-from tests.support.damage.tables import load_foreign, own, saved
+from tests.support.kernel.foreign_rules import load_foreign, own, saved
 from tests.support.kernel.namespace import Namespace, in_child
 from tests.support.readings.wanted import Programs, wanted
 

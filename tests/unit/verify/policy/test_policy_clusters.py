@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -36,6 +35,7 @@ from svcc.verify.simulator.interpreter import distribution
 from svcc.verify.simulator.packet import Packet, World
 from svcc.verify.spec.properties import ENDS, POLICY
 from tests.support.clusters.objects import Cluster, clusters
+from tests.support.damage.edits import RULE_CHANGES, with_a_rule_changed
 from tests.support.effort import examples
 from tests.support.kernel.probes import frontends
 from tests.support.proofs import verify
@@ -211,27 +211,12 @@ def test_right_rules(
         event(f"{verdict}: {count}")
 
 
-_CHANGES = (
-    (r"(\d+) -j DNAT", r"\1 -j RETURN"),
-    (r":(\d+)$", r":1\1"),
-    (r"! -s", "-s"),
-    (r"-s (\S+)/\d+", r"-s \1/3"),
-    (r"--dport (\d+)", r"--dport 1:\1"),
-    (r"! --mark", "--mark"),
-    (r"-j (REJECT.*|DROP)", "-j ACCEPT"),
-    (r"-A FORWARD -j", "-A FORWARD -s 203.0.113.0/24 -j DROP\n-A FORWARD -j"),
-    (r"-A FORWARD -j", "-A FORWARD -d 10.244.2.0/23 -j DROP\n-A FORWARD -j"),
-    (r"-A INPUT -j", "-A INPUT -p tcp -j DROP\n-A INPUT -j"),
-    (r"-j MARK --set-xmark \S+", "-j ACCEPT"),
-)
-
-
 @_SETTINGS
 @given(
     cluster=clusters(most_services=2),
     family=st.sampled_from(Family),
     number=st.integers(0, 10_000),
-    change=st.sampled_from(_CHANGES),
+    change=st.sampled_from(RULE_CHANGES),
     wanted=st.lists(statements(), min_size=4, max_size=8),
 )
 def test_damaged_rules(
@@ -243,15 +228,9 @@ def test_damaged_rules(
     wanted: list[Statement],
 ) -> None:
     objects, node = cluster.load(tmp_path_factory.mktemp("cluster"))
-    lines = script(compile_objects(objects, node), family).splitlines()
-    places = [
-        n for n, line in enumerate(lines) if line.startswith("-A") and re.search(change[0], line)
-    ]
-    if places:
-        at = places[number % len(places)]
-        lines[at] = re.sub(change[0], change[1], lines[at])
+    text = script(compile_objects(objects, node), family)
     try:
-        rules = read("\n".join(lines) + "\n", family)
+        rules = read(with_a_rule_changed(text, number, "change", change), family)
     except InputError:
         return
     compare(objects, node, rules, wanted)
