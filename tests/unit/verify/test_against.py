@@ -128,6 +128,7 @@ def outcomes(text: str, packet: Packet, world: World) -> dict[object, Fraction] 
     return found
 
 
+@pytest.mark.slow
 @examples(50, 3000)
 @given(rule_sets(), st.data())
 def test_what_is_the_same_is_the_same_for_packets(text: str, data: st.DataObject) -> None:

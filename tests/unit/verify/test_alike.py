@@ -18,6 +18,8 @@ from tests.support.clusters.objects import Cluster, clusters
 from tests.support.effort import examples
 from tests.support.proofs import verify
 
+pytestmark = pytest.mark.slow
+
 NAMES = ("node-a", "node-b", "node-c", "stranger", "another")
 
 

@@ -43,6 +43,7 @@ def packets(draw: st.DrawFn) -> Packet:
     )
 
 
+@pytest.mark.slow
 @examples(80, 5000)
 @given(rule_sets(), packets(), st.sampled_from(({}, {"seen": 30}, {"seen": 300})))
 def test_model_and_simulator_agree(text: str, packet: Packet, recent: dict[str, int]) -> None:
@@ -61,6 +62,7 @@ def test_model_and_simulator_agree(text: str, packet: Packet, recent: dict[str, 
     assert wrong is None, wrong
 
 
+@pytest.mark.slow
 @examples(80, 5000)
 @given(rule_sets(), packets())
 def test_long_chains_do_what_short_ones_do(text: str, packet: Packet) -> None:
@@ -79,6 +81,7 @@ def test_long_chains_do_what_short_ones_do(text: str, packet: Packet) -> None:
     assert outcomes(1) == outcomes(1_000_000)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", list(Family), ids=lambda family: family.label)
 def test_agree_on_what_the_kernel_is_compared_on(family: Family) -> None:
     """The rule sets and packets of ``python -m tests.fuzz``."""

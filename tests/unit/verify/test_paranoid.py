@@ -50,6 +50,7 @@ def test_a_kube_proxys_rules_are_confirmed(name: str) -> None:
     assert {f.verdict for f in report.findings if f.property == LEFT_OUT} == {"proved"}
 
 
+@pytest.mark.slow
 @examples(8, 200)
 @given(
     cluster=clusters(most_services=3),

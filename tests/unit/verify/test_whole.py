@@ -30,6 +30,8 @@ from tests.support.effort import examples
 from tests.support.proofs import verify
 from tests.support.readings.whole import Whole
 
+pytestmark = pytest.mark.slow
+
 _ONE_PACKET = frozenset({CAPTURES, MASQUERADES, REACHES, REFUSES})
 _NEVER = "with probability"
 """In what is expected: a share, which the whole does not look at."""

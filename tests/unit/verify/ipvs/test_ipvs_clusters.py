@@ -14,6 +14,8 @@ from tests.support.clusters.objects import Cluster, clusters
 from tests.support.effort import examples
 from tests.support.proofs import verify
 
+pytestmark = pytest.mark.slow
+
 
 @examples(25, 1000, shrink=False)
 @given(cluster=clusters())

@@ -18,6 +18,8 @@ from tests.support.layouts.kube_proxy_frame import LAYOUTS, Layout
 from tests.support.layouts.kube_proxy_layouts import written
 from tests.support.proofs import verify
 
+pytestmark = pytest.mark.slow
+
 REFUSES_A_BACKEND = {"backend-that-is-a-node-port", "balancer-address-that-is-its-backend"}
 """What kube-proxy gets wrong: its filter rules refuse or drop a packet that it translated."""
 

@@ -41,6 +41,8 @@ from tests.support.kernel.probes import frontends
 from tests.support.proofs import verify
 from tests.support.readings.policy_reading import holds, meant, of_family, sends
 
+pytestmark = pytest.mark.slow
+
 _SOURCE_WORDS: tuple[SourceWord, ...] = ("", "", "kept", "masqueraded")
 _WORDS = ("anyone", "external", "pod", "node")
 _NETWORKS = (
