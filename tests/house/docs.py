@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from contextlib import redirect_stderr, redirect_stdout
 
 from tests.paths import ROOT
-from tests.support.command_line import run
+from tests.support.command import run
 from tests.support.kernel.namespace import Namespace
 
 FILES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))

@@ -14,6 +14,7 @@ from svcc.verify.proof.prover import Prover
 from svcc.verify.slicing.box import Box
 from svcc.verify.slicing.schema import Numbering, Schema
 from svcc.verify.smt.encoding import Encoding
+from svcc.verify.smt.term import Term
 
 
 class RememberingProver(Prover):
@@ -32,13 +33,13 @@ class RememberingProver(Prover):
         self,
         schema: Schema,
         numbering: Numbering,
-        extra: list[str] | None = None,
+        extra: Sequence[Term] = (),
         boxes: Sequence[Box] | None = None,
     ) -> dict[str, Answer]:
         """As the prover's own."""
         if boxes is not None:
             return super().region(schema, numbering, extra, boxes)
-        key = (schema, _numbers(numbering), None if extra is None else tuple(extra))
+        key = (schema, _numbers(numbering), tuple(extra))
         known = self._regions.get(key)
         if known is None:
             known = self._regions[key] = super().region(schema, numbering, extra)
@@ -50,9 +51,9 @@ class RememberingProver(Prover):
         self,
         encoding: Encoding,
         name: str,
-        term: str,
+        term: Term,
         numbering: Numbering | None = None,
-        extra: Sequence[str] = (),
+        extra: Sequence[Term] = (),
     ) -> Answer:
         """As the prover's own."""
         numbers = None if numbering is None else _numbers(numbering)
@@ -74,5 +75,6 @@ def _numbers(numbering: Numbering) -> Hashable:
     )
 
 
-verify = partial(engine.verify, prover=RememberingProver())
+PROVER = RememberingProver()
+verify = partial(engine.verify, prover=PROVER)
 """As :func:`svcc.verify.engine.verify`."""

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from svcc.cli import main
-from tests.paths import ROOT
 from tests.support.clusters.cases import case_names, read_case
 from tests.support.clusters.ipvs_cases import compiled_case, send_all
+from tests.support.command import Done, svcc_process
 from tests.support.effort import LONG
 from tests.support.kernel.testbed import Testbed, Variant
 
@@ -68,25 +66,22 @@ def test_command_in_the_namespace(
         "--mode", "ipvs", "--iptables", variant,
     ]  # fmt: skip
 
-    def svcc(*arguments: str) -> subprocess.CompletedProcess[str]:
-        command = ["ip", "netns", "exec", testbed.node.name, sys.executable, "-m", "svcc"]
-        return subprocess.run(
-            [*command, *arguments, *given], cwd=ROOT, capture_output=True, text=True, check=False
-        )
+    def svcc(*arguments: str) -> Done:
+        return svcc_process(*arguments, *given, inside=testbed.node)
 
     differs = svcc("diff")
-    assert differs.returncode == 1, differs.stderr
-    assert "10.96.0." in differs.stdout
+    assert differs.code == 1, differs.err
+    assert "10.96.0." in differs.out
     done = svcc("apply")
-    assert done.returncode == 0, done.stderr
+    assert done.code == 0, done.err
     wrong = send_all(testbed, case, compiled)
     assert not wrong, "\n".join(wrong)
     again = svcc("apply")
-    assert "nothing to do" in again.stdout, again.stdout + again.stderr
+    assert "nothing to do" in again.out, again.out + again.err
     same = svcc("diff")
-    assert (same.returncode, same.stdout) == (0, ""), same.stdout
+    assert (same.code, same.out) == (0, ""), same.out
     live = svcc("verify", "--live")
-    assert live.returncode == 0, live.stdout + live.stderr
+    assert live.code == 0, live.out + live.err
 
 
 def test_without_a_choice_of_iptables(testbed: Testbed, variant: Variant, tmp_path: Path) -> None:
