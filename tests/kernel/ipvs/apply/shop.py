@@ -180,7 +180,7 @@ def put(
         ipvs=what.ipvs,
         drain=drain,
         tools=tools or Iptables("legacy"),
-        wait=60,
+        wait=None,
         **options,
     )
 
