@@ -1,23 +1,30 @@
-# make demo: set up, compile, prove and load the example shop, send packets.
-# make test: set up, run every check and every test. Both need only Python 3.11, make and root.
+# Needed are only Python 3.11 and make, for the tests of the kernel root too.
 
 PYTHON ?= python3
 VENV := .venv
 
-.PHONY: demo test setup check packages golden docs damages fuzz bench clean
+.PHONY: help demo test unit lint format setup packages golden docs damages fuzz bench clean
 
-demo: setup
-	$(VENV)/bin/python examples/demo/run.py
+help: ## this list
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
 
-test: setup check
+test: lint packages ## set up, lint, every test (as root those of the kernel too)
 	$(VENV)/bin/python -m pytest -n 2 --dist worksteal
 
-check: setup
+unit: setup ## tests without root or kernel, about a minute (see tests/README.md)
+	$(VENV)/bin/python -m pytest -q -n 2 --dist worksteal -m "not kernel and not ipvs and not slow" \
+		tests/unit tests/house tests/golden
+
+lint: setup ## ruff check, ruff format --check, mypy
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 
-setup: packages $(VENV)/installed
+format: setup ## let ruff format the code and mend what it can
+	$(VENV)/bin/ruff check --fix --exit-zero .
+	$(VENV)/bin/ruff format .
+
+setup: $(VENV)/installed ## the virtual environment, with svcc and all that develops it
 
 $(VENV)/installed: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -27,7 +34,7 @@ $(VENV)/installed: pyproject.toml
 	@touch $@
 
 # What is missing is installed as root; otherwise the commands to install it are shown.
-packages:
+packages: ## the system's tools that tests and demo use
 	@missing=""; \
 	PATH="$$PATH:/usr/sbin:/sbin"; \
 	for pair in iptables:iptables ipset:ipset conntrack:conntrack ip:iproute2 nft:nftables \
@@ -42,22 +49,23 @@ packages:
 		echo "what needs them is left out"; \
 	fi
 
-golden: setup
+demo: setup packages ## compile, prove and load the example shop, send packets
+	$(VENV)/bin/python examples/demo/run.py
+
+golden: setup ## write the golden files anew: look at the difference before it is committed
 	$(VENV)/bin/python -m pytest tests/golden --regenerate-golden -q
 
-docs: setup
+docs: setup ## put what the examples print into the documents
 	$(VENV)/bin/python -m tests.house.docs --write
 
-# The table of docs/damages.md; as root each packet is sent through the kernel too.
-damages: setup
+damages: setup ## write the table of docs/damages.md; as root each packet goes through the kernel
 	$(VENV)/bin/python -m tests.damages --write $$(test "$$(id -u)" -ne 0 || echo --kernel)
 
-# Random rules and packets, kernel against model: make fuzz SEED=7 PAIRS=50000
-fuzz: setup
+fuzz: setup ## random rules, kernel against model: make fuzz SEED=7 PAIRS=50000
 	$(VENV)/bin/python -m tests.fuzz --seed $(or $(SEED),1) --pairs $(or $(PAIRS),10000)
 
-bench: setup
+bench: setup ## how long large clusters take
 	$(VENV)/bin/python -m bench.run 1000x5 10000x5
 
-clean:
+clean: ## all that these targets have made
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

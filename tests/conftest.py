@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+import gc
 import os
+import tempfile
 from collections.abc import Generator
+from pathlib import Path
 
 import pytest
+
+from tests.support.effort import load_profile
+
+load_profile()
+# The lock of iptables-legacy is the machine's, but each worker has namespaces of its own: it waits
+# for nobody else.
+XTABLES_LOCK = Path(tempfile.gettempdir(), f"svcc-xtables-{os.getpid()}.lock")
+os.environ["XTABLES_LOCKFILE"] = str(XTABLES_LOCK)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -22,6 +33,16 @@ def pytest_runtest_makereport(
         report.outcome = "failed"
         report.longrepr = f"{item.nodeid} was skipped, but CI must run it: {report.longrepr}"
     return report
+
+
+def pytest_unconfigure() -> None:
+    XTABLES_LOCK.unlink(missing_ok=True)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown() -> None:
+    """The command line switches it off for the rest of its process."""
+    gc.enable()
 
 
 @pytest.hookimpl(trylast=True)

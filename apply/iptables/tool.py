@@ -77,8 +77,12 @@ class Iptables:
             sections = _sections(self._printed(family, tables))
             return {table: sections.get(table, "") for table in tables}
         # Reading a legacy table creates it, and mangle is used in ipvs mode only.
-        there = [t for t in tables if t != "mangle" or t in self._legacy_tables(family)]
-        texts = {t: self._call(family, "save", ["-t", t], None).output for t in there}
+        existing = self._legacy_tables(family)
+        wanted = [table for table in tables if table != "mangle" or table in existing]
+        if set(wanted) <= set(existing):
+            texts = _sections(self._call(family, "save", [], None).output)
+        else:
+            texts = {t: self._call(family, "save", ["-t", t], None).output for t in wanted}
         return {table: texts.get(table, "") for table in tables}
 
     def save_all(self, family: Family) -> str:

@@ -8,7 +8,7 @@ with the same code from the same words, so they cannot read a line differently.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import accumulate
@@ -97,7 +97,7 @@ class RuleShape:
     iptables printed the line, so it knows the matches and targets whatever they are.
     """
 
-    def __init__(self, words: list[Word], family: Family, *, saved: bool = False) -> None:
+    def __init__(self, words: Sequence[Word], family: Family, *, saved: bool = False) -> None:
         self._family = family
         self._saved = saved
         self._words = words
@@ -420,7 +420,7 @@ _VALUE_PATTERN = {
 }
 
 
-def pattern(words: list[Word], fixed: set[int]) -> re.Pattern[str]:
+def pattern(words: Sequence[Word], fixed: set[int]) -> re.Pattern[str]:
     """The pattern of a shape; every word is a group, so that indexes stay those of the words."""
     parts = []
     end = words[0].column

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -182,7 +182,7 @@ class _Parser:
             raise LineError(column, "this stands outside a table; start one with *NAME")
         return self._table
 
-    def _declare(self, words: list[Word], number: int) -> None:
+    def _declare(self, words: Sequence[Word], number: int) -> None:
         table = self._open()
         name, policy = words[1], words[2]
         built_in = name.text in BUILT_IN_CHAINS[table.name]
@@ -222,7 +222,7 @@ class _Parser:
                 name.column, f"chain name {name.text!r} is longer than {MAX_CHAIN_NAME} characters"
             )
 
-    def _chain_command(self, words: list[Word], number: int) -> None:
+    def _chain_command(self, words: Sequence[Word], number: int) -> None:
         table = self._open()
         self._check_name(words[1])
         command = ChainCommand(_CHAIN_COMMANDS[words[0].text], words[1].text, line=number)
@@ -319,8 +319,9 @@ def _lark() -> Lark:
     return Lark(grammar, parser="lalr", keep_all_tokens=True, propagate_positions=False)
 
 
-def _lark_words(line: str) -> tuple[str, list[Word]]:
-    """A line's kind and words.
+@lru_cache(maxsize=4096)
+def _lark_words(line: str) -> tuple[str, tuple[Word, ...]]:
+    """A line's kind and words. Texts of one node have most of their first lines in common.
 
     Raises:
         LineError: the line is none that the grammar knows.
@@ -340,9 +341,9 @@ def _lark_words(line: str) -> tuple[str, list[Word]]:
         if line.count('"') % 2:
             what += "; a quote is not closed"
         raise LineError(column, what) from None
-    words = [
+    words = tuple(
         Word(token.type, str(token), token.column or 1)
         for token in tree.scan_values(lambda value: isinstance(value, Token))
-    ]
+    )
     assert isinstance(tree, Tree)
     return str(tree.data), words

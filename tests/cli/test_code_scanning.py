@@ -16,8 +16,6 @@ import pytest
 from tests.support.clusters.dumps import DUMPS
 from tests.support.command import svcc
 
-Capture = pytest.CaptureFixture[str]
-
 PACKAGE = "@microsoft/sarif-multitool@5.7.0"
 FOLDER = DUMPS / "nodeport"
 NODE = ("--node", "node-a", "--node-ip", "192.168.7.10", "--cluster-cidr", "10.244.0.0/16")
@@ -68,7 +66,7 @@ def judged(tool: Path, files: list[Path], folder: Path) -> list[str]:
     ]
 
 
-def written(capsys: Capture, folder: Path) -> list[Path]:
+def written(folder: Path) -> list[Path]:
     """SARIF of every kind of result."""
     objects, bad = folder / "the objects.yaml", folder / "bad.yaml"
     objects.write_text((FOLDER / "objects.yaml").read_text() + HEADLESS)
@@ -94,26 +92,26 @@ def written(capsys: Capture, folder: Path) -> list[Path]:
         runs[name] = ("-f", objects, "--rules", file, "--family", "ipv4")
     files = []
     for name, given in runs.items():
-        done = svcc(capsys, "verify", *given, *NODE, "-o", "sarif")
+        done = svcc("verify", *given, *NODE, "-o", "sarif")
         files.append(folder / f"{name}.sarif")
         files[-1].write_text(done.out)
     return files
 
 
 def test_every_sarif_is_accepted(
-    multitool: Path, capsys: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    multitool: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    files = written(capsys, tmp_path)
+    files = written(tmp_path)
     assert sum(len(json.loads(f.read_text())["runs"][0]["results"]) for f in files) > len(files)
     assert judged(multitool, files, tmp_path) == []
 
 
 def test_the_judge_sees_what_github_refuses(
-    multitool: Path, capsys: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    multitool: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    (first, *_) = (f for f in written(capsys, tmp_path) if f.name == "violated.sarif")
+    (first, *_) = (f for f in written(tmp_path) if f.name == "violated.sarif")
     broken = json.loads(first.read_text())
     del broken["runs"][0]["results"][0]["locations"]
     first.write_text(json.dumps(broken))

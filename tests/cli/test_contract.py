@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import gzip
 import json
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.paths import DATA, ROOT
+from tests.support.command import svcc, svcc_process
 from tests.support.kernel.namespace import Namespace, missing, namespace
 
 CLASSIC = ROOT / "examples" / "classic"
@@ -20,25 +19,11 @@ DUMP = DATA / "kube-proxy" / "clusterip-3ep"
 NODE = ["--node", "node-a", "--node-ip", "192.168.7.10", "--cluster-cidr", "10.244.0.0/16"]
 
 
-def svcc(
-    *arguments: str, text: str | None = None, inside: Namespace | None = None
-) -> subprocess.CompletedProcess[str]:
-    prefix = ["ip", "netns", "exec", inside.name] if inside else []
-    return subprocess.run(
-        [*prefix, sys.executable, "-m", "svcc", *arguments],
-        cwd=ROOT,
-        input=text,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
 def test_compile_to_a_folder_gives_the_same_bytes(tmp_path: Path) -> None:
     contents = []
     for name in ("one", "two"):
-        done = svcc("compile", *SHOP, "-o", str(tmp_path / name))
-        assert (done.returncode, done.stdout) == (0, "")
+        done = svcc_process("compile", *SHOP, "-o", str(tmp_path / name))
+        assert (done.code, done.out) == (0, "")
         files = sorted((tmp_path / name).iterdir())
         assert [f.name for f in files] == ["bundle.json", "ip6tables.rules", "iptables.rules"]
         contents.append([f.read_bytes() for f in files])
@@ -46,14 +31,14 @@ def test_compile_to_a_folder_gives_the_same_bytes(tmp_path: Path) -> None:
 
 
 def test_bundle_is_proved_as_rules(tmp_path: Path) -> None:
-    assert svcc("compile", *SHOP, "-o", str(tmp_path)).returncode == 0
-    assert svcc("verify", *SHOP, "--rules", str(tmp_path)).returncode == 0
+    assert svcc("compile", *SHOP, "-o", str(tmp_path)).code == 0
+    assert svcc("verify", *SHOP, "--rules", str(tmp_path)).code == 0
     damaged = tmp_path / "iptables.rules"
     text = damaged.read_text()
     damaged.write_text(text.replace("-destination 10.244.1.10:8080", "-destination 10.244.1.9:1"))
     done = svcc("verify", *SHOP, "--rules", str(tmp_path), "-o", "json")
-    assert done.returncode == 1
-    result = json.loads(done.stdout)
+    assert done.code == 1
+    result = json.loads(done.out)
     assert result["verdict"] == "violated"
     assert {"properties", "rules", "seconds"} <= result.keys()
     violated = [p for p in result["properties"] if p["verdict"] == "violated"]
@@ -68,16 +53,16 @@ def test_bundle_is_proved_as_rules(tmp_path: Path) -> None:
 
 def test_standard_input() -> None:
     text = (CLASSIC / "clusterip.yaml").read_text()
-    done = svcc("compile", "-f", "-", text=text)
-    assert done.returncode == 0
-    assert "10.99.10.103/32" in done.stdout
-    assert "note: no Node among the objects" in done.stderr
+    done = svcc_process("compile", "-f", "-", text=text)
+    assert done.code == 0
+    assert "10.99.10.103/32" in done.out
+    assert "note: no Node among the objects" in done.err
 
 
 def test_no_comments() -> None:
     done = svcc("compile", *SHOP, "--no-comments")
-    assert done.returncode == 0
-    assert "--comment" not in done.stdout
+    assert done.code == 0
+    assert "--comment" not in done.out
 
 
 def test_exit_2_and_where_the_mistake_is(tmp_path: Path) -> None:
@@ -85,14 +70,14 @@ def test_exit_2_and_where_the_mistake_is(tmp_path: Path) -> None:
     bad.write_text((CLASSIC / "clusterip.yaml").read_text().replace("10.99.10.103", "10.99"))
     for command in ("compile", "verify", "apply", "diff"):
         done = svcc(command, "-f", str(bad))
-        assert (done.returncode, done.stdout) == (2, "")
-        assert done.stderr.startswith(f"{bad}:6:14: error: spec.clusterIP: ")
+        assert (done.code, done.out) == (2, "")
+        assert done.err.startswith(f"{bad}:6:14: error: spec.clusterIP: ")
 
 
 def test_exit_2_for_a_mode_that_is_not_built() -> None:
     done = svcc("compile", *SHOP, "--mode", "nftables")
-    assert done.returncode == 2
-    assert "mode nftables is not built yet" in done.stderr
+    assert done.code == 2
+    assert "mode nftables is not built yet" in done.err
 
 
 def test_exit_3_for_a_rule_outside_the_model(tmp_path: Path) -> None:
@@ -102,8 +87,8 @@ def test_exit_3_for_a_rule_outside_the_model(tmp_path: Path) -> None:
     rules = tmp_path / "iptables.txt"
     rules.write_text("\n".join(lines) + "\n")
     done = svcc("verify", "-f", str(DUMP / "objects.yaml"), *NODE, "--rules", str(rules))
-    assert done.returncode == 3
-    assert f"{rules}:{entry + 1}: {lines[entry]}" in done.stdout
+    assert done.code == 3
+    assert f"{rules}:{entry + 1}: {lines[entry]}" in done.out
 
 
 def test_every_family_with_frontends_must_be_given() -> None:
@@ -111,9 +96,9 @@ def test_every_family_with_frontends_must_be_given() -> None:
     arguments = ["verify", "-f", str(dual / "objects.yaml"), *NODE]
     one = ["--rules", str(dual / "iptables-save.txt")]
     both = [*one, "--rules", str(dual / "ip6tables-save.txt")]
-    assert svcc(*arguments, *one).returncode == 2
-    assert svcc(*arguments, *one, "--family", "ipv4").returncode == 0
-    assert svcc(*arguments[:-1], "10.244.0.0/16,fd00:244::/32", *both).returncode == 0
+    assert svcc(*arguments, *one).code == 2
+    assert svcc(*arguments, *one, "--family", "ipv4").code == 0
+    assert svcc(*arguments[:-1], "10.244.0.0/16,fd00:244::/32", *both).code == 0
 
 
 def test_all_nodes(tmp_path: Path) -> None:
@@ -125,8 +110,8 @@ def test_all_nodes(tmp_path: Path) -> None:
     inputs += [word for name in ("services", "endpoints") for word in ("-f", f"{shop}/{name}.yaml")]
     cidr = ["--cluster-cidr", "10.244.0.0/16,fd00:244::/32"]
     done = svcc("verify", *inputs, *cidr, "--all-nodes", "-o", "json")
-    assert done.returncode == 0
-    result = json.loads(done.stdout)
+    assert done.code == 0
+    result = json.loads(done.out)
     assert [node["node"] for node in result["nodes"]] == ["node-a", "node-b"]
     assert {found["node"] for found in result["properties"]} == {"node-a", "node-b"}
 
@@ -146,22 +131,22 @@ def test_apply_diff_verify_cleanup(node: Namespace, variant: str) -> None:
     save = f"iptables-{variant}-save"
     before = node.run(save)
     dry = svcc("apply", *SHOP, *which, "--dry-run", inside=node)
-    assert dry.returncode == 0
-    assert "-A SVCC-SERVICES" in dry.stdout
+    assert dry.code == 0
+    assert "-A SVCC-SERVICES" in dry.out
     assert "SVCC" not in node.run(save)
-    assert svcc("diff", *SHOP, *which, inside=node).returncode == 1
-    assert svcc("apply", *SHOP, *which, inside=node).returncode == 0
+    assert svcc("diff", *SHOP, *which, inside=node).code == 1
+    assert svcc("apply", *SHOP, *which, inside=node).code == 0
     loaded = node.run(save)
     assert "-A SVCC-SERVICES" in loaded
     again = svcc("apply", *SHOP, *which, inside=node)
-    assert (again.returncode, again.stdout[:13]) == (0, "nothing to do")
+    assert (again.code, again.out[:13]) == (0, "nothing to do")
     same = svcc("diff", *SHOP, *which, inside=node)
-    assert (same.returncode, same.stdout) == (0, "")
-    assert svcc("verify", *SHOP, *which, "--live", inside=node).returncode == 0
+    assert (same.code, same.out) == (0, "")
+    assert svcc("verify", *SHOP, *which, "--live", inside=node).code == 0
     node.run(f"iptables-{variant}", "-t", "nat", "-I", "PREROUTING", "1", "-j", "ACCEPT")
-    assert svcc("verify", *SHOP, *which, "--live", inside=node).returncode == 1
+    assert svcc("verify", *SHOP, *which, "--live", inside=node).code == 1
     node.run(f"iptables-{variant}", "-t", "nat", "-D", "PREROUTING", "1")
-    assert svcc("cleanup", *which, inside=node).returncode == 0
+    assert svcc("cleanup", *which, inside=node).code == 0
     assert "SVCC" not in node.run(save)
     assert "SVCC" not in before
 
@@ -170,27 +155,27 @@ def test_configuration_from_standard_input() -> None:
     shop = ["-f", str(ROOT / "examples" / "shop")]
     text = (ROOT / "examples/shop/config.yaml").read_text()
     done = svcc("compile", *shop, "--config", "-", text=text)
-    assert (done.returncode, done.stdout) == (0, svcc("compile", *SHOP).stdout)
+    assert (done.code, done.out) == (0, svcc("compile", *SHOP).out)
     done = svcc("compile", "-f", "-", "--config", "-", text=text)
-    assert done.returncode == 2
-    assert done.stderr == "--config: error: standard input has the objects (-f -); name a file\n"
+    assert done.code == 2
+    assert done.err == "--config: error: standard input has the objects (-f -); name a file\n"
 
 
 def test_an_empty_node_name_is_refused() -> None:
     done = svcc("compile", *SHOP, "--node", "")
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("--node: error: the name of the node is empty")
+    assert (done.code, done.out) == (2, "")
+    assert done.err.startswith("--node: error: the name of the node is empty")
 
 
 def test_packed_rules_are_read(tmp_path: Path) -> None:
-    assert svcc("compile", *SHOP, "-o", str(tmp_path)).returncode == 0
+    assert svcc("compile", *SHOP, "-o", str(tmp_path)).code == 0
     rules = []
     for name in ("iptables", "ip6tables"):
         path = tmp_path / f"{name}.rules.gz"
         path.write_bytes(gzip.compress((tmp_path / f"{name}.rules").read_bytes()))
         rules += ["--rules", str(path)]
-    assert svcc("verify", *SHOP, *rules).returncode == 0
+    assert svcc("verify", *SHOP, *rules).code == 0
     path.write_bytes(path.read_bytes()[:-9])
     done = svcc("verify", *SHOP, *rules)
-    assert done.returncode == 2
-    assert done.stderr == f"{path}: error: cannot read: gzip: the file is cut off\n"
+    assert done.code == 2
+    assert done.err == f"{path}: error: cannot read: gzip: the file is cut off\n"

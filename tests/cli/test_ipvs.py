@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from tests.paths import ROOT
+from tests.support.command import Done, svcc, svcc_process
 from tests.support.kernel.namespace import missing, namespace
 from tests.support.programs import random_ipvs as ipvs
 
@@ -24,20 +23,10 @@ FILES = {
 }
 
 
-def svcc(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "svcc", *arguments],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
 def test_a_bundle_is_whole_the_same_each_time_and_proved(tmp_path: Path) -> None:
     for name in ("one", "other"):
-        done = svcc("compile", *SHOP, "-o", str(tmp_path / name))
-        assert (done.returncode, done.stdout) == (0, ""), done.stderr
+        done = svcc_process("compile", *SHOP, "-o", str(tmp_path / name))
+        assert (done.code, done.out) == (0, ""), done.err
     assert {path.name for path in (tmp_path / "one").iterdir()} == FILES
     for name in FILES:
         assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "other" / name).read_bytes()
@@ -46,7 +35,7 @@ def test_a_bundle_is_whole_the_same_each_time_and_proved(tmp_path: Path) -> None
     assert set(manifest["files"]) == FILES - {"bundle.json"}
     assert manifest["sysctls"]["net.ipv4.vs.conntrack"] == "1"
     done = svcc("verify", *SHOP, "--rules", str(tmp_path / "one"))
-    assert done.returncode == 0, done.stdout
+    assert done.code == 0, done.out
 
 
 def test_files_are_told_apart_by_what_they_hold(tmp_path: Path) -> None:
@@ -57,15 +46,15 @@ def test_files_are_told_apart_by_what_they_hold(tmp_path: Path) -> None:
         path.write_text((tmp_path / "b" / name).read_text())
         given += ["--rules", str(path)]
     done = svcc("verify", *SHOP, *given)
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.code == 0, done.out + done.err
 
 
 def test_a_set_that_was_not_given_leaves_it_undecided(tmp_path: Path) -> None:
     svcc("compile", *SHOP, "-o", str(tmp_path / "b"))
     (tmp_path / "b" / "ipset.rules").unlink()
     done = svcc("verify", *SHOP, "--rules", str(tmp_path / "b"))
-    assert done.returncode == 3, done.stdout
-    assert "sets of IPVS were not given" in done.stdout
+    assert done.code == 3, done.out
+    assert "sets of IPVS were not given" in done.out
 
 
 @pytest.mark.parametrize(
@@ -84,9 +73,9 @@ def test_exit_2_and_where_the_mistake_is(
     path = tmp_path / "b" / file
     path.write_text("# one\n# two\n# three\n" + line + "\n")
     done = svcc("verify", *SHOP, "--rules", str(tmp_path / "b"))
-    assert (done.returncode, done.stdout) == (2, "")
-    assert f"{path}:4:" in done.stderr
-    assert message in done.stderr
+    assert (done.code, done.out) == (2, "")
+    assert f"{path}:4:" in done.err
+    assert message in done.err
 
 
 def test_schedulers(tmp_path: Path) -> None:
@@ -100,23 +89,23 @@ def test_schedulers(tmp_path: Path) -> None:
         )
     )
     done = svcc("compile", "-f", str(path), "--mode", "ipvs", "--ipvs-scheduler", "sh")
-    assert "-A -t 10.99.10.103:80 -s lc\n" in done.stdout
+    assert "-A -t 10.99.10.103:80 -s lc\n" in done.out
     plain = svcc("compile", "-f", "examples/classic/clusterip.yaml", "--mode", "ipvs",
                  "--ipvs-scheduler", "sh")  # fmt: skip
-    assert "-A -t 10.99.10.103:80 -s sh\n" in plain.stdout
+    assert "-A -t 10.99.10.103:80 -s sh\n" in plain.out
     path.write_text(path.read_text().replace(": lc}", ": fastest}"))
     wrong = svcc("compile", "-f", str(path), "--mode", "ipvs")
-    assert (wrong.returncode, wrong.stdout) == (2, "")
-    assert wrong.stderr.startswith(f"{path}:5:"), wrong.stderr
-    assert "fastest" in wrong.stderr
+    assert (wrong.code, wrong.out) == (2, "")
+    assert wrong.err.startswith(f"{path}:5:"), wrong.err
+    assert "fastest" in wrong.err
 
 
 @pytest.mark.skipif(ipvs.missing() is None, reason="this kernel has IPVS")
 def test_a_kernel_without_ipvs_is_said_so() -> None:
     done = svcc("apply", *SHOP, "--dry-run")
-    assert (done.returncode, done.stdout) == (1, "")
-    assert "ipvs mode cannot be used here" in done.stderr
-    assert "nothing was changed" in done.stderr
+    assert (done.code, done.out) == (1, "")
+    assert "ipvs mode cannot be used here" in done.err
+    assert "nothing was changed" in done.err
 
 
 @pytest.mark.kernel
@@ -125,20 +114,18 @@ def test_fallback_uses_iptables_mode() -> None:
     if reason := missing():
         pytest.skip(reason)
     with namespace() as node:
-        prefix = ["ip", "netns", "exec", node.name, sys.executable, "-m", "svcc"]
 
-        def inside(*arguments: str) -> subprocess.CompletedProcess[str]:
-            command = [*prefix, *arguments]
-            return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+        def inside(*arguments: str) -> Done:
+            return svcc(*arguments, inside=node)
 
         before = node.run("iptables-save")
         refused = inside("apply", *SHOP)
-        assert refused.returncode == 1
-        assert "ipvs mode cannot be used here" in refused.stderr
+        assert refused.code == 1
+        assert "ipvs mode cannot be used here" in refused.err
         assert node.run("iptables-save") == before
-        assert inside("diff", *SHOP).returncode == 2
+        assert inside("diff", *SHOP).code == 2
         done = inside("apply", *SHOP, "--fallback")
-        assert done.returncode == 0, done.stderr
-        assert "iptables mode it is" in done.stderr
+        assert done.code == 0, done.err
+        assert "iptables mode it is" in done.err
         assert "SVCC-SVC-" in node.run("iptables-save")
-        assert inside("diff", *SHOP, "--fallback").returncode == 0
+        assert inside("diff", *SHOP, "--fallback").code == 0

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Iterator
 
 import pytest
 
-from tests.paths import DATA, ROOT
+from tests.paths import DATA
+from tests.support.command import Done, svcc
 from tests.support.kernel.namespace import Namespace, missing, namespace
 
 DUMP = DATA / "kube-proxy" / "nodeport"
@@ -33,34 +32,23 @@ def load(node: Namespace, variant: str) -> None:
     node.run(f"iptables-{variant}-restore", text=text)
 
 
-def verify(node: Namespace, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return svcc(node, "verify", *ARGUMENTS, *arguments)
+def verify(node: Namespace, *arguments: str) -> Done:
+    return svcc("verify", *ARGUMENTS, *arguments, inside=node)
 
 
-def explain(node: Namespace, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return svcc(node, "explain", *ARGUMENTS, *arguments)
-
-
-def svcc(node: Namespace, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "svcc", *arguments]
-    return subprocess.run(
-        ["ip", "netns", "exec", node.name, *command],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+def explain(node: Namespace, *arguments: str) -> Done:
+    return svcc("explain", *ARGUMENTS, *arguments, inside=node)
 
 
 @pytest.mark.parametrize("variant", ["legacy", "nft"])
 def test_the_variant_with_the_service_chains_is_judged(node: Namespace, variant: str) -> None:
     load(node, variant)
     done = verify(node)
-    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.code == 0, done.out + done.err
     default = node.run("iptables", "--version")
     is_default = ("nf_tables" in default) == (variant == "nft")
-    assert ("the service chains are among the rules of" in done.stderr) == (not is_default)
-    assert "warning" not in done.stderr
+    assert ("the service chains are among the rules of" in done.err) == (not is_default)
+    assert "warning" not in done.err
 
 
 @pytest.mark.parametrize(("judged", "other"), [("legacy", "nft"), ("nft", "legacy")])
@@ -68,31 +56,31 @@ def test_rules_of_the_other_variant_are_told(node: Namespace, judged: str, other
     load(node, judged)
     node.run(f"iptables-{other}", "-A", "FORWARD", "-i", "docker0", "-j", "ACCEPT")
     node.run(f"iptables-{other}", "-A", "INPUT", "-p", "tcp", "--dport", "22", "-j", "DROP")
-    assert verify(node, "--iptables", judged).returncode == 0
+    assert verify(node, "--iptables", judged).code == 0
     node.run(f"iptables-{other}", "-A", "FORWARD", "-d", "10.244.0.0/16", "-j", "DROP")
     done = verify(node, "--iptables", judged)
-    assert done.returncode == 3, done.stdout
-    assert f"iptables-{other} holds rules that can touch" in done.stderr
-    assert "filter FORWARD" in done.stderr
+    assert done.code == 3, done.out
+    assert f"iptables-{other} holds rules that can touch" in done.err
+    assert "filter FORWARD" in done.err
 
 
 def test_service_chains_in_both_are_not_proved(node: Namespace) -> None:
     for variant in ("legacy", "nft"):
         load(node, variant)
     done = verify(node)
-    assert done.returncode == 3, done.stdout
-    assert "a service proxy's chains" in done.stderr
+    assert done.code == 3, done.out
+    assert "a service proxy's chains" in done.err
 
 
 def test_rules_that_iptables_cannot_show_are_not_proved(node: Namespace) -> None:
     load(node, "legacy")
-    assert verify(node, "--iptables", "legacy").returncode == 0
+    assert verify(node, "--iptables", "legacy").code == 0
     node.run("iptables-nft", "-t", "nat", "-A", "PREROUTING", "-i", "docker0", "-j", "ACCEPT")
-    assert verify(node, "--iptables", "legacy").returncode == 0
+    assert verify(node, "--iptables", "legacy").code == 0
     node.run("nft", "add", "rule", "ip", "nat", "PREROUTING", "numgen inc mod 2 0 drop")
     done = verify(node, "--iptables", "legacy")
-    assert done.returncode == 3, done.stdout
-    assert "cannot print table nat" in done.stderr
+    assert done.code == 3, done.out
+    assert "cannot print table nat" in done.err
 
 
 PACKET = "from 203.0.113.7 to 10.96.0.11:80"
@@ -103,31 +91,31 @@ STALE = "-d 10.96.0.11/32 -p tcp -m tcp --dport 80 -j DNAT --to-destination 10.9
 @pytest.mark.parametrize(("judged", "other"), [("legacy", "nft"), ("nft", "legacy")])
 def test_explain_sees_the_other_variant(node: Namespace, judged: str, other: str) -> None:
     load(node, judged)
-    assert explain(node, "--iptables", judged, PACKET).returncode == 0
+    assert explain(node, "--iptables", judged, PACKET).code == 0
     node.run(f"iptables-{other}", "-t", "nat", "-I", "PREROUTING", *STALE.split())
     done = explain(node, "--iptables", judged, PACKET)
-    assert done.returncode == 3, done.stdout
-    assert f"iptables-{other} holds rules that can touch" in done.stdout
-    assert "nat PREROUTING" in done.stdout
-    assert "right" not in done.stdout
+    assert done.code == 3, done.out
+    assert f"iptables-{other} holds rules that can touch" in done.out
+    assert "nat PREROUTING" in done.out
+    assert "right" not in done.out
     # Another packet is none of its business.
     done = explain(node, "--iptables", judged, "from 203.0.113.7 to 10.1.1.1:22")
-    assert done.returncode == 0, done.stdout
+    assert done.code == 0, done.out
 
 
 @pytest.mark.parametrize(("judged", "other"), [("legacy", "nft"), ("nft", "legacy")])
 def test_apply_and_diff_warn_of_the_other_variant(node: Namespace, judged: str, other: str) -> None:
     chosen = ("--iptables", judged)
-    assert svcc(node, "apply", *OF_NODE, *chosen).returncode == 0
-    quiet = svcc(node, "diff", *OF_NODE, *chosen)
-    assert (quiet.returncode, quiet.stdout) == (0, "")
-    assert f"iptables-{other}" not in quiet.stderr
+    assert svcc("apply", *OF_NODE, *chosen, inside=node).code == 0
+    quiet = svcc("diff", *OF_NODE, *chosen, inside=node)
+    assert (quiet.code, quiet.out) == (0, "")
+    assert f"iptables-{other}" not in quiet.err
     node.run(f"iptables-{other}", "-t", "nat", "-I", "PREROUTING", *STALE.split())
     for command, code in (("diff", 0), ("apply", 0)):
-        done = svcc(node, command, *OF_NODE, *chosen)
-        assert done.returncode == code, done.stderr
-        assert f"warning: ipv4: iptables-{other} holds rules that can touch" in done.stderr
-        assert f"iptables-{other}-save prints them" in done.stderr
+        done = svcc(command, *OF_NODE, *chosen, inside=node)
+        assert done.code == code, done.err
+        assert f"warning: ipv4: iptables-{other} holds rules that can touch" in done.err
+        assert f"iptables-{other}-save prints them" in done.err
 
 
 FIREWALL = """\
@@ -161,36 +149,36 @@ table ip kube-proxy {
 def test_tables_of_nftables_are_told(node: Namespace) -> None:
     load(node, "legacy")
     node.run("nft", "-f", "-", text=IDLE)
-    assert verify(node, "--iptables", "legacy").returncode == 0
+    assert verify(node, "--iptables", "legacy").code == 0
     node.run("nft", "-f", "-", text=FIREWALL)
     done = verify(node, "--iptables", "legacy")
-    assert done.returncode == 3, done.stdout
-    assert "nft list table inet firewall prints it" in done.stderr
-    assert "idle" not in done.stderr
+    assert done.code == 3, done.out
+    assert "nft list table inet firewall prints it" in done.err
+    assert "idle" not in done.err
     done = explain(node, "--iptables", "legacy", PACKET)
-    assert done.returncode == 3
-    assert "nft list table inet firewall prints it" in done.stdout
-    done = svcc(node, "diff", *OF_NODE, "--iptables", "legacy")
-    assert "nft list table inet firewall prints it" in done.stderr
+    assert done.code == 3
+    assert "nft list table inet firewall prints it" in done.out
+    done = svcc("diff", *OF_NODE, "--iptables", "legacy", inside=node)
+    assert "nft list table inet firewall prints it" in done.err
 
 
 def test_kube_proxys_nftables_mode_is_named(node: Namespace) -> None:
     node.run("nft", "-f", "-", text=KUBE_PROXY)
     for done in (verify(node), explain(node, PACKET), explain(node, "shop/web")):
-        assert done.returncode == 3, done.stdout
-        said = done.stdout + done.stderr
+        assert done.code == 3, done.out
+        said = done.out + done.err
         assert "kube-proxy's nftables mode, which svcc does not read yet" in said
         assert "nft list table ip kube-proxy" in said
-        assert "violated" not in done.stdout
-        assert "wrong" not in done.stdout
+        assert "violated" not in done.out
+        assert "wrong" not in done.out
 
 
 def test_a_namespace_without_a_service_proxy(node: Namespace) -> None:
     for done in (verify(node), explain(node, PACKET), explain(node, "shop/web")):
-        assert done.returncode == 3, done.stdout
-        said = done.stdout + done.stderr
+        assert done.code == 3, done.out
+        said = done.out + done.err
         assert "no rules of a Service proxy were found here" in said
         assert "KUBE-SERVICES" in said
-        assert "violated" not in done.stdout
+        assert "violated" not in done.out
     # What is no frontend's is as it must be all the same.
-    assert explain(node, "from 203.0.113.7 to 10.1.1.1:22").returncode == 0
+    assert explain(node, "from 203.0.113.7 to 10.1.1.1:22").code == 0

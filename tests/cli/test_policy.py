@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.test_contract import DUMP, NODE, SHOP, svcc
+from tests.cli.test_contract import DUMP, NODE, SHOP
 from tests.paths import ROOT
+from tests.support.command import svcc
 
 POLICIES = ROOT / "examples" / "policy"
 
@@ -29,11 +30,11 @@ def test_verdicts(tmp_path: Path, mode: str) -> None:
         "always external -> nodeport shop/web with source masqueraded\n",
     )
     done = svcc("verify", *SHOP, "--mode", mode, "--policy", policy)
-    assert done.returncode == 0, done.stdout
-    assert "policy                 4 proved " in done.stdout
+    assert done.code == 0, done.out
+    assert "policy                 4 proved " in done.out
     alone = svcc("verify", *SHOP, "--mode", mode, "--policy", policy, "--policy-only")
-    assert alone.returncode == 0
-    assert "reaches-exactly" not in alone.stdout
+    assert alone.code == 0
+    assert "reaches-exactly" not in alone.out
 
 
 @pytest.mark.parametrize("mode", ["iptables", "ipvs"])
@@ -44,8 +45,8 @@ def test_json_names_statement_and_packet(tmp_path: Path, mode: str) -> None:
         "always node -> clusterip shop/cart via only 10.244.1.0/24\n",
     )
     done = svcc("verify", *SHOP, "--mode", mode, "--policy", policy, "-o", "json")
-    assert done.returncode == 1, done.stderr
-    result = json.loads(done.stdout)
+    assert done.code == 1, done.err
+    result = json.loads(done.out)
     found = [item for item in result["properties"] if item["property"] == "policy"]
     assert {item["verdict"] for item in result["properties"]} == {"proved", "violated"}
     first = found[0]
@@ -65,16 +66,16 @@ def test_given_rules(tmp_path: Path) -> None:
     policy = written(tmp_path, "always pod -> any service via >= 3 backends\n")
     arguments = ["verify", "-f", str(DUMP / "objects.yaml"), *NODE, "--policy", policy]
     rules = DUMP / "iptables-save.txt"
-    assert svcc(*arguments, "--rules", str(rules), "--family", "ipv4").returncode == 0
+    assert svcc(*arguments, "--rules", str(rules), "--family", "ipv4").code == 0
     broken = tmp_path / "iptables.rules"
     broken.write_text(rules.read_text().replace("-probability 0.50000000000", "-probability 1.0"))
     done = svcc(*arguments, "--rules", str(broken), "--policy-only")
-    assert done.returncode == 1
-    assert "to reach one of 3 or more backends" in done.stdout
+    assert done.code == 1
+    assert "to reach one of 3 or more backends" in done.out
     broken.write_text(
         "*raw\n-A PREROUTING -m limit --limit 3/min -j DROP\nCOMMIT\n" + rules.read_text()
     )
-    assert svcc(*arguments, "--rules", str(broken), "--policy-only").returncode == 3
+    assert svcc(*arguments, "--rules", str(broken), "--policy-only").code == 3
 
 
 def test_every_node_is_judged(tmp_path: Path) -> None:
@@ -91,8 +92,8 @@ def test_every_node_is_judged(tmp_path: Path) -> None:
         "never external -> nodeport shop/search\nnever external -> address 192.168.7.11:30090\n",
     )
     done = svcc("verify", *inputs, *cidr, "--policy", policy)
-    assert done.returncode == 1, done.stderr
-    found = [p for p in json.loads(done.stdout)["properties"] if p["property"] == "policy"]
+    assert done.code == 1, done.err
+    found = [p for p in json.loads(done.out)["properties"] if p["property"] == "policy"]
     assert [(p["node"], p["verdict"]) for p in found] == [
         ("node-a", "proved"),
         ("node-b", "violated"),
@@ -110,20 +111,20 @@ def test_every_node_is_judged(tmp_path: Path) -> None:
 def test_bad_statements(tmp_path: Path, text: str, message: str) -> None:
     policy = written(tmp_path, text)
     done = svcc("verify", *SHOP, "--policy", policy)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert policy + message in done.stderr
-    assert "Traceback" not in done.stderr
+    assert (done.code, done.out) == (2, "")
+    assert policy + message in done.err
+    assert "Traceback" not in done.err
 
 
 def test_bad_use(tmp_path: Path) -> None:
     done = svcc("verify", *SHOP, "--policy", str(tmp_path / "none"))
-    assert done.returncode == 2
-    assert "none: error: cannot read: No such file" in done.stderr
+    assert done.code == 2
+    assert "none: error: cannot read: No such file" in done.err
     done = svcc("verify", *SHOP, "--policy-only")
-    assert done.returncode == 2
-    assert "--policy-only: error: there are no statements" in done.stderr
+    assert done.code == 2
+    assert "--policy-only: error: there are no statements" in done.err
 
 
 def test_a_statement_that_may_match_nothing(tmp_path: Path) -> None:
     policy = written(tmp_path, "never pod -> service no/such if any\n")
-    assert svcc("verify", *SHOP, "--policy", policy).returncode == 0
+    assert svcc("verify", *SHOP, "--policy", policy).code == 0

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from functools import cache
 from typing import Literal
 
+from svcc.compiler.bundle import script
 from svcc.compiler.model.objects import Objects
+from svcc.compiler.pipeline import compile_objects
 from svcc.compiler.settings.node import NodeSettings
 from svcc.grammar.address import Family
-from svcc.grammar.iptables.parse import parse
-from svcc.grammar.iptables.ruleset import load
 from svcc.verify.confirm.findings import Finding
-from svcc.verify.engine import verify
-from svcc.verify.prepare.loaded import LoadedRules
 from svcc.verify.report.report import Report
+from svcc.verify.rule_files import from_text
+from tests.support.clusters.cases import case_objects
 from tests.support.clusters.dumps import DUMPS, dump_objects, dump_settings
 from tests.support.damage import dump_damage, ipvs_damage, own_damage
-from tests.support.damage.dump_damage import Change
+from tests.support.damage.edits import Change
+from tests.support.proofs import verify
 
 Wanted = Literal["violated", "proved", "undecided"]
 RULES = {
@@ -36,10 +36,18 @@ class Trial:
     """One change, and the verdict that it must get."""
 
     rules: str
-    name: str
-    base: str
     wanted: Wanted
-    change: Change | ipvs_damage.Change
+    change: Change
+
+    @property
+    def name(self) -> str:
+        """What the change is called."""
+        return self.change.name
+
+    @property
+    def base(self) -> str:
+        """Whose rules are changed."""
+        return self.change.base
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,39 +80,33 @@ class Tried:
 
 def trials() -> Iterator[Trial]:
     """All of them."""
-    lists: tuple[tuple[str, Wanted, tuple[Change, ...]], ...] = (
+    lists: tuple[tuple[str, Wanted, Sequence[Change]], ...] = (
         ("kube-proxy", "violated", dump_damage.DAMAGE),
         ("kube-proxy", "proved", dump_damage.HARMLESS),
         ("kube-proxy", "undecided", dump_damage.UNDECIDED),
         ("iptables", "violated", own_damage.DAMAGE),
         ("iptables", "proved", own_damage.HARMLESS),
         ("iptables", "undecided", own_damage.UNDECIDED),
+        ("ipvs", "violated", ipvs_damage.DAMAGE),
+        ("ipvs", "proved", ipvs_damage.HARMLESS),
     )
     for rules, wanted, changes in lists:
         for change in changes:
-            yield Trial(rules, change.name, change.dump, wanted, change)
-    for edit in ipvs_damage.DAMAGE:
-        yield Trial("ipvs", edit.what, edit.case, "violated", edit)
-    for edit in ipvs_damage.HARMLESS:
-        yield Trial("ipvs", edit.what, edit.case, "proved", edit)
+            yield Trial(rules, wanted, change)
 
 
+@cache
 def run(trial: Trial) -> Tried:
-    """Make the change and judge the rules."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        change = trial.change
-        if isinstance(change, ipvs_damage.Change):
-            report = ipvs_damage.judge(change.case, folder, change.file, change.edit)
-            return Tried(trial, report)
-        if trial.rules == "kube-proxy":
-            objects, settings = dump_objects(change.dump), dump_settings(change.dump)
-            lines = (DUMPS / change.dump / "iptables-save.txt").read_text().splitlines()
-        else:
-            objects, settings, lines = own_damage.compiled(change.dump, folder)
-        edited = change.edit(lines)
-        assert edited != lines, f"{change.name} changes nothing"
-        text = "\n".join(edited) + "\n"
-        rules = load(parse(text, family=Family.IPV4, source="changed"))
-        loaded = {Family.IPV4: LoadedRules(rules, "changed")}
-        return Tried(trial, verify(objects, settings, loaded), objects, settings, text)
+    """Make the change and judge the rules, once in a process."""
+    change = trial.change
+    if trial.rules == "ipvs":
+        return Tried(trial, ipvs_damage.judge(change.base, change))
+    if trial.rules == "kube-proxy":
+        objects, settings = dump_objects(change.base), dump_settings(change.base)
+        text = (DUMPS / change.base / "iptables-save.txt").read_text()
+    else:
+        objects, settings = case_objects(change.base)
+        text = script(compile_objects(objects, settings), Family.IPV4)
+    text = change.of(text)
+    loaded = {Family.IPV4: from_text(text, Family.IPV4, "changed")}
+    return Tried(trial, verify(objects, settings, loaded), objects, settings, text)

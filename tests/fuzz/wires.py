@@ -4,28 +4,25 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import time
 from collections.abc import Sequence
 
 from svcc.grammar.address import Family
 from tests.support.kernel import packets
 from tests.support.kernel.packets import Flow, Seen
 from tests.support.kernel.testbed import (
-    SENTINELS,
     Delivered,
+    Ear,
     Outcome,
     Refused,
     Sender,
     Sent,
     Testbed,
-    TestbedError,
     Variant,
     on_one_processor,
 )
 from tests.support.readings.outcomes import is_loopback
 
 Shot = tuple[Sender, Flow]
-_SECONDS = 5.0
 _READ_EVERY = 64
 """Packets after which the sockets are emptied, so that none overflows."""
 
@@ -50,21 +47,10 @@ class Wires(Testbed):
             for number, (token, (sender, flow)) in enumerate(zip(tokens, shots, strict=True)):
                 self._try(sender, flow, token)
                 if number % _READ_EVERY == _READ_EVERY - 1:
-                    self._gather(tokens, found, 0)
-            waiting = set()
-            for sender, version in {(sender, flow.version) for sender, flow in shots}:
-                source, destination = SENTINELS[sender, version]
-                mark = next(self._tokens)
-                waiting.add(mark)
-                flow = Flow(source, self.fresh_port(), destination, 9, packets.UDP)
-                self._write(sender, flow, packets.build(flow, mark))
-            deadline = time.monotonic() + _SECONDS
-            while waiting:
-                left = deadline - time.monotonic()
-                if left <= 0:
-                    raise TestbedError(f"{len(waiting)} sentinels did not arrive")
-                waiting -= self._gather(tokens, found, int(left * 1000) + 1)
-            self._gather(tokens, found, 0)
+                    for ear, seen in self._listen_for(0):
+                        _note(ear, seen, tokens, found)
+            for ear, seen in self._until_sentinels({(s, flow.version) for s, flow in shots}):
+                _note(ear, seen, tokens, found)
         return [frozenset(outcomes) for outcomes in found]
 
     def _try(self, sender: Sender, flow: Flow, token: int) -> None:
@@ -74,19 +60,6 @@ class Wires(Testbed):
             # No route from a loopback source to where DNAT in OUTPUT sends the packet.
             if not is_loopback(flow.source):
                 raise
-
-    def _gather(self, tokens: dict[int, int], found: list[set[Outcome]], wait: int) -> set[int]:
-        """Read what is there; the tokens on the wires that are none of ``tokens``."""
-        others = set()
-        for ear, seen in self._listen_for(wait):
-            if seen.token is None:
-                continue
-            number = tokens.get(seen.token)
-            if number is not None:
-                found[number].add(_outcome(ear.wire, seen))
-            elif ear.wire is not None:
-                others.add(seen.token)
-        return others
 
     def load(self, variant: Variant, family: Family, text: str) -> str | None:
         """Load a whole rule set; what iptables-restore complains about, None if nothing."""
@@ -103,6 +76,12 @@ class Wires(Testbed):
         """Take all connections away."""
         with self.node.entered():
             subprocess.run(["conntrack", "-F"], capture_output=True, check=True)
+
+
+def _note(ear: Ear, seen: Seen, tokens: dict[int, int], found: list[set[Outcome]]) -> None:
+    """Whatever is heard of a packet belongs to its outcomes."""
+    if seen.token is not None and (number := tokens.get(seen.token)) is not None:
+        found[number].add(_outcome(ear.wire, seen))
 
 
 def _outcome(wire: str | None, seen: Seen) -> Outcome:

@@ -21,10 +21,10 @@ from svcc.grammar.iptables.parse import parse
 from svcc.grammar.iptables.ruleset import RuleSet
 from svcc.grammar.iptables.ruleset import load as load_rules
 from svcc.grammar.iptables.write import write
-from svcc.verify.engine import verify
 from svcc.verify.rule_files import from_text
 from tests.paths import DATA
 from tests.support.kernel.namespace import missing, namespace
+from tests.support.proofs import verify
 
 COMMANDS = {Family.IPV4: "iptables", Family.IPV6: "ip6tables"}
 CASES = DATA / "cases"

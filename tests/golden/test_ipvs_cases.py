@@ -14,9 +14,9 @@ from svcc.compiler.bundle import ADDRESSES, FILE_NAMES, IPSET, IPVSADM, batch
 from svcc.compiler.pipeline import compile_objects
 from svcc.grammar.iptables.write import write
 from svcc.grammar.ipvs import ipset, ipvsadm
-from svcc.verify.engine import verify
 from svcc.verify.rule_files import from_files
 from tests.golden.test_cases import CASES, inputs
+from tests.support.proofs import verify
 
 FOLDER = CASES.with_name("cases-ipvs")
 NAMES = sorted(path.name for path in FOLDER.iterdir() if path.is_dir())

@@ -10,14 +10,18 @@ The ``python`` blocks of a document are run one after the other in one interpret
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import redirect_stderr, redirect_stdout
 
 from tests.paths import ROOT
+from tests.support.command import run
+from tests.support.kernel.namespace import Namespace
 
 FILES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
 _BLOCK = re.compile(r"(?<=```console\n).*?(?=```)", re.DOTALL)
@@ -92,34 +96,31 @@ def run_block(block: str) -> str:
     """The block as it would look if it were typed now."""
     commands = [line for line in block.splitlines() if line.startswith("$ ")]
     if not block.startswith(KERNEL):
-        return _session(commands, [])
+        return _session(commands, None)
     from tests.support.kernel.namespace import namespace
 
     with namespace() as node:
         node.run("sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1")
-        return KERNEL + _session(commands, ["ip", "netns", "exec", node.name])
+        return KERNEL + _session(commands, node)
 
 
-def _session(commands: list[str], prefix: list[str]) -> str:
+def _session(commands: list[str], node: Namespace | None) -> str:
     shown = []
     status = 0
     for command in commands:
-        words = shlex.split(command[2:])
-        if words == ["echo", "$?"]:
-            shown.append(f"{command}\n{status}\n")
-            continue
-        if words[0] == "svcc":
-            words = [sys.executable, "-m", "svcc", *words[1:]]
-        done = subprocess.run(
-            [*prefix, *words],
-            cwd=ROOT,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-        )
-        status = done.returncode
-        shown.append(f"{command}\n{done.stdout}")
+        tool, *arguments = shlex.split(command[2:])
+        output = io.StringIO()
+        match tool:
+            case "svcc":
+                with redirect_stdout(output), redirect_stderr(output):
+                    status = run(arguments, inside=node)
+            case "cat":
+                output.writelines((ROOT / name).read_text() for name in arguments)
+                status = 0
+            case "echo":
+                assert arguments == ["$?"], command
+                output.write(f"{status}\n")
+        shown.append(f"{command}\n{output.getvalue()}")
     return "".join(shown)
 
 

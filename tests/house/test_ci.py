@@ -21,7 +21,7 @@ def test_a_skipped_kernel_test_fails_ci(tmp_path: Path, ci: str, code: int) -> N
     )
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tmp_path)],
-        env={**os.environ, "CI": ci},
+        env={**os.environ, "CI": ci, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         check=False,

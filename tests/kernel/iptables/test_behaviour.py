@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from svcc.cli import main
-from tests.paths import ROOT
 from tests.support.clusters.cases import BehaviourCase, case_names, read_case
+from tests.support.command import svcc_process
 from tests.support.kernel.probing import check, probe_of
 from tests.support.kernel.testbed import Testbed, Variant
 
@@ -57,12 +55,9 @@ def test_command_in_the_namespace(
     """The way people do it: a process of its own, which proves before it loads."""
     case = read_case(name)
     objects, config = case.write(tmp_path)
-    arguments = [
-        "ip", "netns", "exec", testbed.node.name, sys.executable, "-m", "svcc",
-        "apply", "-f", str(objects), "--config", str(config), "--iptables", variant,
-    ]  # fmt: skip
-    done = subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    given = ["-f", objects, "--config", config, "--iptables", variant]
+    done = svcc_process("apply", *given, inside=testbed.node)
+    assert done.code == 0, done.err
     wrong = send_all(testbed, case)
     assert not wrong, "\n".join(wrong)
 

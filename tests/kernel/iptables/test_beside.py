@@ -18,6 +18,9 @@ from tests.support.kernel.testbed import Delivered, Lost, Sent, Testbed, Variant
 
 pytestmark = pytest.mark.kernel
 
+HANGS = 300
+"""Seconds after which what must come counts as lost."""
+
 
 def apply(
     testbed: Testbed, variant: Variant, folder: Path, name: str, **configuration: Any
@@ -103,7 +106,7 @@ def test_sockets_are_refused(
         if address in ("192.168.7.10", "127.0.0.1"):
             listener.bind((address, port))
             listener.listen()
-        client.settimeout(2)
+        client.settimeout(HANGS)
         with pytest.raises(ConnectionRefusedError):
             client.connect((address, port))
 
@@ -114,7 +117,7 @@ def test_udp_sockets_are_refused(testbed: Testbed, variant: Variant, tmp_path: P
         testbed.node.entered(),
         socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client,
     ):
-        client.settimeout(2)
+        client.settimeout(HANGS)
         client.connect(("10.96.0.18", 53))
         # What sendto(2) says of a packet that the firewall refuses.
         with suppress(PermissionError):
@@ -129,8 +132,8 @@ def test_a_whole_conversation(testbed: Testbed, variant: Variant, tmp_path: Path
     with testbed.node.entered(), socket.socket() as listener, socket.socket() as client:
         listener.bind(("192.168.7.10", 30080))
         listener.listen()
-        listener.settimeout(2)
-        client.settimeout(2)
+        listener.settimeout(HANGS)
+        client.settimeout(HANGS)
         client.connect(("10.96.0.39", 80))
         server, _ = listener.accept()
         with server:

@@ -14,12 +14,13 @@ from tests.fuzz.compare import disagreements, read_rules
 from tests.fuzz.findings import FINDINGS, Finding
 from tests.fuzz.run import Fuzz
 from tests.fuzz.wires import Wires
+from tests.support.effort import LONG
 from tests.support.kernel.testbed import Variant
 
 pytestmark = pytest.mark.kernel
 
 SEED = 20
-PAIRS = 4000
+PAIRS = 40_000 if LONG else 2000
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import subprocess
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from svcc.grammar.address import Family
@@ -16,6 +16,7 @@ from svcc.grammar.iptables.program import Goto, Jump, Program, Rule
 from svcc.grammar.iptables.ruleset import load
 from svcc.grammar.iptables.write import write
 from svcc.grammar.ipvs import ipset
+from tests.support.effort import examples
 from tests.support.kernel.namespace import Namespace, missing, namespace
 from tests.support.programs.random_programs import programs
 from tests.unit.grammar.test_grammar import CHANGES, LINES, changed
@@ -52,13 +53,7 @@ def test_what_is_written_loads_and_reads_back_the_same(
 ) -> None:
     tool = f"{TOOLS[family]}-{variant}"
 
-    @settings(
-        max_examples=25,
-        phases=(Phase.generate,),
-        deadline=None,
-        derandomize=True,
-        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
-    )
+    @examples(15, 200, shrink=False)
     @given(programs(family, size=3))
     def check(program: Program) -> None:
         text = write(program)
@@ -143,9 +138,7 @@ def _accepted(line: str) -> bool:
 def test_what_the_parser_takes_iptables_takes(node: Namespace) -> None:
     lines: list[str] = []
 
-    @settings(
-        max_examples=1200, deadline=None, derandomize=True, database=None, phases=(Phase.generate,)
-    )
+    @examples(400, 10000, shrink=False)
     @given(st.sampled_from(LINES), st.lists(CHANGES, min_size=1, max_size=2))
     def collect(line: str, changes: list[tuple[str, float, str]]) -> None:
         damaged = line

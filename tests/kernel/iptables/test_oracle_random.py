@@ -5,26 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 
 from svcc.compiler.bundle import script
 from svcc.compiler.pipeline import compile_objects
 from svcc.grammar.address import Family
 from tests.support.clusters.objects import Cluster, clusters
-from tests.support.effort import LONG
+from tests.support.effort import examples
 from tests.support.kernel.testbed import Testbed, Variant
 from tests.support.readings.agreement import disagreements
 
 pytestmark = pytest.mark.kernel
 
 
-@settings(
-    max_examples=2000 if LONG else 40,
-    derandomize=not LONG,
-    deadline=None,
-    database=None,
-    suppress_health_check=list(HealthCheck),
-)
+@examples(15, 2000)
 @given(cluster=clusters())
 def test_kernel_does_what_the_objects_ask(
     shared_testbed: Testbed,

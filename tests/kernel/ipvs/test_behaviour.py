@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from svcc.cli import main
-from tests.paths import ROOT
 from tests.support.clusters.cases import case_names, read_case
 from tests.support.clusters.ipvs_cases import compiled_case, send_all
+from tests.support.command import Done, svcc_process
 from tests.support.effort import LONG
 from tests.support.kernel.testbed import Testbed, Variant
 
@@ -38,7 +36,8 @@ def test_packets_see_what_they_must(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     case = read_case(name)
-    compiled = compiled_case(case, tmp_path, on_node=True)
+    case.write(tmp_path)
+    compiled = compiled_case(name, on_node=True)
     arguments = [
         "apply", "-f", str(tmp_path / "objects.yaml"), "--config", str(tmp_path / "config.yaml"),
         "--mode", "ipvs", "--iptables", variant, "--no-verify",
@@ -60,37 +59,35 @@ def test_command_in_the_namespace(
 ) -> None:
     """The way people do it: processes of their own, with the proof, and what is live judged."""
     case = read_case(name)
-    compiled = compiled_case(case, tmp_path, on_node=True)
+    case.write(tmp_path)
+    compiled = compiled_case(name, on_node=True)
     given = [
         "-f", str(tmp_path / "objects.yaml"), "--config", str(tmp_path / "config.yaml"),
         "--mode", "ipvs", "--iptables", variant,
     ]  # fmt: skip
 
-    def svcc(*arguments: str) -> subprocess.CompletedProcess[str]:
-        command = ["ip", "netns", "exec", testbed.node.name, sys.executable, "-m", "svcc"]
-        return subprocess.run(
-            [*command, *arguments, *given], cwd=ROOT, capture_output=True, text=True, check=False
-        )
+    def svcc(*arguments: str) -> Done:
+        return svcc_process(*arguments, *given, inside=testbed.node)
 
     differs = svcc("diff")
-    assert differs.returncode == 1, differs.stderr
-    assert "10.96.0." in differs.stdout
+    assert differs.code == 1, differs.err
+    assert "10.96.0." in differs.out
     done = svcc("apply")
-    assert done.returncode == 0, done.stderr
+    assert done.code == 0, done.err
     wrong = send_all(testbed, case, compiled)
     assert not wrong, "\n".join(wrong)
     again = svcc("apply")
-    assert "nothing to do" in again.stdout, again.stdout + again.stderr
+    assert "nothing to do" in again.out, again.out + again.err
     same = svcc("diff")
-    assert (same.returncode, same.stdout) == (0, ""), same.stdout
+    assert (same.code, same.out) == (0, ""), same.out
     live = svcc("verify", "--live")
-    assert live.returncode == 0, live.stdout + live.stderr
+    assert live.code == 0, live.out + live.err
 
 
 def test_without_a_choice_of_iptables(testbed: Testbed, variant: Variant, tmp_path: Path) -> None:
     """Where iptables is iptables-nft and this kernel has no nf_tables for it, legacy is used."""
     del variant
-    compiled_case(read_case("cluster-ip"), tmp_path)
+    read_case("cluster-ip").write(tmp_path)
     given = ["-f", str(tmp_path / "objects.yaml"), "--config", str(tmp_path / "config.yaml")]
     with testbed.node.entered():
         assert main(["apply", *given, "--mode", "ipvs", "--no-verify"]) == 0

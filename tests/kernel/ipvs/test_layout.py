@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
 from tests.support.clusters.cases import read_case
@@ -17,11 +15,9 @@ CASES = ["dual-stack", "external-local", "affinity-local", "no-endpoints", "sour
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_packets_see_what_they_must(
-    name: str, testbed: Testbed, variant: Variant, tmp_path: Path
-) -> None:
+def test_packets_see_what_they_must(name: str, testbed: Testbed, variant: Variant) -> None:
     case = read_case(name)
-    compiled = compiled_case(case, tmp_path)
+    compiled = compiled_case(name)
     ipvs.load(testbed, variant, compiled)
     wrong = send_all(testbed, case, compiled)
     assert not wrong, "\n".join(wrong)

@@ -6,14 +6,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import given
 
 from svcc.compiler.pipeline import compile_objects
 from svcc.grammar.address import Family
 from svcc.grammar.iptables.write import write
 from tests.support.clusters.ipvs_cases import with_own
 from tests.support.clusters.objects import Cluster, clusters
-from tests.support.effort import LONG
+from tests.support.effort import examples
 from tests.support.kernel.testbed import Testbed, Variant
 from tests.support.programs import random_ipvs as ipvs
 from tests.support.readings.agreement import disagreements
@@ -21,14 +21,7 @@ from tests.support.readings.agreement import disagreements
 pytestmark = pytest.mark.ipvs
 
 
-@settings(
-    max_examples=300 if LONG else 8,
-    derandomize=not LONG,
-    phases=(Phase.generate,),
-    deadline=None,
-    database=None,
-    suppress_health_check=list(HealthCheck),
-)
+@examples(6, 300, shrink=False)
 @given(cluster=clusters())
 def test_kernel_does_what_the_objects_ask(
     variant: Variant, tmp_path_factory: pytest.TempPathFactory, cluster: Cluster

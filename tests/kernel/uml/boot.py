@@ -14,6 +14,9 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from tests.kernel.uml import launch
@@ -21,6 +24,10 @@ from tests.kernel.uml import launch
 KERNEL = "linux.uml"
 MODULES = Path("/usr/lib/uml/modules")
 MEMORY = "1536M"
+PATIENCE = 900.0
+"""CPU seconds without a word after which a command counts as stuck."""
+_ASLEEP, _AWAKE = 600.0, 1.0
+"""Seconds in which less than so many CPU seconds used show that nobody wants the processor."""
 _ENVIRONMENT = {
     # Whatever is in AVX registers is lost at every page fault (see launch.py).
     "GLIBC_TUNABLES": "glibc.cpu.hwcaps="
@@ -39,18 +46,19 @@ def missing() -> str | None:
     return f"needs {', '.join(absent)}" if absent else None
 
 
-def run(command: list[str], *, seconds: float) -> tuple[int, str]:
+def run(command: list[str], *, patience: float = PATIENCE) -> tuple[int, str]:
     """Boot, run a command from this folder with the variables CI and SVCC_*, halt.
 
     Args:
         command: program and arguments.
-        seconds: after which the kernel is killed.
+        patience: CPU seconds that the kernel may use while the command prints nothing.
 
     Returns:
-        Exit code and output of the command; -1 if it did not end.
+        Exit code and output of the command; -1 if it was stopped.
     """
     _link_modules()
-    with tempfile.TemporaryDirectory(prefix="svcc-uml-") as folder:
+    with tempfile.TemporaryDirectory(prefix="svcc-uml-") as name:
+        folder = Path(name)
         line = " ".join(shlex.quote(word) for word in command)
         exports = "".join(
             f"export {name}={shlex.quote(value)}\n"
@@ -58,34 +66,70 @@ def run(command: list[str], *, seconds: float) -> tuple[int, str]:
             if name == "CI" or name.startswith("SVCC_")
         )
         script = f"{exports}cd {shlex.quote(os.getcwd())}\nexec {line}\n"
-        Path(folder, "command").write_text(script)
+        (folder / "command").write_text(script)
         arguments = [
             sys.executable, launch.__file__, KERNEL, "rootfstype=hostfs", "rootflags=/", "rw",
             f"mem={MEMORY}", f"init={Path(__file__).with_name('init.sh')}", "con=null",
             "con0=null,fd:1", "quiet", f"SVCC_FOLDER={folder}",
             *(f"{name}={value}" for name, value in _ENVIRONMENT.items()),
         ]  # fmt: skip
-        with subprocess.Popen(
-            arguments,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            env={**os.environ, "TMPDIR": "/dev/shm"},
-            start_new_session=True,
-        ) as kernel:
+        console, output, code = folder / "console", folder / "output", folder / "code"
+        with (
+            console.open("wb") as printed,
+            subprocess.Popen(
+                arguments,
+                stdin=subprocess.DEVNULL,
+                stdout=printed,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, "TMPDIR": "/dev/shm"},
+                start_new_session=True,
+            ) as kernel,
+        ):
             try:
-                console, _ = kernel.communicate(timeout=seconds)
-            except subprocess.TimeoutExpired:
+                stopped = _wait(kernel, (console, output), patience)
+            finally:
                 # Its processes are processes here, of one group.
-                os.killpg(kernel.pid, signal.SIGKILL)
-                console = f"stopped after {seconds} s"
-        output, code = Path(folder, "output"), Path(folder, "code")
+                with suppress(ProcessLookupError):
+                    os.killpg(kernel.pid, signal.SIGKILL)
         text = output.read_text(errors="replace") if output.exists() else ""
         if not code.exists():
-            return -1, f"{text}\n{console}"
+            return -1, f"{text}\n{console.read_text(errors='replace')}\n{stopped}"
         return int(code.read_text()), text
+
+
+def _wait(kernel: subprocess.Popen[bytes], printed: Sequence[Path], patience: float) -> str:
+    """Wait for the end, or for a time without any progress; why it is no use to wait on.
+
+    What counts is the processor time that the kernel got: on a busy machine that is little.
+    """
+    size, used_then = -1, 0.0
+    idle_since, used_last = time.monotonic(), 0.0
+    while True:
+        with suppress(subprocess.TimeoutExpired):
+            kernel.wait(timeout=1)
+            return f"the kernel ended with {kernel.returncode}"
+        used, now = _used_by_group(kernel.pid), time.monotonic()
+        size_now = sum(path.stat().st_size for path in printed if path.exists())
+        if size_now != size:
+            size, used_then = size_now, used
+            idle_since, used_last = now, used
+        if used - used_then > patience:
+            return f"stopped: nothing was printed for {patience:.0f} s of processor time"
+        if used - used_last > _AWAKE:
+            idle_since, used_last = now, used
+        if now - idle_since > _ASLEEP:
+            return f"stopped: it has done next to nothing for {_ASLEEP:.0f} s"
+
+
+def _used_by_group(group: int) -> float:
+    """Seconds of processor time that a process group has used, children that ended included."""
+    ticks = 0
+    for status in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            fields = status.read_text().rpartition(")")[2].split()
+            if int(fields[2]) == group:
+                ticks += sum(map(int, fields[11:15]))
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def _link_modules() -> None:
@@ -98,6 +142,6 @@ def _link_modules() -> None:
 
 
 if __name__ == "__main__":
-    code, text = run(sys.argv[1:], seconds=float(os.environ.get("SVCC_UML_SECONDS", "900")))
+    code, text = run(sys.argv[1:])
     sys.stdout.write(text)
     sys.exit(code if code >= 0 else 1)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 from xml.etree import ElementTree
@@ -10,8 +9,7 @@ from xml.etree import ElementTree
 import pytest
 
 from tests.kernel.uml import boot
-
-SECONDS = 1400
+from tests.support.effort import LONG
 
 
 @pytest.mark.kernel
@@ -24,7 +22,7 @@ def test_everything_that_needs_ipvs(tmp_path: Path) -> None:
         sys.executable, "-m", "pytest", "-q", "-m", "ipvs", "-p", "no:cacheprovider", "-p",
         "no:xdist", f"--junitxml={results}", "--tb=short", "tests/kernel",
     ]  # fmt: skip
-    code, output = boot.run(command, seconds=float(os.environ.get("SVCC_UML_SECONDS", SECONDS)))
+    code, output = boot.run(command, patience=boot.PATIENCE * (10 if LONG else 1))
     assert results.exists(), f"exit code {code}\n{output[-20000:]}"
     cases = list(ElementTree.parse(results).getroot().iter("testcase"))
     skipped = [case.get("name") for case in cases if case.find("skipped") is not None]

@@ -19,13 +19,20 @@ which svcc passes over, so that the file as it stands can be given to ``svcc -f`
 from __future__ import annotations
 
 import json
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from svcc.compiler.load.loader import load as load_objects
+from svcc.compiler.model.objects import Objects
+from svcc.compiler.settings.configuration import load_configuration, node_settings
+from svcc.compiler.settings.node import NodeSettings
+from svcc.compiler.settings.overrides import Overrides
 from tests.paths import DATA
 from tests.support.kernel.packets import PROTOCOLS
 from tests.support.kernel.testbed import Sender
@@ -84,6 +91,7 @@ def case_names() -> list[str]:
     return sorted(path.stem for path in FOLDER.glob("*.yaml"))
 
 
+@cache
 def read_case(name: str) -> BehaviourCase:
     """Read one case."""
     head, *documents = yaml.safe_load_all((FOLDER / f"{name}.yaml").read_text())
@@ -106,6 +114,22 @@ def read_case(name: str) -> BehaviourCase:
     return BehaviourCase(
         name, tuple(documents), configuration, node, head.get("endpoints", True), packets
     )
+
+
+@cache
+def case_objects(name: str, mode: str = "iptables") -> tuple[Objects, NodeSettings]:
+    """A case's objects and its node."""
+    with tempfile.TemporaryDirectory() as folder:
+        objects_file, config = read_case(name).write(Path(folder))
+        objects = load_objects([str(objects_file)])
+        settings, _ = node_settings(
+            objects,
+            load_configuration(str(config)),
+            Overrides(proxy_mode=mode),
+            Overrides(),
+            hostname="none",
+        )
+    return objects, settings
 
 
 def usual_node(name: str) -> Document:

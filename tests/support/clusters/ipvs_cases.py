@@ -3,32 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
+from functools import cache
 
-from svcc.compiler.load.loader import load as load_objects
 from svcc.compiler.pipeline import Compiled, compile_objects
-from svcc.compiler.settings.configuration import Overrides, load_configuration, node_settings
 from svcc.grammar.address import Address, parse_address
-from tests.support.clusters.cases import BehaviourCase, PacketCase
+from tests.support.clusters.cases import BehaviourCase, PacketCase, case_objects
 from tests.support.kernel.probing import check, probe_of
 from tests.support.kernel.testbed import LOCAL, Testbed
 from tests.support.readings.outcomes import Drop, Received, Refuse, Serve, Untouched
 
 
-def compiled_case(case: BehaviourCase, folder: Path, *, on_node: bool = False) -> Compiled:
-    """The case's objects in ipvs mode; they are written to ``folder`` too.
+@cache
+def compiled_case(name: str, *, on_node: bool = False) -> Compiled:
+    """The case's objects in ipvs mode.
 
     ``on_node``: with the addresses of the testbed's node, as apply finds them there.
     """
-    objects_file, config = case.write(folder)
-    objects = load_objects([str(objects_file)])
-    settings, _ = node_settings(
-        objects,
-        load_configuration(str(config)),
-        Overrides(proxy_mode="ipvs"),
-        Overrides(),
-        hostname="none",
-    )
+    objects, settings = case_objects(name, "ipvs")
     if on_node:
         settings = replace(settings, addresses=with_own(settings.addresses))
     return compile_objects(objects, settings)

@@ -1,88 +1,12 @@
 """Kinds of damage to a rule set that the verifier must catch, and changes that do no harm.
 
-Each works on the lines of an iptables-save file. ``dump`` names the folder of
+Each works on the text of an iptables-save file; ``base`` names the folder of
 ``tests/data/kube-proxy`` whose rules it is done to.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable
-from dataclasses import dataclass
-
-Lines = list[str]
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """A named change of a dump's lines."""
-
-    name: str
-    dump: str
-    edit: Callable[[Lines], Lines]
-
-
-def _first(lines: Lines, pattern: str) -> int:
-    for index, line in enumerate(lines):
-        if re.search(pattern, line):
-            return index
-    raise AssertionError(f"no line matches {pattern!r}")
-
-
-def drop(pattern: str) -> Callable[[Lines], Lines]:
-    """Leave the first matching line out."""
-
-    def edit(lines: Lines) -> Lines:
-        index = _first(lines, pattern)
-        return lines[:index] + lines[index + 1 :]
-
-    return edit
-
-
-def replace(pattern: str, old: str, new: str) -> Callable[[Lines], Lines]:
-    """Substitute inside the first matching line."""
-
-    def edit(lines: Lines) -> Lines:
-        index = _first(lines, pattern)
-        changed = re.sub(old, new, lines[index], count=1)
-        assert changed != lines[index], f"{old!r} is not in {lines[index]!r}"
-        return [*lines[:index], changed, *lines[index + 1 :]]
-
-    return edit
-
-
-def before(pattern: str, line: str) -> Callable[[Lines], Lines]:
-    """Insert a line before the first matching one."""
-
-    def edit(lines: Lines) -> Lines:
-        index = _first(lines, pattern)
-        return [*lines[:index], line, *lines[index:]]
-
-    return edit
-
-
-def swap(first: str, second: str) -> Callable[[Lines], Lines]:
-    """Exchange the first lines that match each pattern."""
-
-    def edit(lines: Lines) -> Lines:
-        one, other = _first(lines, first), _first(lines, second)
-        result = list(lines)
-        result[one], result[other] = result[other], result[one]
-        return result
-
-    return edit
-
-
-def everywhere(old: str, new: str) -> Callable[[Lines], Lines]:
-    """Substitute in all lines."""
-
-    def edit(lines: Lines) -> Lines:
-        result = [re.sub(old, new, line) for line in lines]
-        assert result != lines
-        return result
-
-    return edit
-
+from tests.support.damage.edits import Change, before, drop, everywhere, replace, swap
 
 _WEB = "67NZLRHBNDSAWJRO"
 _SVC = rf"^-A KUBE-SVC-{_WEB} "

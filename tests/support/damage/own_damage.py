@@ -1,33 +1,12 @@
 """Kinds of damage to svcc's own iptables rules, and changes that do no harm.
 
-``dump`` names the file of ``tests/data/behaviour`` whose objects are compiled in iptables mode; the
-change is done to the lines of its IPv4 script.
+``base`` names the file of ``tests/data/behaviour`` whose objects are compiled in iptables mode; the
+change is done to its IPv4 script.
 """
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from svcc.compiler.bundle import script
-from svcc.compiler.load.loader import load as load_objects
-from svcc.compiler.model.objects import Objects
-from svcc.compiler.pipeline import compile_objects
-from svcc.compiler.settings.configuration import Overrides, load_configuration, node_settings
-from svcc.compiler.settings.node import NodeSettings
-from svcc.grammar.address import Family
-from tests.support.clusters.cases import read_case
-from tests.support.damage.dump_damage import Change, before, drop, everywhere, replace, swap
-
-
-def compiled(case: str, folder: Path) -> tuple[Objects, NodeSettings, list[str]]:
-    """A behaviour case's objects, its node and its IPv4 rules."""
-    objects_file, config = read_case(case).write(folder)
-    objects = load_objects([str(objects_file)])
-    settings, _ = node_settings(
-        objects, load_configuration(str(config)), Overrides(), Overrides(), hostname="none"
-    )
-    return objects, settings, script(compile_objects(objects, settings), Family.IPV4).splitlines()
-
+from tests.support.damage.edits import Change, before, drop, everywhere, replace, swap
 
 _SVC = r"^-A SVCC-SVC-L4475ULHHJ2R "
 _FIRST = _SVC + r".*10\.244\.1\.5:8080"

@@ -30,7 +30,7 @@ class Namespace:
     def __init__(self) -> None:
         self.name = f"svcc-{uuid.uuid4().hex[:10]}"
         _run("ip", "netns", "add", self.name)
-        self.run("ip", "link", "set", "lo", "up")
+        self.ip("link set lo up")
 
     def delete(self) -> None:
         """Remove it and all that is in it."""
@@ -38,7 +38,12 @@ class Namespace:
 
     def run(self, *arguments: str, text: str | None = None) -> str:
         """Run a command inside; returns its output."""
-        return _run("ip", "netns", "exec", self.name, *arguments, text=text)
+        with self.entered():
+            return _run(*arguments, text=text)
+
+    def ip(self, *commands: str) -> None:
+        """Run commands of ip(8) inside, all in one process; the first that fails is an error."""
+        self.run("ip", "-batch", "-", text="".join(f"{command}\n" for command in commands))
 
     @contextmanager
     def entered(self) -> Iterator[None]:
@@ -68,10 +73,11 @@ def namespace() -> Iterator[Namespace]:
 
 def connect(left: Namespace, right: Namespace, name: str) -> None:
     """A wire between two namespaces; its ends are called ``name`` in both."""
-    _run("ip", "link", "add", name, "netns", left.name, "type", "veth", "peer", "name", name,
-         "netns", right.name)  # fmt: skip
-    for side in (left, right):
-        side.run("ip", "link", "set", name, "up")
+    left.ip(
+        f"link add {name} type veth peer name {name} netns {right.name}",
+        f"link set {name} up",
+    )
+    right.ip(f"link set {name} up")
 
 
 def in_child(action: Callable[[], None]) -> int:

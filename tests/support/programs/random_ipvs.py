@@ -21,7 +21,7 @@ def missing() -> str | None:
         with open("/proc/net/ip_vs"):
             return None
     except OSError:
-        return "needs a kernel with IPVS; python -m tests.kernel.uml runs these tests in one"
+        return "needs a kernel with IPVS; python -m tests.kernel.uml.boot runs these tests in one"
 
 
 def load(testbed: Testbed, variant: Variant, compiled: Compiled) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from copy import deepcopy
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from svcc.apply.ipvs.commands import (
@@ -26,6 +26,7 @@ from svcc.grammar.address import Family, Network
 from svcc.grammar.ipvs.ipset import PortOf, Set, host
 from svcc.grammar.ipvs.ipvsadm import RealKey, RealServer, Scheduling, VirtualKey, VirtualServer
 from svcc.grammar.ipvs.state import Ipvs
+from tests.support.effort import examples
 
 FRONTENDS = [
     (Family.IPV4, 10 << 24 | 1, 6, 80),
@@ -139,7 +140,7 @@ def allowed(side: Ipvs, name: str, guarded: tuple[object, ...]) -> set[object]:
     return {parts[2] for parts in item.entries if parts[:2] == guarded} if item else set()
 
 
-@settings(max_examples=300, deadline=None)
+@examples(150, 5000)
 @given(nodes(), nodes(), st.booleans())
 def test_every_state_on_the_way(old: Ipvs, new: Ipvs, drain: bool) -> None:
     state = deepcopy(old)
@@ -151,7 +152,7 @@ def test_every_state_on_the_way(old: Ipvs, new: Ipvs, drain: bool) -> None:
     assert not stages(state, new, drain=drain)
 
 
-@settings(max_examples=100, deadline=None)
+@examples(40, 2000)
 @given(nodes(), nodes(), nodes(), st.booleans())
 def test_from_every_state_on_the_way_to_any_other(
     old: Ipvs, new: Ipvs, other: Ipvs, drain: bool

@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from svcc.compiler.load.loader import load
 from svcc.compiler.settings.configuration import load_configuration
 from svcc.grammar.errors import InputError
 from tests.paths import ROOT
+from tests.support.effort import examples
 
 EXAMPLES = sorted((ROOT / "examples").rglob("*.yaml"))
 TEXTS = [path.read_bytes() for path in EXAMPLES]
@@ -48,13 +49,13 @@ def only_input_errors(data: bytes) -> None:
         assert "\n" not in problem
 
 
-@settings(max_examples=300, deadline=None)
+@examples(150, 5000)
 @given(st.binary(max_size=200))
 def test_any_bytes(data: bytes) -> None:
     only_input_errors(data)
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@examples(200, 5000)
 @given(
     st.sampled_from(TEXTS + JSON_TEXTS),
     st.lists(
@@ -70,9 +71,7 @@ def test_damaged_manifests(text: bytes, edits: list[tuple[float, bytes, int]]) -
     only_input_errors(text)
 
 
-@settings(
-    max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@examples(100, 3000)
 @given(st.floats(0, 1), st.sampled_from(TOKENS), st.integers(0, 12))
 def test_damaged_configuration(tmp_path: Path, place: float, token: bytes, removed: int) -> None:
     text = next(path for path in EXAMPLES if path.name == "config.yaml").read_bytes()
@@ -99,7 +98,7 @@ def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
             yield (*path, key)
 
 
-@settings(max_examples=400, deadline=None)
+@examples(150, 5000)
 @given(st.sampled_from(TEXTS), st.data(), st.booleans())
 def test_any_value_anywhere(text: bytes, data: st.DataObject, as_json: bool) -> None:
     documents = [value for value in yaml.safe_load_all(text) if value is not None]

@@ -20,13 +20,14 @@ from svcc.grammar.iptables.parse import parse
 from svcc.grammar.iptables.program import Comment, Goto, Jump, Program, Rule, Table
 from svcc.grammar.iptables.ruleset import load
 from svcc.grammar.iptables.write import write
-from svcc.verify.engine import verify
 from svcc.verify.prepare.loaded import LoadedRules
 from tests.support.clusters.random_objects import random_objects, random_settings
 from tests.support.effort import LONG
 from tests.support.kernel.namespace import missing, namespace
+from tests.support.proofs import verify
 
-SEEDS = range(200) if LONG else range(8)
+SEEDS = range(200) if LONG else (0, 1, 2, 3, 4, 6, 7, 8)
+"""5 alone takes longer than all of them together."""
 BASE = {
     "nat": {"PREROUTING", "OUTPUT", "POSTROUTING"},
     "filter": {"INPUT", "FORWARD", "OUTPUT"},
@@ -210,6 +211,7 @@ def test_wider_nodes_are_tried_before_giving_up(monkeypatch: pytest.MonkeyPatch)
 # -- meaning -------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", SEEDS)
 def test_random_objects_are_proved(seed: int) -> None:
     random = Random(seed)
@@ -217,6 +219,7 @@ def test_random_objects_are_proved(seed: int) -> None:
     prove(objects, settings)
 
 
+@pytest.mark.slow
 def test_trees_are_proved(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is a list for few Services is proved as the tree that it is for many."""
     monkeypatch.setattr("svcc.compiler.lower.shared.dispatch.LINEAR", 2)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from svcc.grammar.address import Family
@@ -13,12 +13,11 @@ from svcc.grammar.iptables.parse import parse
 from svcc.grammar.iptables.program import Program
 from svcc.grammar.iptables.write import write
 from tests.support.clusters.dumps import DUMPS
+from tests.support.effort import examples
 from tests.support.programs.random_programs import programs
 
-SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large]
 
-
-@settings(max_examples=60, deadline=None, suppress_health_check=SLOW)
+@examples(30, 1000)
 @given(st.sampled_from(list(Family)).flatmap(lambda f: programs(f, size=2)))
 def test_parse_is_the_inverse_of_write(program: Program) -> None:
     text = write(program)
@@ -93,7 +92,7 @@ def read(lines: list[str]) -> tuple[list[object], list[Problem]]:
         return [], [(p.position.line, p.position.column, p.message) for p in error.problems]
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=SLOW)
+@examples(150, 2000)
 @given(st.sampled_from(LINES), st.lists(CHANGES, min_size=1, max_size=2))
 def test_later_lines_of_a_shape_are_read_as_the_first(
     line: str, changes: list[tuple[str, float, str]]
@@ -124,7 +123,7 @@ def test_a_comment_that_looks_like_an_option() -> None:
 DECLARATIONS = (":A - [0:0]", ":KUBE-SEP-2X - [12:345]", ":OUTPUT ACCEPT [0:0]", ":A -", ":B DROP")
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=SLOW)
+@examples(150, 2000)
 @given(st.sampled_from(DECLARATIONS), st.lists(CHANGES, max_size=2))
 def test_declarations_are_read_as_lark_reads_them(
     line: str, changes: list[tuple[str, float, str]]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from svcc.grammar.address import Family, Network, prefix_mask
@@ -18,6 +18,7 @@ from svcc.grammar.ipvs.ipvsadm import (
     VirtualServer,
     VirtualServers,
 )
+from tests.support.effort import examples
 
 PORTS = st.integers(0, 65535)
 
@@ -68,7 +69,7 @@ def virtual_servers(draw: st.DrawFn) -> VirtualServers:
     return found
 
 
-@settings(max_examples=150, deadline=None)
+@examples(60, 2000)
 @given(virtual_servers())
 def test_ipvsadm_text_reads_back(servers: VirtualServers) -> None:
     text = ipvsadm.write(servers)
@@ -115,7 +116,7 @@ def part(family: Family, what: str) -> st.SearchStrategy[Part]:
     return blocks.filter(lambda n: n.family is Family.IPV4 or n.value >> 32 not in (0, 0xFFFF))
 
 
-@settings(max_examples=150, deadline=None)
+@examples(60, 2000)
 @given(sets())
 def test_ipset_text_reads_back(given_sets: Sets) -> None:
     text = ipset.write(given_sets)
@@ -164,7 +165,7 @@ def test_numbers_are_read_as_ipvsadm_reads_them() -> None:
     assert [real.weight for real in server.servers.values()] == [10]
 
 
-@settings(max_examples=400, deadline=None)
+@examples(150, 5000)
 @given(TEXTS)
 def test_bad_text_is_refused_with_a_place(text: str) -> None:
     for parse in (ipvsadm.parse, ipset.parse):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from svcc.grammar.address import Address, Family, Network
@@ -19,6 +19,7 @@ from svcc.grammar.policy import (
     parse,
     write,
 )
+from tests.support.effort import examples
 
 TEXT = """\
 never external -> service kube-system/*
@@ -96,7 +97,7 @@ def statements(draw: st.DrawFn) -> Statement:
     )
 
 
-@settings(suppress_health_check=[HealthCheck.too_slow])
+@examples(60, 2000)
 @given(st.lists(statements(), max_size=3))
 def test_parse_is_the_inverse_of_write(wanted: list[Statement]) -> None:
     text = write(wanted)

@@ -7,7 +7,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from svcc.cli import main
@@ -25,7 +25,9 @@ from svcc.verify.simulator.interpreter import distribution
 from svcc.verify.simulator.matching import UndecidableError
 from svcc.verify.simulator.packet import Packet, Result, World
 from tests.support.clusters.dumps import DUMPS, dump_objects, dump_settings
-from tests.support.damage.dump_damage import DAMAGE, HARMLESS, Change
+from tests.support.damage.dump_damage import DAMAGE, HARMLESS
+from tests.support.damage.edits import Change, with_a_rule_changed
+from tests.support.effort import examples
 from tests.support.programs.random_rules import rule_sets
 from tests.unit.verify.test_model import packets
 
@@ -56,7 +58,7 @@ def test_a_rule_set_is_the_same_as_itself(name: str, family: Family) -> None:
 
 
 def edited(change: Change) -> str:
-    return "\n".join(change.edit(dump(change.dump).splitlines())) + "\n"
+    return change.of(dump(change.base))
 
 
 NO_DIFFERENCE = {
@@ -78,8 +80,8 @@ A_DIFFERENCE = {"a host firewall for another port"}
 
 @pytest.mark.parametrize("change", DAMAGE, ids=lambda change: change.name)
 def test_damage_makes_a_difference(change: Change) -> None:
-    report = against(change.dump, edited(change), dump(change.dump))
-    other_way = against(change.dump, dump(change.dump), edited(change))
+    report = against(change.base, edited(change), dump(change.base))
+    other_way = against(change.base, dump(change.base), edited(change))
     assert report.verdict == other_way.verdict
     wanted = "proved" if change.name in NO_DIFFERENCE else "violated"
     assert report.verdict == ("undecided" if change.name in UNDECIDED else wanted), report.to_text()
@@ -87,7 +89,7 @@ def test_damage_makes_a_difference(change: Change) -> None:
 
 @pytest.mark.parametrize("change", HARMLESS, ids=lambda change: change.name)
 def test_what_is_harmless_makes_none(change: Change) -> None:
-    report = against(change.dump, edited(change), dump(change.dump))
+    report = against(change.base, edited(change), dump(change.base))
     wanted = "violated" if change.name in A_DIFFERENCE else "proved"
     assert report.verdict == ("undecided" if change.name in UNDECIDED else wanted), report.to_text()
 
@@ -126,25 +128,13 @@ def outcomes(text: str, packet: Packet, world: World) -> dict[object, Fraction] 
     return found
 
 
-@settings(
-    max_examples=120, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
-)
+@pytest.mark.slow
+@examples(50, 3000)
 @given(rule_sets(), st.data())
 def test_what_is_the_same_is_the_same_for_packets(text: str, data: st.DataObject) -> None:
     """Random rule sets, one with a line changed, against packets one by one."""
-    lines = text.splitlines()
-    places = [number for number, line in enumerate(lines) if line.startswith("-A")]
-    if not places:
-        return
-    at = data.draw(st.sampled_from(places))
     how = data.draw(st.sampled_from(("drop", "twice", "swap")))
-    if how == "drop":
-        del lines[at]
-    elif how == "twice":
-        lines.insert(at, lines[at])
-    elif at + 1 < len(lines) and lines[at + 1].startswith("-A"):
-        lines[at], lines[at + 1] = lines[at + 1], lines[at]
-    other = "\n".join(lines) + "\n"
+    other = with_a_rule_changed(text, data.draw(st.integers(0, 10_000)), how)
     own = parse_address("192.168.7.10")
     node = NodeSettings(node_name="node-a", addresses=(own,))
     report = compare(Objects(), node, of(text), of(other))

@@ -6,16 +6,19 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 
 from svcc.api.own_rules import read_back
 from svcc.compiler.model.objects import Node, Objects, Origin
 from svcc.compiler.pipeline import compile_objects
 from svcc.compiler.settings.node import NodeSettings, PodDetection
 from svcc.grammar.address import Family, parse_address, parse_network
-from svcc.verify.engine import verify
 from svcc.verify.spec.node_kinds import NodeKinds
 from tests.support.clusters.objects import Cluster, clusters
+from tests.support.effort import examples
+from tests.support.proofs import verify
+
+pytestmark = pytest.mark.slow
 
 NAMES = ("node-a", "node-b", "node-c", "stranger", "another")
 
@@ -24,7 +27,7 @@ def settings_of(name: str, address: str, like: NodeSettings) -> NodeSettings:
     return replace(like, node_name=name, addresses=(parse_address(address),), known_node=True)
 
 
-@settings(max_examples=12, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@examples(6, 200)
 @given(cluster=clusters())
 def test_alike_nodes_have_the_same_rules_and_verdict(
     tmp_path_factory: pytest.TempPathFactory, cluster: Cluster

@@ -3,55 +3,38 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import lru_cache
 from pathlib import Path
 
 import pytest
 
 from svcc.api.own_rules import read_back
 from svcc.compiler.bundle import render, script
-from svcc.compiler.load.loader import load as load_objects
 from svcc.compiler.model.objects import Objects
 from svcc.compiler.pipeline import compile_objects
-from svcc.compiler.settings.configuration import Overrides, load_configuration, node_settings
 from svcc.compiler.settings.node import NodeSettings
 from svcc.grammar.address import Address, Family, parse_address
 from svcc.verify.confirm.findings import Finding
-from svcc.verify.engine import verify
 from svcc.verify.explain import Explainer, Explanation
 from svcc.verify.prepare.loaded import LoadedRules
-from svcc.verify.proof.prover import Prover
 from svcc.verify.rule_files import from_files, from_text
 from svcc.verify.simulator.packet import Packet
 from svcc.verify.spec.expectation import expect
 from svcc.verify.spec.properties import ENDS, LETS_THROUGH
 from tests.damages.trials import Trial, trials
 from tests.support.clusters.beside import TOOLS, merged, tool
-from tests.support.clusters.cases import case_names, read_case
+from tests.support.clusters.cases import case_names, case_objects
 from tests.support.clusters.dumps import DUMPS, dump_objects, dump_settings
 from tests.support.clusters.ipvs_cases import compiled_case
-from tests.support.damage import ipvs_damage, own_damage
 from tests.support.effort import some
 from tests.support.layouts.kube_proxy_frame import LAYOUTS, Layout
 from tests.support.layouts.kube_proxy_layouts import written
+from tests.support.proofs import PROVER, verify
 
 Rules = dict[Family, LoadedRules]
 
 FILES = {Family.IPV4: "iptables-save.txt", Family.IPV6: "ip6tables-save.txt"}
 NAMES = sorted(path.name for path in DUMPS.iterdir() if path.is_dir())
 WORSE = ("proved", "undecided", "violated")
-PROVER = Prover()
-
-
-@lru_cache(maxsize=128)
-def case_objects(name: str, mode: str, folder: Path) -> tuple[Objects, NodeSettings]:
-    objects_file, config = read_case(name).write(folder)
-    settings = Overrides(proxy_mode=mode)
-    objects = load_objects([str(objects_file)])
-    node, _ = node_settings(
-        objects, load_configuration(str(config)), settings, Overrides(), hostname="none"
-    )
-    return objects, node
 
 
 def dump_rules(name: str) -> Rules:
@@ -83,7 +66,7 @@ def verdicts(findings: Iterable[Finding]) -> dict[str, int]:
 
 def check(objects: Objects, settings: NodeSettings, rules: Rules) -> list[str]:
     """Where the two do not say the same."""
-    report = verify(objects, settings, rules, prover=PROVER)
+    report = verify(objects, settings, rules)
     wanted = verdicts(report.findings)
     got: dict[str, int] = {}
     wrong = []
@@ -135,15 +118,15 @@ def test_beside_other_tools(name: str) -> None:
 
 @pytest.mark.parametrize("mode", ["iptables", "ipvs"])
 @pytest.mark.parametrize("name", case_names())
-def test_own_rules(name: str, mode: str, tmp_path: Path) -> None:
-    objects, settings = case_objects(name, mode, tmp_path)
+def test_own_rules(name: str, mode: str) -> None:
+    objects, settings = case_objects(name, mode)
     assert not check(objects, settings, read_back(compile_objects(objects, settings)))
 
 
 @pytest.mark.parametrize("layout", LAYOUTS, ids=lambda layout: layout.name)
-def test_five_digits_and_older_kube_proxies(layout: Layout, tmp_path: Path) -> None:
+def test_five_digits_and_older_kube_proxies(layout: Layout) -> None:
     for name in some(case_names(), 12):
-        objects, settings = case_objects(name, "iptables", tmp_path)
+        objects, settings = case_objects(name)
         texts = {f: written(layout, objects, settings, f) for f in Family}
         rules = {f: from_text(text, f, f.label) for f, text in texts.items()}
         assert not check(objects, settings, rules), name
@@ -151,21 +134,18 @@ def test_five_digits_and_older_kube_proxies(layout: Layout, tmp_path: Path) -> N
 
 def damaged(trial: Trial, folder: Path) -> tuple[Objects, NodeSettings, Rules]:
     change = trial.change
-    if isinstance(change, ipvs_damage.Change):
-        compiled = compiled_case(read_case(change.case), folder)
-        bundle = folder / "bundle"
-        bundle.mkdir()
+    if trial.rules == "ipvs":
+        compiled = compiled_case(change.base)
         for name, text in render(compiled).items():
-            (bundle / name).write_text(change.edit(text) if name == change.file else text)
-        objects = load_objects([str(folder / "objects.yaml")])
-        return objects, compiled.settings, from_files([str(bundle)], None)
+            (folder / name).write_text(change.of(text) if name == change.file else text)
+        return case_objects(change.base)[0], compiled.settings, from_files([str(folder)], None)
     if trial.rules == "kube-proxy":
-        objects, settings = dump_objects(change.dump), dump_settings(change.dump)
-        lines = (DUMPS / change.dump / FILES[Family.IPV4]).read_text().splitlines()
+        objects, settings = dump_objects(change.base), dump_settings(change.base)
+        text = (DUMPS / change.base / FILES[Family.IPV4]).read_text()
     else:
-        objects, settings, lines = own_damage.compiled(change.dump, folder)
-    text = "\n".join(change.edit(lines)) + "\n"
-    return objects, settings, {Family.IPV4: from_text(text, Family.IPV4, "changed")}
+        objects, settings = case_objects(change.base)
+        text = script(compile_objects(objects, settings), Family.IPV4)
+    return objects, settings, {Family.IPV4: from_text(change.of(text), Family.IPV4, "changed")}
 
 
 DAMAGE = [t for t in trials() if t.wanted != "proved" and t.name != "cycle of jumps"]

@@ -12,11 +12,11 @@ from svcc.cli import main
 from svcc.compiler.load.loader import load
 from svcc.compiler.settings.node import NodeSettings, PodDetection
 from svcc.grammar.address import Family, parse_address, parse_network
-from svcc.verify.engine import verify
 from svcc.verify.report.grouping import grouped
 from svcc.verify.report.report import Report
 from svcc.verify.rule_files import from_text
 from svcc.verify.spec import codes
+from tests.support.proofs import verify
 
 SERVICES = 60
 SETTINGS = NodeSettings(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from random import Random
 
 import pytest
-from hypothesis import HealthCheck, given, reject, settings
+from hypothesis import given, reject
 from hypothesis import strategies as st
 
 from svcc.grammar.address import Family, parse_address
@@ -18,6 +18,7 @@ from tests.fuzz.compare import local, own, packet_of, read_rules, way
 from tests.fuzz.findings import FINDINGS, Finding
 from tests.fuzz.rules import RuleMaker, RuleText
 from tests.fuzz.traffic import Traffic
+from tests.support.effort import examples
 from tests.support.programs.random_rules import ADDRESSES, PORTS, rule_sets
 from tests.support.readings.solver_model import difference
 
@@ -42,9 +43,8 @@ def packets(draw: st.DrawFn) -> Packet:
     )
 
 
-@settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True
-)
+@pytest.mark.slow
+@examples(80, 5000)
 @given(rule_sets(), packets(), st.sampled_from(({}, {"seen": 30}, {"seen": 300})))
 def test_model_and_simulator_agree(text: str, packet: Packet, recent: dict[str, int]) -> None:
     rules = load(parse(text, family=Family.IPV4, source="random"))
@@ -62,9 +62,8 @@ def test_model_and_simulator_agree(text: str, packet: Packet, recent: dict[str, 
     assert wrong is None, wrong
 
 
-@settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True
-)
+@pytest.mark.slow
+@examples(80, 5000)
 @given(rule_sets(), packets())
 def test_long_chains_do_what_short_ones_do(text: str, packet: Packet) -> None:
     """The simulator passes over rules for other addresses there."""
@@ -82,6 +81,7 @@ def test_long_chains_do_what_short_ones_do(text: str, packet: Packet) -> None:
     assert outcomes(1) == outcomes(1_000_000)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", list(Family), ids=lambda family: family.label)
 def test_agree_on_what_the_kernel_is_compared_on(family: Family) -> None:
     """The rule sets and packets of ``python -m tests.fuzz``."""

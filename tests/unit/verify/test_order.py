@@ -61,6 +61,7 @@ def state(documents: list[dict[str, object]], mode: str | None) -> Compiled | No
     return None if mode is None else compiled(documents, mode)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("before", "after"), [pair for pair in product(MODES, MODES) if "ipvs" in pair]
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from svcc.cli import main
@@ -14,7 +14,6 @@ from svcc.compiler.pipeline import compile_objects
 from svcc.grammar.address import Family
 from svcc.grammar.iptables.parse import parse
 from svcc.grammar.iptables.ruleset import load as load_rules
-from svcc.verify.engine import verify
 from svcc.verify.model.actions import Dnat
 from svcc.verify.model.conditions import DestinationLocal, Predicate
 from svcc.verify.model.rules import IndexedChain, Record
@@ -28,6 +27,9 @@ from svcc.verify.slicing.slicer import Slicer
 from svcc.verify.spec.properties import LEFT_OUT
 from tests.support.clusters.dumps import DUMPS, dump_objects, dump_settings
 from tests.support.clusters.objects import Cluster, clusters
+from tests.support.damage.edits import with_a_rule_changed
+from tests.support.effort import examples
+from tests.support.proofs import verify
 
 DUMP_NAMES = sorted(path.name for path in DUMPS.iterdir() if path.is_dir())
 
@@ -48,7 +50,8 @@ def test_a_kube_proxys_rules_are_confirmed(name: str) -> None:
     assert {f.verdict for f in report.findings if f.property == LEFT_OUT} == {"proved"}
 
 
-@settings(max_examples=15, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@pytest.mark.slow
+@examples(8, 200)
 @given(
     cluster=clusters(most_services=3),
     family=st.sampled_from(Family),
@@ -63,13 +66,8 @@ def test_verdicts_are_the_same(
     repeated: bool,
 ) -> None:
     objects, node = cluster.load(tmp_path_factory.mktemp("cluster"))
-    lines = script(compile_objects(objects, node), family).splitlines()
-    rules = [number for number, text in enumerate(lines) if text.startswith("-A")]
-    if repeated:
-        lines.insert(rules[line % len(rules)], lines[rules[line % len(rules)]])
-    else:
-        del lines[rules[line % len(rules)]]
-    text = "\n".join(lines) + "\n"
+    text = script(compile_objects(objects, node), family)
+    text = with_a_rule_changed(text, line, "twice" if repeated else "drop")
 
     def verdicts(*, paranoid: bool) -> dict[tuple[str, str], str]:
         loaded = LoadedRules(load_rules(parse(text, family=family, source="x")), "x")

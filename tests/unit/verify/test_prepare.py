@@ -3,29 +3,26 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
-from svcc.compiler.load.loader import load as load_objects
 from svcc.compiler.model.objects import Objects
-from svcc.compiler.settings.configuration import Overrides, load_configuration, node_settings
 from svcc.compiler.settings.node import NodeSettings
 from svcc.grammar.address import Family, parse_address, parse_network
 from svcc.grammar.iptables.program import NatTarget, OtherTarget, SetMark
 from svcc.grammar.iptables.ruleset import RuleSet
 from svcc.grammar.ipvs import ipvsadm
 from svcc.grammar.ipvs.state import Ipvs
-from svcc.verify.engine import verify
 from svcc.verify.equivalence.compare import compare
 from svcc.verify.explain import Explainer
 from svcc.verify.other_variant import touching
 from svcc.verify.prepare.loaded import LoadedRules
 from svcc.verify.prepare.prepare import prepare
 from svcc.verify.rule_files import from_text
-from tests.support.clusters.cases import read_case
+from tests.support.clusters.cases import case_objects
 from tests.support.layouts.kube_proxy_frame import LAYOUTS
 from tests.support.layouts.kube_proxy_layouts import written
+from tests.support.proofs import verify
 
 OURS = """\
 *mangle
@@ -47,12 +44,8 @@ SERVERS = """\
 
 
 @pytest.fixture
-def node(tmp_path: Path) -> tuple[Objects, NodeSettings]:
-    objects_file, config = read_case("node-port").write(tmp_path)
-    objects = load_objects([str(objects_file)])
-    settings, _ = node_settings(
-        objects, load_configuration(str(config)), Overrides(), Overrides(), hostname="none"
-    )
+def node() -> tuple[Objects, NodeSettings]:
+    objects, settings = case_objects("node-port")
     networks = (parse_network("192.168.9.0/24"),)
     return objects, replace(settings, ipvs=replace(settings.ipvs, exclude_networks=networks))
 

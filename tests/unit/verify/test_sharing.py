@@ -21,6 +21,8 @@ from tests.fuzz.compare import read_rules
 from tests.fuzz.rules import PLACES, RuleMaker
 from tests.support.effort import LONG
 
+pytestmark = pytest.mark.slow
+
 _PORTS = (80, 81, 443, 8080)
 _NODE = {Family.IPV4: "192.168.7.10", Family.IPV6: "fd00:7::10"}
 

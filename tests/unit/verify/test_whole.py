@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from svcc.compiler.bundle import script
@@ -17,7 +16,6 @@ from svcc.grammar.address import Family
 from svcc.grammar.errors import InputError
 from svcc.grammar.iptables.parse import parse
 from svcc.grammar.iptables.ruleset import RuleSet, load
-from svcc.verify.engine import verify
 from svcc.verify.model.ownership import mark_ownership
 from svcc.verify.model.rules import index_rules
 from svcc.verify.prepare.loaded import LoadedRules
@@ -26,8 +24,13 @@ from svcc.verify.spec.expectation import expect
 from svcc.verify.spec.properties import CAPTURES, ENDS, FAIR, MASQUERADES, REACHES, REFUSES
 from tests.support.clusters.dumps import DUMPS, dump_objects, dump_settings
 from tests.support.clusters.objects import Cluster, clusters
-from tests.support.damage.dump_damage import DAMAGE, Change
+from tests.support.damage.dump_damage import DAMAGE
+from tests.support.damage.edits import RULE_CHANGES, Change, with_a_rule_changed
+from tests.support.effort import examples
+from tests.support.proofs import verify
 from tests.support.readings.whole import Whole
+
+pytestmark = pytest.mark.slow
 
 _ONE_PACKET = frozenset({CAPTURES, MASQUERADES, REACHES, REFUSES})
 _NEVER = "with probability"
@@ -75,7 +78,7 @@ def compare(objects: Objects, node: NodeSettings, rules: RuleSet) -> bool:
     return any(whole.values())
 
 
-@settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@examples(12, 500)
 @given(cluster=clusters(most_services=2), family=st.sampled_from(Family))
 def test_right_rules(
     tmp_path_factory: pytest.TempPathFactory, cluster: Cluster, family: Family
@@ -85,28 +88,13 @@ def test_right_rules(
     assert not compare(objects, node, rules)
 
 
-_CHANGES = (
-    (r"(\d+) -j DNAT", r"\1 -j RETURN"),
-    (r":(\d+)$", r":1\1"),
-    (r"! -s", "-s"),
-    (r"-s (\S+)/\d+", r"-s \1/3"),
-    (r"-d (\S+)/\d+", r"-d \1/9"),
-    (r"--dport (\d+)", r"--dport 1:\1"),
-    (r"! --mark", "--mark"),
-    (r"-p tcp (.*)-m tcp", r"-p udp \1-m udp"),
-    (r"-j (REJECT.*|DROP)", "-j ACCEPT"),
-    (r"-g (\S+)", r"-j \1"),
-    (r"--set-xmark \S+", "--set-xmark 0x0/0x4000"),
-)
-
-
-@settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@examples(30, 2000)
 @given(
     cluster=clusters(most_services=2),
     family=st.sampled_from(Family),
     number=st.integers(0, 10_000),
     kind=st.sampled_from(("drop", "twice", "swap", "change", "change", "change")),
-    change=st.sampled_from(_CHANGES),
+    change=st.sampled_from(RULE_CHANGES),
 )
 def test_damaged_rules(
     tmp_path_factory: pytest.TempPathFactory,
@@ -117,21 +105,9 @@ def test_damaged_rules(
     change: tuple[str, str],
 ) -> None:
     objects, node = cluster.load(_folder(tmp_path_factory))
-    lines = script(compile_objects(objects, node), family).splitlines()
-    places = [n for n, line in enumerate(lines) if line.startswith("-A")]
-    if kind == "change":
-        places = [n for n in places if re.search(change[0], lines[n])] or places
-    at = places[number % len(places)]
-    if kind == "drop":
-        del lines[at]
-    elif kind == "twice":
-        lines.insert(at, lines[at])
-    elif kind == "swap" and lines[at + 1].startswith("-A"):
-        lines[at], lines[at + 1] = lines[at + 1], lines[at]
-    else:
-        lines[at] = re.sub(change[0], change[1], lines[at])
+    text = script(compile_objects(objects, node), family)
     try:
-        rules = read("\n".join(lines) + "\n", family)
+        rules = read(with_a_rule_changed(text, number, kind, change), family)
     except InputError:
         return
     compare(objects, node, rules)
@@ -151,9 +127,9 @@ _NOT_BY_ONE_PACKET = {
 @pytest.mark.parametrize("change", DAMAGE[::3], ids=lambda change: change.name)
 def test_damaged_kube_proxy_rules(change: Change) -> None:
     """Damage that the slices catch, and that the whole catches where one packet shows it."""
-    lines = (DUMPS / change.dump / "iptables-save.txt").read_text().splitlines()
-    rules = read("\n".join(change.edit(lines)) + "\n", Family.IPV4)
-    seen = compare(dump_objects(change.dump), dump_settings(change.dump), rules)
+    text = (DUMPS / change.base / "iptables-save.txt").read_text()
+    rules = read(change.of(text), Family.IPV4)
+    seen = compare(dump_objects(change.base), dump_settings(change.base), rules)
     assert seen != (change.name in _NOT_BY_ONE_PACKET)
 
 

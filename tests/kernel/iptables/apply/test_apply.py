@@ -15,7 +15,7 @@ from svcc.apply.system import lock, sysctl
 from svcc.apply.system.tools import Result, run_tool
 from svcc.grammar.address import Family
 from svcc.grammar.iptables.write import write
-from tests.support.damage.tables import load_foreign, own, saved
+from tests.support.kernel.foreign_rules import load_foreign, own, saved
 from tests.support.kernel.namespace import Namespace
 from tests.support.readings.wanted import Programs, wanted
 
@@ -34,7 +34,7 @@ NEW: Programs = {
 
 
 def run(programs: Programs, tools: Iptables, *, route_localnet: bool = False) -> Outcome:
-    return apply(programs, route_localnet=route_localnet, tools=tools, wait=5)
+    return apply(programs, route_localnet=route_localnet, tools=tools, wait=None)
 
 
 def scripts(outcome: Outcome) -> list[str]:
@@ -117,7 +117,7 @@ def test_only_what_changed_is_loaded(tools: Iptables) -> None:
 def test_dry_run_changes_nothing(node: Namespace, variant: Variant, tools: Iptables) -> None:
     run(OLD, tools)
     before = saved(node, variant)
-    outcome = apply(NEW, route_localnet=True, tools=tools, wait=5, dry_run=True)
+    outcome = apply(NEW, route_localnet=True, tools=tools, wait=None, dry_run=True)
     assert saved(node, variant) == before
     assert sysctl.read(sysctl.ROUTE_LOCALNET) is False
     assert "-A SVCC-REFUSE -d 10.96.0.11/32" in outcome.scripts()

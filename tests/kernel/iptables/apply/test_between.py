@@ -38,8 +38,8 @@ def test_every_state_on_the_way(wire: Wire, variant: Variant) -> None:
             seen.append({ip: wire.fate(ip) for ip in (STAYS, GOES, COMES, NEVER)})
         return result
 
-    apply(old, route_localnet=False, tools=Iptables(variant), wait=5)
-    apply(new, route_localnet=False, tools=Iptables(variant, run=watched), wait=5)
+    apply(old, route_localnet=False, tools=Iptables(variant), wait=None)
+    apply(new, route_localnet=False, tools=Iptables(variant, run=watched), wait=None)
     before = {STAYS: "served", GOES: "served", COMES: "refused", NEVER: "refused"}
     after = {STAYS: "served", GOES: "refused", COMES: "served", NEVER: "refused"}
     assert seen == [before, after, after]

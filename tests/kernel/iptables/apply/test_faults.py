@@ -14,7 +14,7 @@ from svcc.apply.iptables.tool import Iptables, Variant
 from svcc.apply.system import lock, sysctl
 from svcc.apply.system.tools import Result, Runner, run_tool
 from svcc.grammar.address import Family
-from tests.support.damage.tables import load_foreign, own, saved
+from tests.support.kernel.foreign_rules import load_foreign, own, saved
 from tests.support.kernel.namespace import Namespace, in_child
 from tests.support.readings.wanted import Programs, wanted
 
@@ -58,11 +58,11 @@ def at_load(number: int, act: Callable[[Sequence[str], str | None], Result | Non
 
 
 def to_new(tools: Iptables) -> None:
-    apply(NEW, route_localnet=True, tools=tools, wait=5)
+    apply(NEW, route_localnet=True, tools=tools, wait=None)
 
 
 def to_old(tools: Iptables) -> None:
-    apply(OLD, route_localnet=False, tools=tools, wait=5)
+    apply(OLD, route_localnet=False, tools=tools, wait=None)
 
 
 @pytest.mark.parametrize("number", range(1, LOADS + 1))
@@ -106,7 +106,7 @@ def test_killed_at_a_load(
     to_new(tools)
     assert saved(node, variant) == good
     assert sysctl.read(sysctl.ROUTE_LOCALNET) is True
-    assert not apply(NEW, route_localnet=True, tools=tools, wait=5).changed
+    assert not apply(NEW, route_localnet=True, tools=tools, wait=None).changed
 
 
 @pytest.mark.parametrize("number", [1, 3, 6])
@@ -197,7 +197,7 @@ def test_going_back_that_fails_is_told(node: Namespace, variant: Variant, tools:
         to_new(Iptables(variant, run=run))
     assert not caught.value.restored
     to_new(tools)
-    assert not apply(NEW, route_localnet=True, tools=tools, wait=5).changed
+    assert not apply(NEW, route_localnet=True, tools=tools, wait=None).changed
 
 
 def test_a_family_that_cannot_be_used(node: Namespace, variant: Variant) -> None:
@@ -211,7 +211,7 @@ def test_a_family_that_cannot_be_used(node: Namespace, variant: Variant) -> None
         to_old(tools)
     assert saved(node, variant) == []
     without = {**OLD, Family.IPV6: wanted({}, family=Family.IPV6)}
-    outcome = apply(without, route_localnet=False, tools=tools, wait=5)
+    outcome = apply(without, route_localnet=False, tools=tools, wait=None)
     assert "ipv6 is left out" in outcome.notes[0]
     assert saved(node, variant) != []
 
@@ -219,13 +219,17 @@ def test_a_family_that_cannot_be_used(node: Namespace, variant: Variant) -> None
 def test_a_tool_that_outlives_svcc_keeps_the_lock(node: Namespace) -> None:
     del node
 
+    reading, writing = os.pipe()
+
     def leave_one_behind() -> None:
         with lock.held(None) as descriptor:
-            subprocess.Popen(["sleep", "1"], pass_fds=(descriptor,))
+            subprocess.Popen(["cat"], stdin=reading, pass_fds=(descriptor,))
             os.kill(os.getpid(), signal.SIGKILL)
 
     in_child(leave_one_behind)
+    os.close(reading)
     with pytest.raises(ApplyError, match="another svcc"), lock.held(0.1):
         pass
-    with lock.held(10):
+    os.close(writing)
+    with lock.held(None):
         pass

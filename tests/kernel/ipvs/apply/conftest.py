@@ -23,11 +23,14 @@ def _ipvs() -> None:
 def node() -> Iterator[Namespace]:
     """The test runs inside this namespace."""
     with namespace() as made:
-        made.run("ip", "link", "add", "ext0", "type", "dummy")
-        made.run("ip", "link", "set", "ext0", "up")
-        for address in ADDRESSES:
-            extra = ["nodad"] if ":" in address else []
-            made.run("ip", "address", "add", address, "dev", "ext0", *extra)
+        made.ip(
+            "link add ext0 type dummy",
+            "link set ext0 up",
+            *(
+                f"address add {address} dev ext0" + (" nodad" if ":" in address else "")
+                for address in ADDRESSES
+            ),
+        )
         made.run("sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1")
         with made.entered():
             yield made

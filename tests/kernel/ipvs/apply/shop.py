@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -146,9 +147,13 @@ def state(node: Namespace) -> State:
     """What is there now, everybody's."""
     rules = []
     for tool in ("iptables", "ip6tables"):
-        for table in ("mangle", "nat", "filter"):
-            lines = node.run(f"{tool}-legacy-save", "-t", table).splitlines()
-            rules += [line.partition(" [")[0] for line in lines if not line.startswith("#")]
+        table = ""
+        for line in node.run(f"{tool}-legacy-save").splitlines():
+            if line.startswith("*"):
+                table = f"{tool} {line}"
+            # A table that was looked at is there, with its built-in chains.
+            elif not re.match(r"#|COMMIT|:[A-Z]+ ACCEPT ", line):
+                rules.append(f"{table} {line.partition(' [')[0]}")
     devices = json.loads(node.run("ip", "-j", "address", "show"))
     addresses = [
         f"{device['ifname']} {entry['local']}/{entry['prefixlen']}"
@@ -175,7 +180,7 @@ def put(
         ipvs=what.ipvs,
         drain=drain,
         tools=tools or Iptables("legacy"),
-        wait=60,
+        wait=None,
         **options,
     )
 

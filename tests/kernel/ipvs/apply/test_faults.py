@@ -35,6 +35,18 @@ def way(name: str) -> tuple[Compiled, Compiled]:
     return WAYS[name]
 
 
+TOTALS: dict[str, int] = {}
+
+
+def total_of(name: str) -> int:
+    """How many commands lead from what is loaded to what is wanted, counted once."""
+    if name not in TOTALS:
+        old, new = way(name)
+        put(old)
+        TOTALS[name] = counted(lambda tools: put(new, tools))
+    return TOTALS[name]
+
+
 def sorted_rules(found: State) -> tuple[object, ...]:
     return (sorted(found.rules.splitlines()), found.servers, found.sets, found.addresses)
 
@@ -51,8 +63,7 @@ def half_done(arguments: Sequence[str], text: str | None) -> Result:
 @pytest.mark.parametrize("name", FAILING)
 def test_a_change_that_fails_leaves_the_node_as_it_was(node: Namespace, name: str) -> None:
     old, new = way(name)
-    put(old)
-    total = counted(lambda tools: put(new, tools))
+    total = total_of(name)
     assert total >= 6
     put(old)
     before = sorted_rules(state(node))
@@ -103,8 +114,8 @@ def die_behind(arguments: Sequence[str], text: str | None) -> Result:
 @pytest.mark.parametrize("name", KILLED)
 def test_killed_at_a_change(node: Namespace, name: str) -> None:
     old, new = way(name)
-    put(old)
-    total = counted(lambda tools: put(new, tools))
+    total = total_of(name)
+    put(new)
     good = sorted_rules(state(node))
     for number in some(range(1, total + 1), 3):
         put(old)
@@ -117,10 +128,9 @@ def test_killed_at_a_change(node: Namespace, name: str) -> None:
 @pytest.mark.parametrize("name", NAMES[:2] if LONG else NAMES[:1])
 def test_killed_and_then_wanted_otherwise(node: Namespace, name: str) -> None:
     old, new = way(name)
+    total = total_of(name)
     put(old)
     before = sorted_rules(state(node))
-    total = counted(lambda tools: put(new, tools))
-    put(old)
     for number in some(range(1, total + 1), 3):
         assert killed_while(new, Iptables("legacy", run=at_change(number, die_behind))), number
         put(old)
@@ -129,7 +139,7 @@ def test_killed_and_then_wanted_otherwise(node: Namespace, name: str) -> None:
 
 def test_cleanup_after_a_kill(node: Namespace) -> None:
     old, new = way("change")
-    for number in (1, 2, 3, 6, 8):
+    for number in some((1, 2, 3, 6, 8), 3):
         put(old)
         assert killed_while(new, Iptables("legacy", run=at_change(number, die_behind)))
         cleanup(tools=Iptables("legacy"))

@@ -1,4 +1,4 @@
-"""Ipvs mode: every behaviour case is proved, damage to any part is found, harmless changes not."""
+"""Ipvs mode: every behaviour case is proved; damage is in tests/unit/verify/test_damages.py."""
 
 from __future__ import annotations
 
@@ -13,45 +13,29 @@ from svcc.compiler.load.loader import load
 from svcc.compiler.pipeline import compile_objects
 from svcc.compiler.settings.node import NodeSettings
 from svcc.grammar.address import parse_address, parse_network
-from svcc.verify.engine import verify
 from svcc.verify.rule_files import from_files
-from tests.support.clusters.cases import case_names, read_case
+from tests.support.clusters.cases import case_names, case_objects
 from tests.support.clusters.ipvs_cases import compiled_case
-from tests.support.damage.ipvs_damage import DAMAGE, HARMLESS, Change, judge
+from tests.support.damage.ipvs_damage import judge
+from tests.support.proofs import verify
 
 
 @pytest.mark.parametrize("name", case_names())
-def test_behaviour_case_is_proved(name: str, tmp_path: Path) -> None:
-    report = judge(name, tmp_path)
-    assert report.verdict == "proved", report.to_text()
-
-
-@pytest.mark.parametrize("change", DAMAGE, ids=lambda change: change.what)
-def test_damage_is_caught_with_a_packet(change: Change, tmp_path: Path) -> None:
-    report = judge(change.case, tmp_path, change.file, change.edit)
-    assert report.verdict == "violated", report.to_text()
-    shown = [f for f in report.findings if f.verdict == "violated"]
-    packets = [f for f in shown if f.counterexample is not None]
-    assert packets or change.what == "an address too many", report.to_text()
-
-
-@pytest.mark.parametrize("change", HARMLESS, ids=lambda change: change.what)
-def test_harmless_change_is_proved(change: Change, tmp_path: Path) -> None:
-    report = judge(change.case, tmp_path, change.file, change.edit)
+def test_behaviour_case_is_proved(name: str) -> None:
+    report = judge(name)
     assert report.verdict == "proved", report.to_text()
 
 
 def test_virtual_servers_of_others_are_left_alone(tmp_path: Path) -> None:
     """One that nobody declared captures packets, unless excludeCIDRs says whose it is."""
-    case = read_case("external-local")
-    compiled = compiled_case(case, tmp_path)
+    compiled = compiled_case("external-local")
     bundle = tmp_path / "bundle"
     bundle.mkdir()
     for name, text in render(compiled).items():
         (bundle / name).write_text(text)
     foreign = "-A -t 192.168.7.10:6443 -s rr\n-a -t 192.168.7.10:6443 -r 10.9.9.9:6443 -m -w 1\n"
     (bundle / IPVSADM).write_text((bundle / IPVSADM).read_text() + foreign)
-    objects = load([str(tmp_path / "objects.yaml")])
+    objects, _ = case_objects("external-local")
 
     def verdict(settings: NodeSettings) -> str:
         return verify(objects, settings, from_files([str(bundle)], None)).verdict

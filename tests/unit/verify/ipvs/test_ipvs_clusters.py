@@ -6,23 +6,18 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import given
 
 from svcc.api.own_rules import read_back
 from svcc.compiler.pipeline import compile_objects
-from svcc.verify.engine import verify
 from tests.support.clusters.objects import Cluster, clusters
-from tests.support.effort import LONG
+from tests.support.effort import examples
+from tests.support.proofs import verify
+
+pytestmark = pytest.mark.slow
 
 
-@settings(
-    max_examples=1000 if LONG else 60,
-    derandomize=not LONG,
-    phases=(Phase.generate,),
-    deadline=None,
-    database=None,
-    suppress_health_check=list(HealthCheck),
-)
+@examples(25, 1000, shrink=False)
 @given(cluster=clusters())
 def test_generated_clusters_are_proved(
     tmp_path_factory: pytest.TempPathFactory, cluster: Cluster

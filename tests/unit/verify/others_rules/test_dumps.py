@@ -1,4 +1,4 @@
-"""What a real kube-proxy wrote is right, damage to it is found, harmless changes are not."""
+"""What a real kube-proxy wrote is right; damage to it is in tests/unit/verify/test_damages.py."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from svcc.grammar.address import Family, parse_address
 from svcc.grammar.iptables.parse import parse
 from svcc.grammar.iptables.ruleset import RuleSet, load
 from svcc.verify.confirm.answers import Violated
-from svcc.verify.engine import verify
 from svcc.verify.model.rules import index_rules
 from svcc.verify.prepare.loaded import LoadedRules
 from svcc.verify.proof.prover import Prover
@@ -23,7 +22,7 @@ from svcc.verify.spec.expectation import Expectation, Frontend
 from svcc.verify.spec.outcomes import Case, Serve
 from svcc.verify.spec.properties import REACHES
 from tests.support.clusters.dumps import DUMPS, dump_objects, dump_settings
-from tests.support.damage.dump_damage import DAMAGE, HARMLESS, Change
+from tests.support.proofs import verify
 
 NAMES = sorted(path.name for path in DUMPS.iterdir() if path.is_dir())
 FILES = {Family.IPV4: "iptables-save.txt", Family.IPV6: "ip6tables-save.txt"}
@@ -50,34 +49,6 @@ def test_kube_proxy_is_right(name: str) -> None:
     report = judge(name, {family: loaded(folder, family) for family in Family})
     assert report.verdict == "proved", report.to_text()
     assert len(report.findings) > 5
-
-
-def changed(change: Change) -> Report:
-    folder = DUMPS / change.dump
-    lines = (folder / FILES[Family.IPV4]).read_text().splitlines()
-    edited = change.edit(lines)
-    assert edited != lines
-    return judge(change.dump, {Family.IPV4: loaded(folder, Family.IPV4, edited)})
-
-
-@pytest.mark.parametrize("change", DAMAGE, ids=lambda change: change.name)
-def test_damage_is_caught_with_a_packet(change: Change) -> None:
-    report = changed(change)
-    assert report.verdict == "violated", report.to_text()
-    found = [finding for finding in report.findings if finding.verdict == "violated"]
-    assert all(f.counterexample is not None for f in found if f.property != "ends")
-    assert not any("internal error" in finding.reason for finding in report.findings)
-
-
-@pytest.mark.parametrize("change", HARMLESS, ids=lambda change: change.name)
-def test_harmless_change_is_not_flagged(change: Change) -> None:
-    report = changed(change)
-    assert report.verdict == "proved", report.to_text()
-
-
-def test_table_is_large_enough() -> None:
-    assert len({change.name for change in DAMAGE}) >= 40
-    assert len({change.name for change in HARMLESS}) >= 10
 
 
 UNKNOWN = (

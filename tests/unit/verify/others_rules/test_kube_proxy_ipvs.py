@@ -11,9 +11,9 @@ from pathlib import Path
 from svcc.compiler.load.loader import load
 from svcc.compiler.settings.node import NodeSettings, PodDetection
 from svcc.grammar.address import Family, Network, parse_address, parse_network
-from svcc.verify.engine import verify
 from svcc.verify.report.report import Report
 from svcc.verify.rule_files import from_files
+from tests.support.proofs import verify
 
 OBJECTS = """
 apiVersion: v1

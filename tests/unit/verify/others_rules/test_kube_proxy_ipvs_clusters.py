@@ -14,13 +14,12 @@ from svcc.compiler.model.objects import Objects
 from svcc.compiler.pipeline import compile_objects
 from svcc.compiler.settings.node import NodeSettings, PodDetection
 from svcc.grammar.address import Family, parse_address, parse_network
-from svcc.verify.engine import verify
 from svcc.verify.report.report import Report
 from svcc.verify.rule_files import from_files
 from svcc.verify.spec.codes import CUTS_OFF
-from tests.support.clusters.cases import case_names, read_case
+from tests.support.clusters.cases import case_names, case_objects, read_case
 from tests.support.layouts.kube_proxy_ipvs import is_of_cluster_policies, written
-from tests.unit.verify.others_rules.test_layouts import case_objects
+from tests.support.proofs import verify
 
 ITS_OWN = {
     "balancer-address-that-is-its-backend",
@@ -50,7 +49,7 @@ CASES = [name for name in case_names() if name not in ITS_OWN and has_cluster_po
 
 @pytest.mark.parametrize("name", CASES)
 def test_behaviour_case_is_proved(name: str, tmp_path: Path) -> None:
-    objects, settings = case_objects(name, tmp_path)
+    objects, settings = case_objects(name)
     assert is_of_cluster_policies(objects)
     settings = replace(settings, mode="ipvs")
     report = judge(tmp_path, objects, settings, written(objects, settings).files())
@@ -87,7 +86,7 @@ DAMAGE = (
 @pytest.mark.parametrize("damage", DAMAGE, ids=lambda d: f"{d[0]} {d[1]} {d[2]} {d[3]}".strip())
 def test_damage_is_found(damage: tuple[str, str, str, str], tmp_path: Path) -> None:
     name, file, pattern, replacement = damage
-    objects, settings = case_objects(name, tmp_path)
+    objects, settings = case_objects(name)
     settings = replace(settings, mode="ipvs")
     texts = written(objects, settings).files()
     damaged = re.sub(pattern, replacement, texts[file], count=1)

@@ -3,43 +3,30 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from random import Random
 
 import pytest
 
-from svcc.compiler.load.loader import load as load_objects
 from svcc.compiler.model.objects import Objects
-from svcc.compiler.settings.configuration import Overrides, load_configuration, node_settings
 from svcc.compiler.settings.node import NodeSettings
 from svcc.grammar.address import Family
-from svcc.verify.engine import verify
-from svcc.verify.proof.prover import Prover
 from svcc.verify.report.report import Report
 from svcc.verify.rule_files import from_text
-from tests.support.clusters.cases import case_names, read_case
+from tests.support.clusters.cases import case_names, case_objects
 from tests.support.clusters.random_objects import random_objects, random_settings
 from tests.support.layouts.kube_proxy_frame import LAYOUTS, Layout
 from tests.support.layouts.kube_proxy_layouts import written
+from tests.support.proofs import verify
+
+pytestmark = pytest.mark.slow
 
 REFUSES_A_BACKEND = {"backend-that-is-a-node-port", "balancer-address-that-is-its-backend"}
 """What kube-proxy gets wrong: its filter rules refuse or drop a packet that it translated."""
 
 
-def case_objects(name: str, folder: Path) -> tuple[Objects, NodeSettings]:
-    objects_file, config = read_case(name).write(folder)
-    objects = load_objects([str(objects_file)])
-    settings, _ = node_settings(
-        objects, load_configuration(str(config)), Overrides(), Overrides(), hostname="none"
-    )
-    return objects, settings
-
-
-def judge(
-    objects: Objects, settings: NodeSettings, texts: dict[Family, str], prover: Prover | None = None
-) -> Report:
+def judge(objects: Objects, settings: NodeSettings, texts: dict[Family, str]) -> Report:
     rules = {family: from_text(text, family, family.label) for family, text in texts.items()}
-    return verify(objects, settings, rules, prover=prover)
+    return verify(objects, settings, rules)
 
 
 def texts_of(layout: Layout, objects: Objects, settings: NodeSettings) -> dict[Family, str]:
@@ -47,14 +34,13 @@ def texts_of(layout: Layout, objects: Objects, settings: NodeSettings) -> dict[F
 
 
 @pytest.mark.parametrize("layout", LAYOUTS, ids=lambda layout: layout.name)
-def test_every_behaviour_case_is_proved(layout: Layout, tmp_path: Path) -> None:
-    prover = Prover()
+def test_every_behaviour_case_is_proved(layout: Layout) -> None:
     wrong = []
     for name in case_names():
         if name in REFUSES_A_BACKEND:
             continue
-        objects, settings = case_objects(name, tmp_path)
-        report = judge(objects, settings, texts_of(layout, objects, settings), prover)
+        objects, settings = case_objects(name)
+        report = judge(objects, settings, texts_of(layout, objects, settings))
         if report.verdict != "proved":
             wrong.append(f"{name}\n{report.to_text()}")
     assert not wrong, "\n".join(wrong[:2])
@@ -62,17 +48,16 @@ def test_every_behaviour_case_is_proved(layout: Layout, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("layout", LAYOUTS, ids=lambda layout: layout.name)
 def test_generated_clusters_are_proved(layout: Layout) -> None:
-    prover = Prover()
     for seed in range(6):
         random = Random(seed)
         objects, settings = random_objects(random, 8), random_settings(random)
-        report = judge(objects, settings, texts_of(layout, objects, settings), prover)
+        report = judge(objects, settings, texts_of(layout, objects, settings))
         assert report.verdict == "proved", f"seed {seed}\n{report.to_text()}"
 
 
-def test_a_refused_backend_is_found(tmp_path: Path) -> None:
+def test_a_refused_backend_is_found() -> None:
     for name in sorted(REFUSES_A_BACKEND):
-        objects, settings = case_objects(name, tmp_path)
+        objects, settings = case_objects(name)
         assert (
             judge(objects, settings, texts_of(LAYOUTS[-1], objects, settings)).verdict == "violated"
         )
@@ -107,26 +92,25 @@ DAMAGE: tuple[Edit, ...] = (
 
 
 @pytest.mark.parametrize("layout", LAYOUTS, ids=lambda layout: layout.name)
-def test_damage_is_found(layout: Layout, tmp_path: Path) -> None:
+def test_damage_is_found(layout: Layout) -> None:
     missed = []
     for name, pattern, replacement in DAMAGE:
-        objects, settings = case_objects(name, tmp_path)
-        texts = texts_of(layout, objects, settings)
-        nat = texts[Family.IPV4]
-        damaged = re.sub(pattern, replacement, nat, count=1)
-        if damaged == nat:
+        objects, settings = case_objects(name)
+        text = written(layout, objects, settings, Family.IPV4)
+        damaged = re.sub(pattern, replacement, text, count=1)
+        if damaged == text:
             continue
-        report = judge(objects, settings, {**texts, Family.IPV4: damaged})
+        report = judge(objects, settings, {Family.IPV4: damaged})
         if report.verdict != "violated":
             missed.append(f"{name}: {pattern}: {report.verdict}")
         assert "internal error" not in report.to_text()
     assert not missed, "\n".join(missed)
 
 
-def test_a_hand_written_guard_belongs_to_the_kubelet(tmp_path: Path) -> None:
+def test_a_hand_written_guard_belongs_to_the_kubelet() -> None:
     """Where the kubelet's chains are there, what is missing of them is missing."""
     layout = next(item for item in LAYOUTS if item.name == "1.23")
-    objects, settings = case_objects("node-port", tmp_path)
+    objects, settings = case_objects("node-port")
     texts = texts_of(layout, objects, settings)
     texts[Family.IPV4] = re.sub(r"-A KUBE-FIREWALL ! -s 127.*\n", "", texts[Family.IPV4])
     assert judge(objects, settings, texts).verdict == "violated"

@@ -21,13 +21,13 @@ from svcc.grammar.iptables.ruleset import load
 from svcc.grammar.iptables.write import write_rule
 from svcc.grammar.policy import Placed, parse
 from svcc.verify.confirm.findings import Finding
-from svcc.verify.engine import verify
 from svcc.verify.policy.claims import check
 from svcc.verify.prepare.loaded import LoadedRules
 from svcc.verify.proof.prover import Prover
 from svcc.verify.spec.properties import POLICY
 from tests.paths import ROOT
 from tests.support.clusters.dumps import DUMPS, dump_objects, dump_settings
+from tests.support.proofs import verify
 
 SHOP = ROOT / "examples" / "shop"
 FIREWALL = (

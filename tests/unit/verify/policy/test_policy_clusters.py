@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
-from hypothesis import HealthCheck, event, given, settings
+from hypothesis import event, given
 from hypothesis import strategies as st
 
 from svcc.api.own_rules import read_back
@@ -30,15 +29,19 @@ from svcc.grammar.policy import (
     Statement,
     Target,
 )
-from svcc.verify.engine import verify
 from svcc.verify.policy.claims import check
 from svcc.verify.prepare.loaded import LoadedRules
 from svcc.verify.simulator.interpreter import distribution
 from svcc.verify.simulator.packet import Packet, World
 from svcc.verify.spec.properties import ENDS, POLICY
 from tests.support.clusters.objects import Cluster, clusters
+from tests.support.damage.edits import RULE_CHANGES, with_a_rule_changed
+from tests.support.effort import examples
 from tests.support.kernel.probes import frontends
+from tests.support.proofs import verify
 from tests.support.readings.policy_reading import holds, meant, of_family, sends
+
+pytestmark = pytest.mark.slow
 
 _SOURCE_WORDS: tuple[SourceWord, ...] = ("", "", "kept", "masqueraded")
 _WORDS = ("anyone", "external", "pod", "node")
@@ -189,9 +192,7 @@ def read(text: str, family: Family) -> RuleSet:
     return load(parse(text, family=family, source="x"))
 
 
-_SETTINGS = settings(
-    max_examples=40, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck)
-)
+_SETTINGS = examples(15, 500)
 
 
 @_SETTINGS
@@ -212,27 +213,12 @@ def test_right_rules(
         event(f"{verdict}: {count}")
 
 
-_CHANGES = (
-    (r"(\d+) -j DNAT", r"\1 -j RETURN"),
-    (r":(\d+)$", r":1\1"),
-    (r"! -s", "-s"),
-    (r"-s (\S+)/\d+", r"-s \1/3"),
-    (r"--dport (\d+)", r"--dport 1:\1"),
-    (r"! --mark", "--mark"),
-    (r"-j (REJECT.*|DROP)", "-j ACCEPT"),
-    (r"-A FORWARD -j", "-A FORWARD -s 203.0.113.0/24 -j DROP\n-A FORWARD -j"),
-    (r"-A FORWARD -j", "-A FORWARD -d 10.244.2.0/23 -j DROP\n-A FORWARD -j"),
-    (r"-A INPUT -j", "-A INPUT -p tcp -j DROP\n-A INPUT -j"),
-    (r"-j MARK --set-xmark \S+", "-j ACCEPT"),
-)
-
-
 @_SETTINGS
 @given(
     cluster=clusters(most_services=2),
     family=st.sampled_from(Family),
     number=st.integers(0, 10_000),
-    change=st.sampled_from(_CHANGES),
+    change=st.sampled_from(RULE_CHANGES),
     wanted=st.lists(statements(), min_size=4, max_size=8),
 )
 def test_damaged_rules(
@@ -244,15 +230,9 @@ def test_damaged_rules(
     wanted: list[Statement],
 ) -> None:
     objects, node = cluster.load(tmp_path_factory.mktemp("cluster"))
-    lines = script(compile_objects(objects, node), family).splitlines()
-    places = [
-        n for n, line in enumerate(lines) if line.startswith("-A") and re.search(change[0], line)
-    ]
-    if places:
-        at = places[number % len(places)]
-        lines[at] = re.sub(change[0], change[1], lines[at])
+    text = script(compile_objects(objects, node), family)
     try:
-        rules = read("\n".join(lines) + "\n", family)
+        rules = read(with_a_rule_changed(text, number, "change", change), family)
     except InputError:
         return
     compare(objects, node, rules, wanted)

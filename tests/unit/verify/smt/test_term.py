@@ -7,7 +7,7 @@ from fractions import Fraction
 from typing import NamedTuple
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from svcc.verify.smt.script import Assertion, Declaration, Script
@@ -49,6 +49,7 @@ from svcc.verify.smt.term import (
     subtract,
     terms_in_use,
 )
+from tests.support.effort import examples
 from tests.support.readings.term_values import Value, evaluate
 
 WIDTH = 3
@@ -223,13 +224,13 @@ def script_of(values: Values) -> Script:
     )
 
 
-@settings(max_examples=400, deadline=None)
+@examples(200, 5000)
 @given(TRUTHS, ASSIGNMENTS)
 def test_simplified_terms_mean_what_was_meant(meant: Meant, values: Values) -> None:
     assert evaluate(meant.term, values) == meant.worth(values)
 
 
-@settings(max_examples=150, deadline=None)
+@examples(80, 3000)
 @given(TRUTHS, ASSIGNMENTS)
 def test_z3_reads_what_was_meant(meant: Meant, values: Values) -> None:
     holds = negate(meant.term, not meant.worth(values))
@@ -237,7 +238,7 @@ def test_z3_reads_what_was_meant(meant: Meant, values: Values) -> None:
     assert Solver(script_of(values)).check_goal(negate(holds), last=True) == "unsat"
 
 
-@settings(max_examples=200, deadline=None)
+@examples(100, 3000)
 @given(TRUTHS, ASSIGNMENTS, ASSIGNMENTS)
 def test_nothing_but_free_names_counts(meant: Meant, values: Values, others: Values) -> None:
     term = meant.term
@@ -249,7 +250,7 @@ def test_nothing_but_free_names_counts(meant: Meant, values: Values, others: Val
     assert evaluate(term, mixed) == evaluate(term, values)
 
 
-@settings(max_examples=200, deadline=None)
+@examples(100, 3000)
 @given(TRUTHS, ASSIGNMENTS)
 def test_other_names_in_their_place(meant: Meant, values: Values) -> None:
     names = {name: constant(f"b_{name}", sort) for name, sort in SORTS.items() if name != "p0"}
