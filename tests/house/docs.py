@@ -23,7 +23,12 @@ from tests.paths import ROOT
 from tests.support.command import run
 from tests.support.kernel.namespace import Namespace
 
-FILES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+FILES = (
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    ROOT / "SECURITY.md",
+    *sorted((ROOT / "docs").rglob("*.md")),
+)
 _BLOCK = re.compile(r"(?<=```console\n).*?(?=```)", re.DOTALL)
 _SECONDS = re.compile(r"\b\d+\.\d+ s\b")
 KERNEL = "# in a network namespace\n"
