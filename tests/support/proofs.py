@@ -12,7 +12,8 @@ from svcc.verify import engine
 from svcc.verify.confirm.answers import Answer
 from svcc.verify.proof.prover import Prover
 from svcc.verify.slicing.box import Box
-from svcc.verify.slicing.schema import Numbering, Schema
+from svcc.verify.slicing.numbering import Numbering
+from svcc.verify.slicing.schema import Schema
 from svcc.verify.smt.encoding import Encoding
 from svcc.verify.smt.term import Term
 
