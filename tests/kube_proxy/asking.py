@@ -20,7 +20,7 @@ from svcc.verify.explain import Explainer, Explanation
 from svcc.verify.prepare.loaded import LoadedRules
 from svcc.verify.report.report import Report
 from svcc.verify.simulator.packet import EPHEMERAL_PORT, Packet
-from tests.support.proofs import verify
+from tests.support.proofs import PROVER, verify
 
 PROTOCOLS = {"TCP": 6, "UDP": 17, "SCTP": 132}
 
@@ -112,7 +112,7 @@ class Node:
         if rules is None:
             rules = read_back(compile_objects(loaded, settings))[family]
         self._family = family
-        self._explainer = Explainer(loaded, settings, family, rules)
+        self._explainer = Explainer(loaded, settings, family, rules, PROVER)
 
     def explain(self, source: str, destination: str, port: int, protocol: str) -> Explanation:
         """What svcc says of a packet from a wire, or from the node if the address is its own."""
