@@ -246,7 +246,7 @@ class Numbering:
         return self.host(address), None if port is None else self.port(port)
 
     def facts(self) -> tuple[tuple[int, int, tuple[bool, ...]], ...]:
-        """Which hosts lie in which of the networks; see :attr:`svcc.verify.slicing.schema.Schema.facts`."""
+        """Which hosts lie in which networks: :attr:`svcc.verify.slicing.schema.Schema.facts`."""
         return tuple(
             (address, mask, tuple(host & mask == address for host in self.hosts))
             for address, mask in self.networks
