@@ -6,7 +6,6 @@ import io
 import ipaddress
 import json
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from typing import Any, NamedTuple
 
 from svcc.api.own_rules import read_back
@@ -17,20 +16,13 @@ from svcc.compiler.settings.node import NodeSettings, PodDetection
 from svcc.grammar.address import Address, Family, parse_address, parse_network
 from svcc.grammar.errors import InputError
 from svcc.verify.confirm.judge import describe_result
-from svcc.verify.engine import verify
 from svcc.verify.explain import Explainer, Explanation
 from svcc.verify.prepare.loaded import LoadedRules
-from svcc.verify.proof.prover import Prover
 from svcc.verify.report.report import Report
 from svcc.verify.simulator.packet import EPHEMERAL_PORT, Packet
+from tests.support.proofs import PROVER, verify
 
 PROTOCOLS = {"TCP": 6, "UDP": 17, "SCTP": 132}
-
-
-@lru_cache(maxsize=1)
-def prover() -> Prover:
-    """One for all cases: most of them have the same schemas."""
-    return Prover()
 
 
 def load_objects(objects: Sequence[Mapping[str, Any]]) -> Objects:
@@ -120,7 +112,7 @@ class Node:
         if rules is None:
             rules = read_back(compile_objects(loaded, settings))[family]
         self._family = family
-        self._explainer = Explainer(loaded, settings, family, rules)
+        self._explainer = Explainer(loaded, settings, family, rules, PROVER)
 
     def explain(self, source: str, destination: str, port: int, protocol: str) -> Explanation:
         """What svcc says of a packet from a wire, or from the node if the address is its own."""
@@ -179,7 +171,7 @@ def judged(
     Raises:
         InputError: svcc does not take the objects.
     """
-    return verify(load_objects(objects), settings, rules, prover=prover())
+    return verify(load_objects(objects), settings, rules)
 
 
 def verdict(report: Report) -> str:

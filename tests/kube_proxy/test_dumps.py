@@ -8,10 +8,9 @@ import pytest
 
 from svcc.grammar.address import Family
 from svcc.grammar.errors import InputError
-from svcc.verify.engine import verify
 from svcc.verify.prepare.loaded import LoadedRules
 from svcc.verify.rule_files import from_text
-from tests.kube_proxy.asking import bad_input, family_of, judged, node_settings, prover, verdict
+from tests.kube_proxy.asking import bad_input, family_of, judged, node_settings, verdict
 from tests.kube_proxy.dumps import (
     real_ipvs,
     real_names,
@@ -24,6 +23,7 @@ from tests.kube_proxy.dumps import (
 from tests.kube_proxy.known import unexplained
 from tests.kube_proxy.recorded import cases, names, objects_of
 from tests.support.layouts.kube_proxy_ipvs import is_of_cluster_policies, written
+from tests.support.proofs import verify
 
 FILES = {Family.IPV4: "iptables-save.txt", Family.IPV6: "ip6tables-save.txt"}
 VARIANTS = ("iptables-save.txt", "iptables-nft-save.txt")
@@ -66,16 +66,14 @@ def test_rules_of_a_real_kube_proxy_are_proved(name: str, file: str) -> None:
         Family.IPV4: from_text(real_text(name, file), Family.IPV4, file),
         Family.IPV6: from_text(real_text(name, "ip6tables-save.txt"), Family.IPV6, "ip6tables"),
     }
-    report = verify(real_objects(name), real_settings(name), rules, prover=prover())
+    report = verify(real_objects(name), real_settings(name), rules)
     assert report.verdict == "proved", verdict(report)
     assert len(report.findings) > 5
 
 
 @pytest.mark.parametrize("name", real_names("ipvs-ipvsadm.txt"))
 def test_ipvs_state_of_a_real_kube_proxy_is_judged_right(name: str) -> None:
-    report = verify(
-        real_objects(name), real_settings(name, "ipvs"), real_ipvs(name), prover=prover()
-    )
+    report = verify(real_objects(name), real_settings(name, "ipvs"), real_ipvs(name))
     if name not in LOCAL_POLICY:
         assert report.verdict == "proved", verdict(report)
         return

@@ -12,13 +12,13 @@ from svcc.compiler.model.objects import EndpointSlice, Objects, Service
 from svcc.compiler.pipeline import compile_objects
 from svcc.compiler.settings.node import NodeSettings
 from svcc.grammar.address import Family
-from svcc.verify.engine import verify
 from svcc.verify.explain import Explainer
 from svcc.verify.rule_files import from_text
 from tests.kube_proxy.asking import load_objects, verdict
 from tests.kube_proxy.test_tables import on_node
 from tests.support.layouts.kube_proxy_frame import LAYOUTS
 from tests.support.layouts.kube_proxy_layouts import written
+from tests.support.proofs import verify
 
 OTHER_PROXY, HEADLESS = "service.kubernetes.io/service-proxy-name", "service.kubernetes.io/headless"
 

@@ -14,7 +14,6 @@ from svcc.verify.rule_files import from_text
 from svcc.verify.simulator.interpreter import distribution
 from svcc.verify.simulator.packet import World
 from tests.support.clusters.cases import read_case
-from tests.support.clusters.ipvs_cases import compiled_case
 from tests.support.kernel import packets
 from tests.support.kernel.packets import Flow
 from tests.support.kernel.testbed import LOCAL, Lost, Sender, Testbed, Variant
@@ -36,7 +35,7 @@ SENDERS: dict[Sender, str] = {"node": "192.168.7.10", "ext0": "203.0.113.7", "po
 def test_the_simulator_agrees_with_the_kernel(
     testbed: Testbed, variant: Variant, tmp_path: Path
 ) -> None:
-    compiled_case(read_case("cluster-ip"), tmp_path, on_node=True)
+    read_case("cluster-ip").write(tmp_path)
     given = ["-f", str(tmp_path / "objects.yaml"), "--config", str(tmp_path / "config.yaml")]
     with testbed.node.entered():
         assert main(["apply", *given, "--mode", "ipvs", "--iptables", variant, "--no-verify"]) == 0

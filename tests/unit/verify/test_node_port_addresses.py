@@ -10,11 +10,11 @@ from svcc.cli import main
 from svcc.compiler.load.loader import load
 from svcc.compiler.settings.node import NodeSettings, PodDetection
 from svcc.grammar.address import Family, parse_address, parse_network
-from svcc.verify.engine import verify
 from svcc.verify.rule_files import from_files
 from tests.paths import ROOT
 from tests.support.layouts.kube_proxy_frame import LAYOUTS
 from tests.support.layouts.kube_proxy_layouts import written
+from tests.support.proofs import verify
 
 NODE_PORT = ROOT / "examples" / "classic" / "nodeport.yaml"
 

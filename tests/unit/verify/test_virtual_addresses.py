@@ -9,11 +9,11 @@ import pytest
 from svcc.grammar.address import Family, parse_address
 from svcc.grammar.ipvs import ipset, ipvsadm
 from svcc.grammar.ipvs.state import Ipvs
-from svcc.verify.engine import verify
 from svcc.verify.prepare.virtual_addresses import with_addresses
 from svcc.verify.rule_files import from_text
 from tests.kube_proxy.asking import verdict
 from tests.kube_proxy.dumps import real_ipvs, real_names, real_objects, real_settings
+from tests.support.proofs import verify
 
 SERVERS = "-A -t 10.96.0.10:80 -s rr\n-A -t 192.168.7.10:30080 -s rr\n-A -u [fd00:96::a]:53 -s rr\n"
 VIP, NODE, VIP6 = (parse_address(text) for text in ("10.96.0.10", "192.168.7.10", "fd00:96::a"))

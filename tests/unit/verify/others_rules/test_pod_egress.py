@@ -10,7 +10,6 @@ import pytest
 from svcc.compiler.model.objects import Objects
 from svcc.compiler.settings.node import NodeSettings, PodDetection
 from svcc.grammar.address import Family, parse_address, parse_network
-from svcc.verify.engine import verify
 from svcc.verify.explain import Explainer
 from svcc.verify.prepare.loaded import LoadedRules
 from svcc.verify.proof.prover import Prover
@@ -19,6 +18,7 @@ from svcc.verify.rule_files import from_text
 from tests.kube_proxy.asking import load_objects, verdict
 from tests.support.layouts.kube_proxy_frame import LAYOUTS
 from tests.support.layouts.kube_proxy_layouts import written
+from tests.support.proofs import verify
 
 PODS = "10.244.0.0/16"
 SETTINGS = NodeSettings(
