@@ -37,7 +37,12 @@ from svcc.grammar.iptables.program import (
 from svcc.grammar.iptables.ruleset import Chain, RuleSet
 from svcc.grammar.ipvs.ipvsadm import RealKey, VirtualKey, VirtualServer, endpoint
 from svcc.verify.netfilter.extensions import is_inert
-from svcc.verify.netfilter.ip_vs import thresholds, translated_port, usable
+from svcc.verify.netfilter.ip_vs import (
+    outside_the_model,
+    thresholds,
+    translated_port,
+    usable,
+)
 from svcc.verify.netfilter.routing import drops_own_sources
 from svcc.verify.simulator.matching import Decide, Passage, UndecidableError, entry_of, matches
 from svcc.verify.simulator.packet import Packet, Result, Step, World
@@ -235,6 +240,8 @@ def _balance(rules: RuleSet, state: Passage, hook: str) -> None:
         return
     server = servers[key]
     rule = Rule(chain=hook, line=server.line)
+    if (unknown := outside_the_model(key, server)) is not None:
+        raise UndecidableError("ipvs", rule, f"{unknown} of virtual server {key}")
     if not usable(server):
         state.trace.append(Step("ipvs", hook, rule, f"{key} has no real server: refused", key))
         raise _FinalError("rejected")

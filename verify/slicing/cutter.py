@@ -5,14 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from svcc.grammar.iptables.program import Rule
+from svcc.grammar.iptables.program import Comment, Rule
 from svcc.grammar.ipvs.ipvsadm import VirtualKey, VirtualServer
-from svcc.verify.model.actions import Continue, Dnat, Reject, SetMark
+from svcc.verify.model.actions import Continue, Dnat, Reject, SetMark, UnknownTarget
 from svcc.verify.model.conditions import Destination, DestinationPort, Mark, Protocol
 from svcc.verify.model.drop_marks import refused_marks
 from svcc.verify.model.rules import Record
 from svcc.verify.model.virtual_servers import arriving_marks
-from svcc.verify.netfilter.ip_vs import FULL_MARK, translated_port, usable
+from svcc.verify.netfilter.ip_vs import (
+    FULL_MARK,
+    outside_the_model,
+    translated_port,
+    usable,
+)
 from svcc.verify.slicing.box import Box
 from svcc.verify.slicing.distinctions import Distinctions
 from svcc.verify.slicing.foreign import without_foreign
@@ -436,6 +441,11 @@ def virtual_item(key: VirtualKey, server: VirtualServer, box: Box | None) -> Ite
             conditions.append(Protocol(key.protocol))
         if key.port and (box is None or box.first_port != box.last_port):
             conditions.append(DestinationPort(key.port, key.port))
+    if (unknown := outside_the_model(key, server)) is not None:
+        shown = Comment(f"{key}: {unknown}")
+        rule = Rule(chain="IPVS", matches=(shown,), line=server.line)
+        record = Record(rule, "ipvs", (), Continue())
+        return Item(tuple(conditions), UnknownTarget(unknown), (), record)
     real = usable(server)
     if not real:
         return Item(tuple(conditions), Reject(), (), record)
