@@ -273,7 +273,7 @@ def judge_return(
     """
     timeout = outcome.affinity_timeout
     if timeout is None:
-        return []
+        return _bound_unasked(outcome, packet, world, run)
     stranger = replace(world, recent={})
     for _, first in run(stranger):
         if first.verdict != "passed":
@@ -315,6 +315,34 @@ def judge_return(
                     result,
                     codes.NOT_REMEMBERED,
                     f"binds a client to {expected} for longer than {timeout} s",
+                )
+            ]
+    return []
+
+
+def _bound_unasked(
+    outcome: Serve,
+    packet: Packet,
+    world: World,
+    run: Callable[[World], Distribution],
+) -> list[Failure]:
+    """Whether a client is kept at its backend though no affinity is asked."""
+    if len(outcome.backends) < 2:
+        return []
+    for _, first in run(replace(world, recent={})):
+        if first.verdict != "passed" or not first.recorded:
+            continue
+        again = run(replace(world, recent=dict.fromkeys(first.recorded, 0)))
+        if len({(result.destination, result.destination_port) for _, result in again}) == 1:
+            backend = endpoint_text(packet.family, first.destination, first.destination_port)
+            return [
+                Failure(
+                    FAIR,
+                    "any backend each time",
+                    f"bound to {backend}",
+                    again[0][1],
+                    codes.NOT_REMEMBERED,
+                    f"binds a client to {backend} though no affinity is asked",
                 )
             ]
     return []

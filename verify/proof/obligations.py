@@ -184,7 +184,8 @@ def never_reached(encoding: SharesEncoding, schema: Schema) -> list[Term]:
 
 
 def remembers(encoding: Encoding, schema: Schema) -> list[Term]:
-    """With affinity, a client that is served is not remembered, or not as this backend's."""
+    """With affinity, a client that is served is not remembered, or not as this backend's; without
+    it, a virtual server remembers one."""
 
     @cache
     def wrong(index: int) -> list[Term]:
@@ -199,11 +200,13 @@ def remembers(encoding: Encoding, schema: Schema) -> list[Term]:
     terms = []
     for condition, serve in _only_serve(encoding, schema):
         timeout = serve.affinity_timeout
-        if timeout is None:
-            continue
         backends = set(serve.backends)
         for index, (fires, host, port) in enumerate(encoding.dnat):
             if (host, port) not in backends:
+                continue
+            if timeout is None:
+                if encoding.persistence.get(index) is not None and len(backends) > 1:
+                    terms.append(conjunction([condition, fires]))
                 continue
             if index in encoding.persistence:
                 if encoding.persistence[index] != timeout:

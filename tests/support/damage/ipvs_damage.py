@@ -55,6 +55,7 @@ DAMAGE = [
     Change("no persistence", "affinity", sub("(10.96.0.24:80 -s rr) -p 600", r"\1"), IPVSADM),
     Change("persistence too short", "affinity", sub("(10.96.0.24:80 -s rr) -p 600", r"\1 -p 599"), IPVSADM),
     Change("persistence too long", "affinity", sub("(10.96.0.24:80 -s rr) -p 600", r"\1 -p 10800"), IPVSADM),
+    Change("persistence unasked", "external-local", sub("(-A -t 10.96.0.16:80 -s rr)$", r"\1 -p 300"), IPVSADM),
     Change("no node port server", "affinity", drop(r"192\.168\.7\.10:30080", 0), IPVSADM),
     # sets
     Change("a mark missing", "external-local", drop("SVCC-FWMARK 198.51.100.20"), IPSET),
