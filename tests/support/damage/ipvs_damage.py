@@ -94,7 +94,6 @@ DAMAGE = [
 ]  # fmt: skip
 
 HARMLESS = [
-    Change("persistence for a network", "affinity", sub("(10.96.0.24:80 -s rr -p 600)", r"\1 -M 255.255.255.0"), IPVSADM),
     Change("real servers in another order", "external-local", lambda t: re.sub(f"({REAL}10.244.1.5.*\n)({REAL}10.244.1.6.*\n)", r"\2\1", t), IPVSADM),
     Change("another scheduler", "external-local", sub("10.96.0.16:80 -s rr", "10.96.0.16:80 -s lc"), IPVSADM),
     Change("equal weights that are not 1", "external-local", sub(f"({REAL}.* -w) 1", r"\1 7", 0), IPVSADM),
