@@ -70,7 +70,7 @@ def run(command: list[str], *, patience: float = PATIENCE) -> tuple[int, str]:
         arguments = [
             sys.executable, launch.__file__, KERNEL, "rootfstype=hostfs", "rootflags=/", "rw",
             f"mem={MEMORY}", f"init={Path(__file__).with_name('init.sh')}", "con=null",
-            "con0=null,fd:1", "quiet", f"SVCC_FOLDER={folder}",
+            "con0=null,fd:1", f"SVCC_FOLDER={folder}",
             *(f"{name}={value}" for name, value in _ENVIRONMENT.items()),
         ]  # fmt: skip
         console, output, code = folder / "console", folder / "output", folder / "code"
