@@ -7,7 +7,8 @@ from typing import Literal
 import pytest
 
 import svcc.api
-from svcc.api import Objects, Report, Rules
+from svcc.api import Finding, Objects, Report, Rules
+from svcc.verify.spec import codes
 
 MODES: tuple[Literal["iptables", "ipvs"], ...] = ("iptables", "ipvs")
 GOOD = """\
@@ -62,6 +63,14 @@ def rules_of(text: str, mode: str) -> Rules:
     return svcc.api.read_rules(text={k: v for k, v in texts.items() if k != "bundle.json"})
 
 
+def all_but_what_is_said_of_them_is_proved(report: Report) -> list[Finding]:
+    """The proved findings; the one that is open says that the two were not judged."""
+    (open_one,) = (finding for finding in report.findings if finding.verdict != "proved")
+    assert open_one.code == codes.PASSED_OVER, report.to_text()
+    assert report.verdict == "undecided"
+    return [finding for finding in report.findings if finding is not open_one]
+
+
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("paranoid", [False, True])
 def test_rules_of_services_that_clash_are_nobodys_fault(mode: str, paranoid: bool) -> None:
@@ -69,8 +78,7 @@ def test_rules_of_services_that_clash_are_nobodys_fault(mode: str, paranoid: boo
     assert [service.name for service in objects.services] == ["good"]
     rules = rules_of(GOOD + PAIR, mode)
     report = judged(objects, rules, mode, paranoid=paranoid)
-    assert report.verdict == "proved", report.to_text()
-    named = {finding.frontend for finding in report.findings}
+    named = {finding.frontend for finding in all_but_what_is_said_of_them_is_proved(report)}
     assert not [name for name in named if "first" in name or "second" in name]
 
 
@@ -91,4 +99,4 @@ def test_a_frontend_that_nobody_claims_is_still_found(mode: str) -> None:
 @pytest.mark.parametrize("mode", MODES)
 def test_our_own_rules_without_them_are_proved(mode: str) -> None:
     objects = svcc.api.load(text=GOOD + CLASH, keep_going=True)
-    assert judged(objects, None, mode).verdict == "proved"
+    assert all_but_what_is_said_of_them_is_proved(judged(objects, None, mode))
