@@ -116,11 +116,15 @@ RULE_CHANGES = (
     (r"-g (\S+)", r"-j \1"),
     (r"--set-xmark \S+", "--set-xmark 0x0/0x4000"),
     (r"-j MARK --set-xmark \S+", "-j ACCEPT"),
+)
+"""Substitutions that make some rule or other a wrong one."""
+
+HOST_DROPS = (
     (r"-A FORWARD -j", "-A FORWARD -s 203.0.113.0/24 -j DROP\n-A FORWARD -j"),
     (r"-A FORWARD -j", "-A FORWARD -d 10.244.2.0/23 -j DROP\n-A FORWARD -j"),
     (r"-A INPUT -j", "-A INPUT -p tcp -j DROP\n-A INPUT -j"),
 )
-"""Substitutions that make some rule or other a wrong one."""
+"""Substitutions that put a drop of the host's own in front of a jump to the service rules."""
 
 
 def with_a_rule_changed(

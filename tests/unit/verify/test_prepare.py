@@ -124,7 +124,9 @@ def test_rules_as_they_stand(node: tuple[Objects, NodeSettings]) -> None:
     rules = older(*node)
     prepared = prepare(rules, settings, as_they_stand=True).rules
     assert "KUBE-FIREWALL" not in prepared.tables["filter"]
-    assert prepared.ipvs == rules.ipvs
+    assert prepared.ipvs is not None
+    assert rules.ipvs is not None
+    assert prepared.ipvs.servers == rules.ipvs.servers
     restore = prepared.tables["mangle"]["PREROUTING"].rules[0]
     assert not isinstance(restore.target, OtherTarget)
 

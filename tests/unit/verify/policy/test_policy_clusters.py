@@ -35,7 +35,7 @@ from svcc.verify.simulator.interpreter import distribution
 from svcc.verify.simulator.packet import Packet, World
 from svcc.verify.spec.properties import ENDS, POLICY
 from tests.support.clusters.objects import Cluster, clusters
-from tests.support.damage.edits import RULE_CHANGES, with_a_rule_changed
+from tests.support.damage.edits import HOST_DROPS, RULE_CHANGES, with_a_rule_changed
 from tests.support.effort import examples
 from tests.support.kernel.probes import frontends
 from tests.support.proofs import verify
@@ -218,7 +218,7 @@ def test_right_rules(
     cluster=clusters(most_services=2),
     family=st.sampled_from(Family),
     number=st.integers(0, 10_000),
-    change=st.sampled_from(RULE_CHANGES),
+    change=st.sampled_from((*RULE_CHANGES, *HOST_DROPS)),
     wanted=st.lists(statements(), min_size=4, max_size=8),
 )
 def test_damaged_rules(
