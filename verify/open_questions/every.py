@@ -40,7 +40,7 @@ def open_questions(
     for family, item in sorted(loaded.items()):
         services = judged[family]
         yield from about_rules(item, settings, has_frontends=bool(services))
-        yield from about_objects(objects, services, family, own_rules=own_rules)
+        yield from about_objects(objects, services, family, strict=strict)
         if not own_rules:
             yield from about_pods(objects, settings, item.rules)
     yield from not_all_services(objects, families[0])

@@ -41,19 +41,18 @@ def about_objects(
     judged: Iterable[Service],
     family: Family,
     *,
-    own_rules: bool,
+    strict: bool,
 ) -> Iterator[OpenQuestion]:
     """What is not known of the Services that are judged in one family.
 
-    ``own_rules``: the rules were made of these very objects, so that they prove nothing about
-    what the objects lack. Rules of somebody else that refuse what seems to have no backend say
-    the same as the objects do; where they do not, nobody knows who is right.
+    Rules that refuse what seems to have no backend say the same as the objects do, and are
+    doubted only if ``strict``; where they do not refuse it, nobody knows who is right.
     """
     services = list(judged)
     if not services:
         return
     if not objects.slices:
-        yield _no_endpoints(services, family, own_rules)
+        yield _no_endpoints(services, family, strict)
         return
     of_service: dict[tuple[str, str], list[EndpointSlice]] = {}
     for item in objects.slices:
@@ -69,7 +68,7 @@ def about_objects(
     if truncated:
         yield _truncated(truncated, family)
     if one_family:
-        yield _one_family(one_family, family, own_rules)
+        yield _one_family(one_family, family, strict)
 
 
 def _that_count(slices: list[EndpointSlice]) -> list[EndpointSlice]:
@@ -146,9 +145,9 @@ def _named(names: Iterable[str]) -> str:
     return ", ".join(every[:MAX_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
-def _no_endpoints(services: list[Service], family: Family, own_rules: bool) -> OpenQuestion:
+def _no_endpoints(services: list[Service], family: Family, strict: bool) -> OpenQuestion:
     def concerns(finding: Finding) -> bool:
-        return finding.property in _BY_BACKENDS and (own_rules or finding.verdict == "violated")
+        return finding.property in _BY_BACKENDS and (strict or finding.verdict == "violated")
 
     return OpenQuestion(
         code=codes.NO_ENDPOINTS_GIVEN,
@@ -158,7 +157,7 @@ def _no_endpoints(services: list[Service], family: Family, own_rules: bool) -> O
         reason=f"{len(services)} Service{'s' * (len(services) > 1)} and not one EndpointSlice or "
         f"Endpoints among the objects; {PRINTS_ALL} prints both",
         concerns=concerns,
-        only_if_needed=not own_rules,
+        only_if_needed=not strict,
     )
 
 
@@ -178,12 +177,12 @@ def _truncated(services: list[Service], family: Family) -> OpenQuestion:
     )
 
 
-def _one_family(services: list[Service], family: Family, own_rules: bool) -> OpenQuestion:
+def _one_family(services: list[Service], family: Family, strict: bool) -> OpenQuestion:
     keys = _of(services)
 
     def concerns(finding: Finding) -> bool:
         concerned = finding.property in _BY_BACKENDS and finding.service() in keys
-        return concerned and (own_rules or finding.verdict == "violated")
+        return concerned and (strict or finding.verdict == "violated")
 
     label = family.name.replace("IPV", "IPv")
     return OpenQuestion(
@@ -196,5 +195,5 @@ def _one_family(services: list[Service], family: Family, own_rules: bool) -> Ope
         reason=f"no EndpointSlice with addressType {label}, not even an empty one; "
         f"{PRINTS_SLICES} prints all",
         concerns=concerns,
-        only_if_needed=not own_rules,
+        only_if_needed=not strict,
     )
