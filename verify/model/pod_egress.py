@@ -42,11 +42,17 @@ def let_pods_leave(rules: IndexedRules, pods: Network | None) -> None:
     nat = rules.tables.get("nat")
     if pods is None or nat is None:
         return
+    concerned = [
+        (name, chain)
+        for name, chain in nat.items()
+        if any(_of_others(record) is not None for record in chain.records)
+    ]
+    if not concerned:
+        return
     confined = _confined_chains(nat.values())
-    for name, chain in list(nat.items()):
-        if any(_of_others(record) is not None for record in chain.records):
-            records = [part for r in chain.records for part in _parts(r, name in confined, pods)]
-            nat[name] = index_chain(name, chain.policy, records)
+    for name, chain in concerned:
+        records = [part for r in chain.records for part in _parts(r, name in confined, pods)]
+        nat[name] = index_chain(name, chain.policy, records)
 
 
 def _of_others(record: Record) -> Masquerade | None:

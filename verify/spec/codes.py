@@ -252,8 +252,9 @@ _ALL = (
     Code(
         NO_ENDPOINTS_GIVEN, "no EndpointSlices were given",
         "There are Services, and not one EndpointSlice or Endpoints among the objects: every "
-        "Service seems to have no backend, so that refusing all would be right. Rules of somebody "
-        "else that refuse all are not doubted: they say the same as the objects.",
+        "Service seems to have no backend, so that refusing all would be right. Rules that refuse "
+        "all are not doubted, they say the same as the objects: there is a warning, and with "
+        "`--strict` this finding.",
         "The manifests of an application have no EndpointSlices, the cluster makes them; or the "
         "command that printed the objects did not ask for them.",
         "`kubectl get services,endpointslices,nodes -A -o yaml` prints all that is needed. For "
