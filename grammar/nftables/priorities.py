@@ -1,0 +1,32 @@
+"""Names of priorities, as nft(8), "Standard priority names", has them for ip, ip6 and inet."""
+
+from __future__ import annotations
+
+from svcc.grammar.nftables.program import Hook
+
+STANDARD = {"raw": -300, "mangle": -150, "dstnat": -100, "filter": 0, "security": 50,
+            "srcnat": 100}  # fmt: skip
+_ONLY_AT: dict[str, Hook] = {"dstnat": "prerouting", "srcnat": "postrouting"}
+_NEAR = 10
+
+
+def number_of(name: str, hook: Hook) -> int:
+    """The priority that a name has at a hook.
+
+    Raises:
+        ValueError: there is no such name there.
+    """
+    if name not in STANDARD or _ONLY_AT.get(name, hook) != hook:
+        raise ValueError(f"no standard priority {name!r} at hook {hook}; write the number")
+    return STANDARD[name]
+
+
+def shown(priority: int, hook: Hook) -> str:
+    """A priority as nft prints it: by a name that is near, else as a number."""
+    for name, number in STANDARD.items():
+        difference = priority - number
+        if _ONLY_AT.get(name, hook) == hook and abs(difference) <= _NEAR:
+            if not difference:
+                return name
+            return f"{name} {'+' if difference > 0 else '-'} {abs(difference)}"
+    return str(priority)

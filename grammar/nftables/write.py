@@ -1,0 +1,298 @@
+"""The text of nftables objects, spelled as ``nft list ruleset`` spells it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import lru_cache
+from typing import assert_never
+
+from svcc.grammar.address import Address, Network
+from svcc.grammar.nftables.priorities import shown
+from svcc.grammar.nftables.program import (
+    AnonymousSet,
+    Anything,
+    AnyVerdict,
+    Chain,
+    Concatenation,
+    Counter,
+    DynamicSet,
+    Element,
+    Expression,
+    Field,
+    Flags,
+    Goto,
+    Jhash,
+    Jump,
+    Limit,
+    Log,
+    MapLookup,
+    Match,
+    Nat,
+    Notrack,
+    Number,
+    Numgen,
+    Operation,
+    OtherStatement,
+    Range,
+    Reject,
+    Rule,
+    Ruleset,
+    Set,
+    SetField,
+    SetReference,
+    Statement,
+    String,
+    Symbol,
+    Table,
+    Verdict,
+    VerdictMap,
+)
+
+_FLAG_ORDER = ("constant", "dynamic", "interval", "timeout")
+_UNITS = (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1))
+
+
+def write(ruleset: Ruleset) -> str:
+    """All tables, as ``nft list ruleset`` prints them."""
+    return "".join(write_table(table) for table in ruleset.tables.values())
+
+
+def write_table(table: Table) -> str:
+    """One table with all that is in it."""
+    head = []
+    if table.comment is not None:
+        head.append(f"comment {_quoted(table.comment)}")
+    if table.flags:
+        head.append(f"flags {','.join(sorted(table.flags))}")
+    blocks = [[f"\t{line}" for line in head]] if head else []
+    blocks += [[f"\t{line}" for line in item.text.splitlines()] for item in table.others]
+    blocks += [_set_lines(item) for item in table.sets.values()]
+    blocks += [_chain_lines(chain) for chain in table.chains.values()]
+    body = "\n\n".join("\n".join(lines) for lines in blocks)
+    return f"table {table.family} {table.name} {{\n{body}{chr(10) if body else ''}}}\n"
+
+
+def _set_lines(item: Set) -> list[str]:
+    lines = [f"\t{'set' if item.data is None else 'map'} {item.name} {{"]
+    lines.append(f"\t\t{set_type(item)}")
+    if item.size is not None:
+        lines.append(f"\t\tsize {item.size}")
+    if item.flags:
+        lines.append(f"\t\tflags {','.join(f for f in _FLAG_ORDER if f in item.flags)}")
+    if item.timeout is not None:
+        lines.append(f"\t\ttimeout {write_time(item.timeout)}")
+    if item.gc_interval is not None:
+        lines.append(f"\t\tgc-interval {write_time(item.gc_interval)}")
+    lines += [f"\t\t{option}" for option in item.options]
+    if item.comment is not None:
+        lines.append(f"\t\tcomment {_quoted(item.comment)}")
+    if item.elements:
+        shown_elements = ",\n\t\t\t     ".join(map(write_element, item.elements.values()))
+        lines.append(f"\t\telements = {{ {shown_elements} }}")
+    lines.append("\t}")
+    return lines
+
+
+def set_type(item: Set) -> str:
+    """``type …`` or ``typeof …``, with the data of a map."""
+    if isinstance(item.key, tuple):
+        text = f"type {' . '.join(item.key)}"
+    else:
+        text = f"typeof {write_expression(item.key)}"
+    if item.data is None:
+        return text
+    if isinstance(item.data, tuple):
+        return f"{text} : {' . '.join(item.data)}"
+    return f"{text} : {write_expression(item.data)}"
+
+
+def _chain_lines(chain: Chain) -> list[str]:
+    lines = [f"\tchain {chain.name} {{"]
+    if chain.comment is not None:
+        lines.append(f"\t\tcomment {_quoted(chain.comment)}")
+    base = chain.base
+    if base is not None:
+        device = f' device "{base.device}"' if base.device else ""
+        priority = shown(base.priority, base.hook)
+        lines.append(
+            f"\t\ttype {base.type} hook {base.hook}{device} priority {priority}; "
+            f"policy {base.policy};"
+        )
+    lines += [f"\t\t{write_rule(rule)}" for rule in chain.rules]
+    lines.append("\t}")
+    return lines
+
+
+def write_rule(rule: Rule) -> str:
+    """One rule."""
+    words = [write_statement(statement) for statement in rule.statements]
+    if rule.comment is not None:
+        words.append(f"comment {_quoted(rule.comment)}")
+    return " ".join(words)
+
+
+def write_element(element: Element) -> str:
+    """An element as it stands in a set, a map or an anonymous one."""
+    text = write_expression(element.key)
+    if element.timeout is not None:
+        text += f" timeout {write_time(element.timeout)}"
+    if element.comment is not None:
+        text += f" comment {_quoted(element.comment)}"
+    data = element.data
+    if data is None:
+        return text
+    if isinstance(data, Verdict | Jump | Goto):
+        return f"{text} : {write_verdict(data)}"
+    return f"{text} : {write_expression(data)}"
+
+
+def write_verdict(verdict: AnyVerdict) -> str:
+    """A verdict."""
+    match verdict:
+        case Verdict():
+            return verdict.name
+        case Jump():
+            return f"jump {verdict.chain}"
+        case Goto():
+            return f"goto {verdict.chain}"
+        case _:
+            assert_never(verdict)
+
+
+def write_statement(statement: Statement) -> str:
+    """One statement of a rule."""
+    match statement:
+        case Match():
+            return _match(statement)
+        case Verdict() | Jump() | Goto():
+            return write_verdict(statement)
+        case VerdictMap():
+            elements = write_expression(statement.elements)
+            return f"{write_expression(statement.key)} vmap {elements}"
+        case Nat():
+            return _nat(statement)
+        case Reject():
+            return "reject" if statement.kind is None else f"reject with {statement.kind}"
+        case SetField():
+            return f"{statement.field.name} set {write_expression(statement.value)}"
+        case DynamicSet():
+            return _dynamic(statement)
+        case Notrack():
+            return "notrack"
+        case Counter():
+            return f"counter packets {statement.packets} bytes {statement.bytes}"
+        case Limit():
+            return f"limit {statement.text}"
+        case Log():
+            return f"log {statement.text}".rstrip()
+        case OtherStatement():
+            return statement.text
+        case _:
+            assert_never(statement)
+
+
+def _match(asked: Match) -> str:
+    left, right = write_expression(asked.left), write_expression(asked.right)
+    # nft prints == only where the left side is calculated.
+    if asked.operator == "==" and not isinstance(asked.left, Operation):
+        return f"{left} {right}"
+    return f"{left} {asked.operator} {right}"
+
+
+def _nat(statement: Nat) -> str:
+    words: list[str] = [statement.kind]
+    if statement.family is not None:
+        words.append(statement.family)
+    if statement.with_port:
+        words.append("addr . port")
+    if statement.address is not None:
+        text = write_expression(statement.address)
+        if statement.port is not None:
+            is_ipv6 = isinstance(statement.address, Address) and ":" in text
+            text = f"{f'[{text}]' if is_ipv6 else text}:{write_expression(statement.port)}"
+        words.append(f"to {text}")
+    elif statement.port is not None:
+        words.append(f"to :{write_expression(statement.port)}")
+    if statement.flags:
+        words.append(",".join(statement.flags))
+    return " ".join(words)
+
+
+def _dynamic(statement: DynamicSet) -> str:
+    words = [statement.operation, f"@{statement.name}", "{", write_expression(statement.key)]
+    if statement.timeout is not None:
+        words.append(f"timeout {write_time(statement.timeout)}")
+    if statement.data is not None:
+        words += [":", write_expression(statement.data)]
+    return " ".join([*words, "}"])
+
+
+def write_expression(expression: Expression) -> str:
+    """An expression, a value or several."""
+    match expression:
+        case Field() | Symbol():
+            return expression.name
+        case Number():
+            return f"0x{expression.value:08x}" if expression.hexadecimal else str(expression.value)
+        case Address():
+            return _address(expression)
+        case Concatenation():
+            return " . ".join(map(write_expression, expression.parts))
+        case String():
+            return f'"{expression.text}"'
+        case Network():
+            return _network(expression)
+        case Range():
+            return f"{write_expression(expression.first)}-{write_expression(expression.last)}"
+        case Flags():
+            return ",".join(map(write_expression, expression.members))
+        case Operation():
+            left, right = write_expression(expression.left), write_expression(expression.right)
+            return f"{left} {expression.operator} {right}"
+        case Numgen():
+            offset = f" offset {expression.offset}" if expression.offset else ""
+            return f"numgen {expression.kind} mod {expression.modulus}{offset}"
+        case Jhash():
+            seed = "" if expression.seed is None else f" seed 0x{expression.seed:x}"
+            offset = f" offset {expression.offset}" if expression.offset else ""
+            what = write_expression(expression.expression)
+            return f"jhash {what} mod {expression.modulus}{seed}{offset}"
+        case SetReference():
+            return f"@{expression.name}"
+        case AnonymousSet():
+            return _braces(map(write_element, expression.elements))
+        case MapLookup():
+            elements = write_expression(expression.elements)
+            return f"{write_expression(expression.key)} map {elements}"
+        case Anything():
+            return "*"
+        case _:
+            assert_never(expression)
+
+
+def _braces(items: Iterable[str]) -> str:
+    return f"{{ {', '.join(items)} }}"
+
+
+@lru_cache(maxsize=1 << 16)
+def _address(address: Address) -> str:
+    return str(address)
+
+
+@lru_cache(maxsize=1 << 12)
+def _network(network: Network) -> str:
+    return str(network)
+
+
+def write_time(milliseconds: int) -> str:
+    """A duration as nft prints it: ``3h``, ``1m30s``, ``500ms``."""
+    text = ""
+    for unit, size in _UNITS:
+        count, milliseconds = divmod(milliseconds, size)
+        if count:
+            text += f"{count}{unit}"
+    return text or "0s"
+
+
+def _quoted(text: str) -> str:
+    return f'"{text}"'
