@@ -363,19 +363,26 @@ class Chain:
     line: int = field(default=0, compare=False)
 
 
+@dataclass(slots=True, unsafe_hash=True)
+class Types:
+    """``ipv4_addr . inet_service``: the type of each part."""
+
+    names: tuple[str, ...]
+
+
 @dataclass(slots=True, kw_only=True)
 class Set:
     """A named set, or map where ``data`` is given.
 
-    ``key`` and ``data`` are type names (``type ipv4_addr . inet_service : verdict``) or an
-    expression (``typeof ip daddr . th dport``); of a map to verdicts ``data`` is
-    ``("verdict",)``. ``timeout`` and ``gc_interval`` in milliseconds. ``options`` has what else
+    ``key`` and ``data`` are types (``type ipv4_addr . inet_service : verdict``) or an
+    expression that has them (``typeof ip daddr . th dport``); of a map to verdicts ``data`` is
+    ``Types(("verdict",))``. ``timeout`` and ``gc_interval`` in milliseconds. ``options`` has what else
     was given, as it was written (``policy memory``, ``auto-merge``, ``counter``).
     """
 
     name: str
-    key: tuple[str, ...] | Expression
-    data: tuple[str, ...] | Expression | None = None
+    key: Types | Expression
+    data: Types | Expression | None = None
     flags: frozenset[str] = frozenset()
     timeout: int | None = None
     gc_interval: int | None = None

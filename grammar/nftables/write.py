@@ -44,6 +44,7 @@ from svcc.grammar.nftables.program import (
     String,
     Symbol,
     Table,
+    Types,
     Verdict,
     VerdictMap,
 )
@@ -95,15 +96,13 @@ def _set_lines(item: Set) -> list[str]:
 
 def set_type(item: Set) -> str:
     """``type …`` or ``typeof …``, with the data of a map."""
-    if isinstance(item.key, tuple):
-        text = f"type {' . '.join(item.key)}"
-    else:
-        text = f"typeof {write_expression(item.key)}"
-    if item.data is None:
-        return text
-    if isinstance(item.data, tuple):
-        return f"{text} : {' . '.join(item.data)}"
-    return f"{text} : {write_expression(item.data)}"
+    word = "type" if isinstance(item.key, Types) else "typeof"
+    data = "" if item.data is None else f" : {_type(item.data)}"
+    return f"{word} {_type(item.key)}{data}"
+
+
+def _type(of: Types | Expression) -> str:
+    return " . ".join(of.names) if isinstance(of, Types) else write_expression(of)
 
 
 def _chain_lines(chain: Chain) -> list[str]:
