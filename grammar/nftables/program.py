@@ -376,8 +376,8 @@ class Set:
 
     ``key`` and ``data`` are types (``type ipv4_addr . inet_service : verdict``) or an
     expression that has them (``typeof ip daddr . th dport``); of a map to verdicts ``data`` is
-    ``Types(("verdict",))``. ``timeout`` and ``gc_interval`` in milliseconds. ``options`` has what else
-    was given, as it was written (``policy memory``, ``auto-merge``, ``counter``).
+    ``Types(("verdict",))``. ``timeout`` and ``gc_interval`` in milliseconds. ``options`` has what
+    else was given, as it was written (``policy memory``, ``auto-merge``, ``counter``).
     """
 
     name: str
