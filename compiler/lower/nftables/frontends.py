@@ -33,7 +33,7 @@ from svcc.grammar.nftables.program import (
 
 SERVICES, NODE_PORTS, GUARDED, ALLOWED = "services", "node-ports", "guarded", "allowed-sources"
 CLUSTER_IPS, EXTERNAL_IPS = "cluster-ips", "external-ips"
-LOCAL_NODE_PORTS, HAIRPINS = "local-node-ports", "hairpins"
+HAIRPINS = "hairpins"
 REFUSE = "refuse"
 _EVERYWHERE, _HERE = "everywhere", "here"
 _DROP = Verdict("drop")
@@ -76,7 +76,9 @@ class Frontends:
             )
             self._put(NODE_PORTS, found, self._external(service, found), service, "node port")
             if service.external_local:
-                self._table.collection(LOCAL_NODE_PORTS, self._node_ports.types).add(found.key)
+                name = local_node_ports(service.protocol)
+                types = Types(("inet_service",))
+                self._table.collection(name, types).add(port(service.node_port))
         for backend in (*service.everywhere, *service.here):
             host = self._terms.address(backend.address)
             types = Types((self._terms.address_type,) * 2)
@@ -199,6 +201,14 @@ class Frontends:
             yield interface(pods.in_interface)
         elif network is not None:
             yield Match(self._terms.source, "==", self._terms.network(network))
+
+
+def local_node_ports(number: int) -> str:
+    """The set of a protocol's node ports whose traffic is not all masqueraded anyway.
+
+    One set for each protocol: nft does not concatenate ``ct original proto-dst``.
+    """
+    return f"local-{protocol(number).name}-node-ports"
 
 
 def _disjoint(networks: tuple[Network, ...]) -> Iterator[Network]:

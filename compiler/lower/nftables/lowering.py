@@ -15,11 +15,11 @@ from svcc.compiler.lower.nftables.frontends import (
     CLUSTER_IPS,
     EXTERNAL_IPS,
     HAIRPINS,
-    LOCAL_NODE_PORTS,
     NODE_PORTS,
     REFUSE,
     SERVICES,
     Frontends,
+    local_node_ports,
 )
 from svcc.compiler.lower.nftables.selection import selected
 from svcc.compiler.lower.nftables.table import TableWriter
@@ -33,6 +33,7 @@ from svcc.compiler.lower.nftables.terms import (
     clear_mark,
     interface,
     marked,
+    protocol,
 )
 from svcc.compiler.resolve.forwarding import Forwarding
 from svcc.grammar.address import Family
@@ -51,6 +52,7 @@ from svcc.grammar.nftables.program import (
     Verdict,
     VerdictMap,
 )
+from svcc.grammar.numbers import TRANSPORTS
 
 PREROUTING, OUTPUT, POSTROUTING = "nat-prerouting", "nat-output", "nat-postrouting"
 INPUT, FORWARD = "filter-input", "filter-forward"
@@ -131,9 +133,15 @@ class _Family:
             for name in (CLUSTER_IPS, EXTERNAL_IPS)
             if table.has(name)
         ]
-        if table.has(LOCAL_NODE_PORTS):
-            original = Concatenation((PROTOCOL, Field("ct original proto-dst")))
-            rules.append((Match(original, "==", SetReference(LOCAL_NODE_PORTS)), _MASQUERADE))
+        rules += [
+            (
+                Match(PROTOCOL, "==", protocol(number)),
+                Match(Field("ct original proto-dst"), "==", SetReference(local_node_ports(number))),
+                _MASQUERADE,
+            )
+            for number in TRANSPORTS.values()
+            if table.has(local_node_ports(number))
+        ]
         hairpin = Jump(table.chain(_HAIRPIN, *rules))
         table.rule(POSTROUTING, TRANSLATED, to_itself, hairpin)
 
