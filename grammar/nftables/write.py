@@ -75,22 +75,28 @@ def write_table(table: Table) -> str:
 
 def _set_lines(item: Set) -> list[str]:
     lines = [f"\t{'set' if item.data is None else 'map'} {item.name} {{"]
-    lines.append(f"\t\t{set_type(item)}")
-    if item.size is not None:
-        lines.append(f"\t\tsize {item.size}")
-    if item.flags:
-        lines.append(f"\t\tflags {','.join(f for f in _FLAG_ORDER if f in item.flags)}")
-    if item.timeout is not None:
-        lines.append(f"\t\ttimeout {write_time(item.timeout)}")
-    if item.gc_interval is not None:
-        lines.append(f"\t\tgc-interval {write_time(item.gc_interval)}")
-    lines += [f"\t\t{option}" for option in item.options]
-    if item.comment is not None:
-        lines.append(f"\t\tcomment {_quoted(item.comment)}")
+    lines += [f"\t\t{line}" for line in set_definition(item)]
     if item.elements:
         shown_elements = ",\n\t\t\t     ".join(map(write_element, item.elements.values()))
         lines.append(f"\t\telements = {{ {shown_elements} }}")
     lines.append("\t}")
+    return lines
+
+
+def set_definition(item: Set) -> list[str]:
+    """All of a set or map but its elements, line by line."""
+    lines = [set_type(item)]
+    if item.size is not None:
+        lines.append(f"size {item.size}")
+    if item.flags:
+        lines.append(f"flags {','.join(f for f in _FLAG_ORDER if f in item.flags)}")
+    if item.timeout is not None:
+        lines.append(f"timeout {write_time(item.timeout)}")
+    if item.gc_interval is not None:
+        lines.append(f"gc-interval {write_time(item.gc_interval)}")
+    lines += item.options
+    if item.comment is not None:
+        lines.append(f"comment {_quoted(item.comment)}")
     return lines
 
 
