@@ -14,6 +14,7 @@ from svcc.apply.iptables.tool import Iptables, Variant, chosen
 from svcc.apply.ipvs.servers import available
 from svcc.apply.system.addresses import local_addresses
 from svcc.apply.system.errors import ApplyError, ToolError
+from svcc.apply.system.lock import Tell
 
 if TYPE_CHECKING:
     from svcc.api.inputs import Note
@@ -49,7 +50,8 @@ def apply(
         iptables: the variant, ``legacy`` or ``nft``; by default what ``iptables`` is.
         fallback: use iptables mode where the kernel has no IPVS.
         drain_timeout: seconds that TCP connections to real servers that go may take to end.
-        wait: seconds to wait for another svcc and for the xtables lock; None: without limit.
+        wait: seconds to wait for another svcc, and for the xtables lock; None: without limit. A
+            dry run takes no lock.
         note: is told what a person should know while it is under way.
 
     Returns:
@@ -79,6 +81,7 @@ def apply(
         wait=wait,
         dry_run=dry_run,
         judge=judge if prove else None,
+        tell=_as_note(note),
     )
     doubts = tuple(_in_force_beside(objects, compiled, tools))
     return replace(outcome, warnings=(*outcome.warnings, *doubts))
@@ -96,12 +99,14 @@ def diff(
 ) -> str:
     """What :func:`apply` would change in this network namespace, like a unified diff.
 
-    Arguments as there; empty if there is nothing to change.
+    Arguments as there; empty if there is nothing to change. No lock is taken, so there is nothing
+    to ``wait`` for.
 
     Raises:
         InputError: compiling fails.
         ApplyError: the node's rules cannot be read.
     """
+    del wait
     tools = chosen_tools(iptables)
     settings = _for_this_node(settings, tools, fallback, note)
     compiled = compiled_for(objects, settings, comments=comments, note=note)
@@ -115,7 +120,6 @@ def diff(
             ipvs=compiled.ipvs,
             exclude=settings.ipvs.exclude_networks,
             tools=tools,
-            wait=wait,
         )
     except ToolError as error:
         raise ApplyError(str(error)) from error
@@ -132,7 +136,11 @@ def _in_force_beside(objects: Objects, compiled: Compiled, tools: Iptables) -> I
 
 
 def cleanup(
-    *, dry_run: bool = False, iptables: Variant | None = None, wait: float | None = None
+    *,
+    dry_run: bool = False,
+    iptables: Variant | None = None,
+    wait: float | None = None,
+    note: Note | None = None,
 ) -> Outcome:
     """Remove all that is svcc's from this network namespace, and nothing else.
 
@@ -141,7 +149,11 @@ def cleanup(
     Raises:
         ApplyError: failed; ``restored`` tells whether the node is as it was before.
     """
-    return engine.cleanup(tools=Iptables(iptables), wait=wait, dry_run=dry_run)
+    return engine.cleanup(tools=Iptables(iptables), wait=wait, dry_run=dry_run, tell=_as_note(note))
+
+
+def _as_note(note: Note | None) -> Tell | None:
+    return None if note is None else lambda text: note(f"note: {text}")
 
 
 def chosen_tools(iptables: Variant | None) -> Iptables:
