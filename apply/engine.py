@@ -23,6 +23,7 @@ from svcc.apply.iptables.tool import Iptables
 from svcc.apply.ipvs.servers import Servers, look
 from svcc.apply.ipvs.steps import Change, ReleaseServed
 from svcc.apply.moments import Moment, moments
+from svcc.apply.nftables.steps import ReleaseTranslated, TableStep, Transact
 from svcc.apply.steps import (
     Load,
     ReleaseFlows,
@@ -57,7 +58,7 @@ class Outcome:
     conntrack. ``warnings`` are for the operator to act on, ``notes`` to know.
     """
 
-    steps: tuple[Step, ...]
+    steps: tuple[Step | TableStep, ...]
     warnings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     released: int = 0
@@ -83,9 +84,9 @@ class Outcome:
             match step:
                 case Load(delta=delta):
                     parts.append(delta.script)
-                case Change():
+                case Change() | Transact():
                     parts.append(step.text())
-                case SetRouteLocalnet() | ReleaseFlows() | ReleaseServed():
+                case SetRouteLocalnet() | ReleaseFlows() | ReleaseServed() | ReleaseTranslated():
                     pass
                 case _:
                     assert_never(step)
@@ -186,8 +187,12 @@ def cleanup(
     wait: float | None = None,
     dry_run: bool = False,
     tell: Tell | None = None,
+    keep_localnet: bool = False,
+    must_read: bool = True,
 ) -> Outcome:
     """Remove all that is svcc's, in both families and both variants, and nothing else.
+
+    svcc's nftables tables are not among it (:mod:`svcc.apply.modes`).
 
     Args:
         exclude: addresses whose virtual servers are never touched.
@@ -196,6 +201,8 @@ def cleanup(
         wait: as in :func:`apply`.
         dry_run: only plan, and take no lock.
         tell: as in :func:`apply`.
+        keep_localnet: leave ``route_localnet`` on, nftables mode needs it.
+        must_read: fail where iptables cannot be used at all.
 
     Raises:
         ApplyError: failed; the message says whether the node is as it was before.
@@ -204,14 +211,16 @@ def cleanup(
     with _locked(tools, wait, tell, only_read=dry_run):
         other = tools.other_variant()
         variants = [tools, other] if other else [tools]
-        looks = [_look_for_own(variant, must_read=variant is tools) for variant in variants]
+        looks = [
+            _look_for_own(variant, must_read=must_read and variant is tools) for variant in variants
+        ]
         beside = _look_beside(tools, None, exclude, drain)
         outcome = Outcome((), dry_run=dry_run)
         for variant, (before, notes) in zip(variants, looks, strict=True):
             wanted = {family: {table: TableState() for table in TABLES} for family in before}
             # Sets can go when no rule of either variant refers to them.
             servers = beside if variant is variants[-1] else None
-            switch = _localnet_to_set(before, wanted=False)
+            switch = None if keep_localnet else _localnet_to_set(before, wanted=False)
             server_steps = servers.steps(served_by_nat(before)) if servers is not None else None
             steps = tuple(make_steps(before, wanted, switch, server_steps))
             try:

@@ -12,6 +12,7 @@ from svcc.grammar.nftables.program import (
     AnonymousSet,
     Anything,
     AnyVerdict,
+    BaseChain,
     Chain,
     Concatenation,
     Counter,
@@ -115,17 +116,18 @@ def _chain_lines(chain: Chain) -> list[str]:
     lines = [f"\tchain {chain.name} {{"]
     if chain.comment is not None:
         lines.append(f"\t\tcomment {_quoted(chain.comment)}")
-    base = chain.base
-    if base is not None:
-        device = f' device "{base.device}"' if base.device else ""
-        priority = shown(base.priority, base.hook)
-        lines.append(
-            f"\t\ttype {base.type} hook {base.hook}{device} priority {priority}; "
-            f"policy {base.policy};"
-        )
+    if chain.base is not None:
+        lines.append(f"\t\t{write_base(chain.base)}")
     lines += [f"\t\t{write_rule(rule)}" for rule in chain.rules]
     lines.append("\t}")
     return lines
+
+
+def write_base(base: BaseChain) -> str:
+    """Where a chain is hooked in."""
+    device = f' device "{base.device}"' if base.device else ""
+    priority = shown(base.priority, base.hook)
+    return f"type {base.type} hook {base.hook}{device} priority {priority}; policy {base.policy};"
 
 
 def write_rule(rule: Rule) -> str:

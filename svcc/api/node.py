@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from svcc.api.compilation import compiled_for
 from svcc.api.errors import NotProvedError
-from svcc.apply import engine
+from svcc.apply import engine, modes
 from svcc.apply.engine import DRAIN_SECONDS, Outcome
 from svcc.apply.iptables.tool import Iptables, Variant, chosen
 from svcc.apply.ipvs.servers import available
@@ -62,7 +62,7 @@ def apply(
         NotProvedError: the rules are not proved; nothing was touched.
         ApplyError: failed; ``restored`` tells whether the node is as it was before.
     """
-    tools = chosen_tools(iptables)
+    tools = Iptables(iptables) if settings.mode == "nftables" else chosen_tools(iptables)
     settings = _for_this_node(settings, tools, fallback, note)
     compiled = compiled_for(objects, settings, comments=comments, note=note)
     if prove:
@@ -71,6 +71,16 @@ def apply(
     def judge(moments: Iterable[Moment]) -> str | None:
         return _unsafe(moments, settings, note)
 
+    if compiled.tables is not None:
+        return modes.apply_tables(
+            compiled.tables,
+            route_localnet=compiled.route_localnet,
+            exclude=settings.ipvs.exclude_networks,
+            tools=tools,
+            wait=wait,
+            dry_run=dry_run,
+            tell=_as_note(note),
+        )
     outcome = engine.apply(
         compiled.programs,
         route_localnet=compiled.route_localnet,
@@ -83,6 +93,14 @@ def apply(
         judge=judge if prove else None,
         tell=_as_note(note),
     )
+    left = modes.remove_tables(
+        tools,
+        wait=wait,
+        dry_run=dry_run,
+        tell=_as_note(note),
+        keep_localnet=compiled.route_localnet,
+    )
+    outcome = modes.together(outcome, left)
     doubts = tuple(_in_force_beside(objects, compiled, tools))
     return replace(outcome, warnings=(*outcome.warnings, *doubts))
 
@@ -107,12 +125,16 @@ def diff(
         ApplyError: the node's rules cannot be read.
     """
     del wait
-    tools = chosen_tools(iptables)
+    tools = Iptables(iptables) if settings.mode == "nftables" else chosen_tools(iptables)
     settings = _for_this_node(settings, tools, fallback, note)
     compiled = compiled_for(objects, settings, comments=comments, note=note)
     if note is not None:
         for doubt in _in_force_beside(objects, compiled, tools):
             note(f"warning: {doubt}")
+    if compiled.tables is not None:
+        return modes.difference(
+            compiled.tables, route_localnet=compiled.route_localnet, tools=tools
+        )
     try:
         return engine.diff(
             compiled.programs,
@@ -144,12 +166,17 @@ def cleanup(
 ) -> Outcome:
     """Remove all that is svcc's from this network namespace, and nothing else.
 
-    Both families and both variants of iptables; arguments as of :func:`apply`.
+    Both families, both variants of iptables, and nftables; arguments as of :func:`apply`.
 
     Raises:
         ApplyError: failed; ``restored`` tells whether the node is as it was before.
     """
-    return engine.cleanup(tools=Iptables(iptables), wait=wait, dry_run=dry_run, tell=_as_note(note))
+    tools, tell = Iptables(iptables), _as_note(note)
+    tables = modes.remove_tables(tools, wait=wait, dry_run=dry_run, tell=tell)
+    rules = engine.cleanup(
+        tools=tools, wait=wait, dry_run=dry_run, tell=tell, must_read=not tables.changed
+    )
+    return modes.together(tables, rules)
 
 
 def _as_note(note: Note | None) -> Tell | None:
