@@ -63,15 +63,15 @@ def write_table(table: Table) -> str:
     """One table with all that is in it."""
     head = []
     if table.comment is not None:
-        head.append(f"comment {_quoted(table.comment)}")
+        head.append(f"\tcomment {_quoted(table.comment)}")
     if table.flags:
-        head.append(f"flags {','.join(sorted(table.flags))}")
-    blocks = [[f"\t{line}" for line in head]] if head else []
-    blocks += [[f"\t{line}" for line in item.text.splitlines()] for item in table.others]
+        head.append(f"\tflags {','.join(sorted(table.flags))}")
+    blocks = [[f"\t{item.text}"] for item in table.others]
     blocks += [_set_lines(item) for item in table.sets.values()]
     blocks += [_chain_lines(chain) for chain in table.chains.values()]
     body = "\n\n".join("\n".join(lines) for lines in blocks)
-    return f"table {table.family} {table.name} {{\n{body}{chr(10) if body else ''}}}\n"
+    lines = [f"table {table.family} {table.name} {{", *head, *([body] if body else []), "}"]
+    return "\n".join(lines) + "\n"
 
 
 def _set_lines(item: Set) -> list[str]:
