@@ -99,6 +99,7 @@ def apply(
         dry_run=dry_run,
         tell=_as_note(note),
         keep_localnet=compiled.route_localnet,
+        behind_rules=True,
     )
     outcome = modes.together(outcome, left)
     doubts = tuple(_in_force_beside(objects, compiled, tools))
@@ -173,9 +174,7 @@ def cleanup(
     """
     tools, tell = Iptables(iptables), _as_note(note)
     tables = modes.remove_tables(tools, wait=wait, dry_run=dry_run, tell=tell)
-    rules = engine.cleanup(
-        tools=tools, wait=wait, dry_run=dry_run, tell=tell, must_read=not tables.changed
-    )
+    rules = engine.cleanup(tools=tools, wait=wait, dry_run=dry_run, tell=tell)
     return modes.together(tables, rules)
 
 
