@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import assert_never
 
 from svcc.grammar.address import Family
+from svcc.grammar.iptables.ruleset import place_of
 from svcc.verify.model.actions import (
     Accept,
     Continue,
@@ -161,12 +162,12 @@ class Encoding(Terms):
             self._out_interface = "oif1"
             outside = self._hooks(outside, schema.onward)
             return self.define(disjunction([inside, outside]))
-        inside = self._hooks(inside, tuple(h for h in schema.inward if h.table != "nat"))
+        inside = self._hooks(inside, tuple(h for h in schema.inward if place_of(h.table) != "nat"))
         inside = self._balance(inside)
         leaves = negate(self._local)
         sent = self.define(conjunction([inside, self._sent_on, leaves]))
         here = self.define(conjunction([inside, negate(conjunction([self._sent_on, leaves]))]))
-        here = self._hooks(here, tuple(h for h in schema.inward if h.table == "nat"))
+        here = self._hooks(here, tuple(h for h in schema.inward if place_of(h.table) == "nat"))
         self._out_interface = "oif1"
         saved, self._in_interface = self._in_interface, "none"
         sent = self._hooks(sent, schema.resent)
@@ -361,11 +362,18 @@ class Encoding(Terms):
     # -- chains ------------------------------------------------------------------------
 
     def _hooks(self, alive: Term, hooks: tuple[Hook, ...]) -> Term:
+        last, bound = "", FALSE
         for hook in hooks:
-            enter = alive
-            if hook.table == "nat" and self._untracked is not FALSE:
-                enter = self.define(conjunction([alive, negate(self._untracked)]))
+            enter, passes_by = alive, self._untracked
+            if place_of(hook.table) != "nat":
+                passes_by = FALSE
+            elif hook.chain == last and bound is not FALSE:
+                # nf_nat_core.c, nf_nat_inet_fn: once a chain has translated, no other is asked.
+                passes_by = disjunction([passes_by, bound])
+            if passes_by is not FALSE:
+                enter = self.define(conjunction([alive, negate(passes_by)]))
             self._accepted = []
+            before = (len(self.dnat), len(self._masquerades))
             through = self._chain(hook.items, enter)
             self.fell_through.append(through)
             if hook.drops:
@@ -373,8 +381,13 @@ class Encoding(Terms):
                 through = FALSE
             alive_parts = [through, *self._accepted]
             if enter is not alive:
-                alive_parts.append(conjunction([alive, self._untracked]))
+                alive_parts.append(conjunction([alive, passes_by]))
             alive = disjunction(alive_parts)
+            if place_of(hook.table) == "nat":
+                new = [fires for fires, *_ in self.dnat[before[0] :]]
+                new += self._masquerades[before[1] :]
+                bound = disjunction([bound, *new] if hook.chain == last else new)
+                last = hook.chain
         return alive
 
     def _chain(self, items: tuple[SchemaItem, ...], enter: Term) -> Term:
