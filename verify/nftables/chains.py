@@ -21,6 +21,7 @@ from svcc.grammar.nftables.program import (
     Counter,
     DynamicSet,
     Element,
+    Expression,
     Field,
     Goto,
     Jump,
@@ -325,9 +326,7 @@ class _RuleReader:
         self, found: Choices, atoms: Atoms, statement: VerdictMap, *, inner: bool
     ) -> None:
         """A verdict by each element."""
-        goes_on = any(
-            isinstance(c.data, Jump) or c.data == Verdict("continue") for c in found.found
-        )
+        goes_on = any(_goes_on(choice.data) for choice in found.found)
         rest = any(choice.is_rest for choice in found.found)
         if not goes_on or not (found.by_chance or found.changeable or rest):
             if inner and any(_leaves_by(choice.data) for choice in found.found):
@@ -404,6 +403,10 @@ def _is_unstable(atom: Atom) -> bool:
     return isinstance(atom.asked, _UNSTABLE)
 
 
+def _goes_on(data: Data) -> bool:
+    return isinstance(data, Jump) or data == Verdict("continue")
+
+
 def _leaves_by(data: Data) -> bool:
     return isinstance(data, Goto) or data == Verdict("return")
 
@@ -430,7 +433,7 @@ def _verdict_of(choice: Choice) -> AnyVerdict:
     raise OutsideError
 
 
-def _value(data: Data) -> fields.Expression:
+def _value(data: Data) -> Expression:
     if isinstance(data, Verdict | Jump | Goto):
         raise OutsideError
     return data

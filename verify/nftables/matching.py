@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Literal
 
 from svcc.grammar.address import Family, Network
 from svcc.grammar.iptables.program import (
@@ -156,7 +157,7 @@ class Matching:
 
     def _ports(self, name: str, elements: list[Expression], *, negated: bool) -> Atoms:
         ranges = tuple(PortRange(*fields.number_range(element)) for element in elements)
-        which = "sports" if name.endswith("sport") else "dports"
+        which: Literal["sports", "dports"] = "sports" if name.endswith("sport") else "dports"
         ports = Atom("match", MultiportMatch(which, ranges, negated))
         of = name.split()[0]
         return (ports,) if of == "th" else (protocol(fields.PROTOCOLS[of]), ports)
