@@ -93,6 +93,10 @@ class Encoding(Terms):
         self._accepted: list[Term] = []
         self._balanced: list[tuple[Term, int, int | None, int | None]] = []
         self._outer: set[int] = set()
+        self._here: set[int] = set()
+        """Lists that rules of the chain record clients in, whoever has done so before."""
+        self._left: set[int] = set()
+        """The same of the chain that was written out last."""
         self._rewrites: list[tuple[Term, str | int, str | int]] = []
         """(fires, address, port) of every rule that rewrites the source."""
 
@@ -395,11 +399,13 @@ class Encoding(Terms):
         here = enter
         back: list[Term] = []
         outer, self._outer = self._outer, set(self.recorded)
+        outside, self._here = self._here, set()
         for item in items:
             fires, rest = self._fire(item, here)
             match item.action:
                 case InlinedJump():
                     back_here = self._chain(item.body, fires)
+                    self._here |= self._left
                     if back_here is not fires:
                         here = disjunction([self.define(rest), back_here])
                 case SetMark(value, mask):
@@ -421,7 +427,8 @@ class Encoding(Terms):
                     self._final(action, fires, item)
             if here is FALSE:
                 break
-        self._outer = outer
+        self._left = self._here
+        self._outer, self._here = outer, outside
         return disjunction([here, *back])
 
     def _fire(self, item: SchemaItem, here: Term) -> tuple[Term, Term]:
@@ -431,6 +438,8 @@ class Encoding(Terms):
         for place, condition in enumerate(item.conditions):
             if isinstance(condition, NumberedRecent):
                 term = self._recent(condition, conjunction([reached, *conditions]))
+                if condition.records:
+                    self._here.add(condition.number)
                 if condition.records and not (
                     place == len(item.conditions) - 1 and _ends_here(item)
                 ):
@@ -477,7 +486,9 @@ class Encoding(Terms):
                 own = [
                     c.number for c in item.conditions if isinstance(c, NumberedRecent) and c.records
                 ]
-                self.dnat_lists.append(own or [n for n in self.recorded if n not in self._outer])
+                self.dnat_lists.append(
+                    own or [n for n in self.recorded if n not in self._outer or n in self._here]
+                )
                 self.dnat_recorded.append(dict(self.recorded))
                 self.dnat.append((fires, host, port))
                 self._accepted.append(fires)
