@@ -173,6 +173,8 @@ class Regions:
                 yield Region(frontend, item.cases, box, from_node)
         for address in sorted(self.apart):
             local = True if self.always_local(address, self.full_mask) else None
+            if self.never_local(address):
+                local = False
             box = Box(address, self.full_mask, local=local)
             for from_node in (False, True):
                 cases = self._undeclared(address)
