@@ -23,6 +23,7 @@ from svcc.apply.iptables.tool import Iptables
 from svcc.apply.ipvs.servers import Servers, look
 from svcc.apply.ipvs.steps import Change, ReleaseServed
 from svcc.apply.moments import Moment, moments
+from svcc.apply.nftables.steps import ReleaseTranslated, TableStep, Transact
 from svcc.apply.steps import (
     Load,
     ReleaseFlows,
@@ -34,6 +35,7 @@ from svcc.apply.steps import (
 )
 from svcc.apply.system import lock, sysctl
 from svcc.apply.system.errors import ApplyError, ToolError, UnreadableTableError
+from svcc.apply.system.lock import Tell
 from svcc.grammar.address import Family, Network
 from svcc.grammar.iptables.program import Program
 from svcc.grammar.ipvs.state import Ipvs
@@ -56,7 +58,7 @@ class Outcome:
     conntrack. ``warnings`` are for the operator to act on, ``notes`` to know.
     """
 
-    steps: tuple[Step, ...]
+    steps: tuple[Step | TableStep, ...]
     warnings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     released: int = 0
@@ -82,9 +84,9 @@ class Outcome:
             match step:
                 case Load(delta=delta):
                     parts.append(delta.script)
-                case Change():
+                case Change() | Transact():
                     parts.append(step.text())
-                case SetRouteLocalnet() | ReleaseFlows() | ReleaseServed():
+                case SetRouteLocalnet() | ReleaseFlows() | ReleaseServed() | ReleaseTranslated():
                     pass
                 case _:
                     assert_never(step)
@@ -120,6 +122,7 @@ def apply(
     wait: float | None = None,
     dry_run: bool = False,
     judge: Judge | None = None,
+    tell: Tell | None = None,
 ) -> Outcome:
     """Make the node's own part of the rules be what is wanted, or leave it as it was.
 
@@ -132,15 +135,16 @@ def apply(
         drain: seconds that TCP connections to real servers that go may take to end.
         tools: whose iptables; those on PATH by default.
         wait: seconds to wait for another svcc and for the xtables lock, None without limit.
-        dry_run: only plan.
+        dry_run: only plan, and take no lock.
         judge: looks at every moment of a plan that changes IPVS, before the first command, and
             says what is wrong with it.
+        tell: is told whom is waited for.
 
     Raises:
         ApplyError: failed; the message says whether the node is as it was before.
     """
     tools = tools or Iptables()
-    with _locked(tools, wait):
+    with _locked(tools, wait, tell, only_read=dry_run):
         situation = _look(wanted, route_localnet, ipvs, exclude, drain, tools)
         steps = situation.steps()
         warnings, notes = situation.warnings, situation.notes
@@ -161,16 +165,16 @@ def diff(
     ipvs: Ipvs | None = None,
     exclude: tuple[Network, ...] = (),
     tools: Iptables | None = None,
-    wait: float | None = None,
 ) -> str:
     """What :func:`apply` would change, like a unified diff; empty if nothing.
+
+    No lock is taken: what another svcc is changing is seen as it is at the moment.
 
     Raises:
         ApplyError: the node's rules cannot be read.
     """
     tools = tools or Iptables()
-    with _locked(tools, wait):
-        now = _look(wanted, route_localnet, ipvs, exclude, 0, tools)
+    now = _look(wanted, route_localnet, ipvs, exclude, 0, tools)
     switch = (now.is_localnet, now.set_localnet)
     return difference(now.current, now.wanted, switch, now.servers)
 
@@ -182,31 +186,41 @@ def cleanup(
     tools: Iptables | None = None,
     wait: float | None = None,
     dry_run: bool = False,
+    tell: Tell | None = None,
+    keep_localnet: bool = False,
+    must_read: bool = True,
 ) -> Outcome:
     """Remove all that is svcc's, in both families and both variants, and nothing else.
+
+    svcc's nftables tables are not among it (:mod:`svcc.apply.modes`).
 
     Args:
         exclude: addresses whose virtual servers are never touched.
         drain: as in :func:`apply`.
         tools: whose iptables is looked at first; those on PATH by default.
         wait: as in :func:`apply`.
-        dry_run: only plan.
+        dry_run: only plan, and take no lock.
+        tell: as in :func:`apply`.
+        keep_localnet: leave ``route_localnet`` on, nftables mode needs it.
+        must_read: fail where iptables cannot be used at all.
 
     Raises:
         ApplyError: failed; the message says whether the node is as it was before.
     """
     tools = tools or Iptables()
-    with _locked(tools, wait):
+    with _locked(tools, wait, tell, only_read=dry_run):
         other = tools.other_variant()
         variants = [tools, other] if other else [tools]
-        looks = [_look_for_own(variant, must_read=variant is tools) for variant in variants]
+        looks = [
+            _look_for_own(variant, must_read=must_read and variant is tools) for variant in variants
+        ]
         beside = _look_beside(tools, None, exclude, drain)
         outcome = Outcome((), dry_run=dry_run)
         for variant, (before, notes) in zip(variants, looks, strict=True):
             wanted = {family: {table: TableState() for table in TABLES} for family in before}
             # Sets can go when no rule of either variant refers to them.
             servers = beside if variant is variants[-1] else None
-            switch = _localnet_to_set(before, wanted=False)
+            switch = None if keep_localnet else _localnet_to_set(before, wanted=False)
             server_steps = servers.steps(served_by_nat(before)) if servers is not None else None
             steps = tuple(make_steps(before, wanted, switch, server_steps))
             try:
@@ -241,8 +255,13 @@ def _look_for_own(
 
 
 @contextmanager
-def _locked(tools: Iptables, wait: float | None) -> Iterator[None]:
-    with lock.held(wait) as descriptor:
+def _locked(
+    tools: Iptables, wait: float | None, tell: Tell | None, *, only_read: bool
+) -> Iterator[None]:
+    if only_read:
+        yield
+        return
+    with lock.held(wait, tell) as descriptor:
         tools.keep_open = (descriptor,)
         try:
             yield

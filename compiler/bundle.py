@@ -14,11 +14,14 @@ from svcc.grammar.address import Family, format_address
 from svcc.grammar.iptables.write import write
 from svcc.grammar.ipvs import ipset, ipvsadm
 from svcc.grammar.ipvs.state import DEVICE, Ipvs
+from svcc.grammar.nftables import write as nftables
+from svcc.grammar.nftables.program import Ruleset
 
 FILE_NAMES = {Family.IPV4: "iptables.rules", Family.IPV6: "ip6tables.rules"}
 RESTORE_COMMANDS = {Family.IPV4: "iptables-restore", Family.IPV6: "ip6tables-restore"}
 MANIFEST = "bundle.json"
 IPVSADM, IPSET, ADDRESSES = "ipvsadm.rules", "ipset.rules", "addresses.batch"
+NFTABLES = "nftables.rules"
 
 
 def script(compiled: Compiled, family: Family) -> str:
@@ -30,6 +33,20 @@ def script(compiled: Compiled, family: Family) -> str:
         "svcc apply does so in a safe order and keeps other rules.\n"
         f"{write(compiled.programs[family])}"
     )
+
+
+def nftables_script(compiled: Compiled, tables: Ruleset) -> str:
+    """What ``nft -f`` loads: svcc's tables of both families, in place of what was in them."""
+    head = (
+        f"# svcc {__version__}: tables of node {compiled.settings.node_name}, nftables mode.\n"
+        "# Load them with nft -f, all at once; svcc apply sends what changed.\n"
+    )
+    replaced = "".join(
+        # Declared first, so that there is something to delete.
+        f"table {table.family} {table.name}\ndelete table {table.family} {table.name}\n"
+        for table in tables.tables.values()
+    )
+    return head + replaced + nftables.write(tables)
 
 
 def ipvs_scripts(compiled: Compiled, ipvs: Ipvs) -> dict[str, str]:
@@ -78,14 +95,17 @@ def main_family(compiled: Compiled) -> Family:
 
 def render(compiled: Compiled) -> dict[str, str]:
     """Every file of the bundle by name. The same input gives the same bytes."""
-    files = {FILE_NAMES[family]: script(compiled, family) for family in Family}
+    files = {FILE_NAMES[family]: script(compiled, family) for family in compiled.programs}
     counts = {
-        FILE_NAMES[f]: {
-            "chains": sum(len(table.chains) for table in compiled.programs[f].tables.values()),
-            "rules": sum(len(table.commands) for table in compiled.programs[f].tables.values()),
+        FILE_NAMES[family]: {
+            "chains": sum(len(table.chains) for table in program.tables.values()),
+            "rules": sum(len(table.commands) for table in program.tables.values()),
         }
-        for f in Family
+        for family, program in compiled.programs.items()
     }
+    if compiled.tables is not None:
+        files[NFTABLES] = nftables_script(compiled, compiled.tables)
+        counts[NFTABLES] = _nftables_counts(compiled.tables)
     if compiled.ipvs is not None:
         files |= ipvs_scripts(compiled, compiled.ipvs)
         sets, servers = compiled.ipvs.sets.values(), compiled.ipvs.servers.values()
@@ -118,6 +138,18 @@ def render(compiled: Compiled) -> dict[str, str]:
         manifest["sysctls"] = sysctls(compiled.ipvs)
     files[MANIFEST] = json.dumps(manifest, indent=2, sort_keys=True) + "\n"
     return files
+
+
+def _nftables_counts(tables: Ruleset) -> dict[str, int]:
+    found = tables.tables.values()
+    chains = [chain for table in found for chain in table.chains.values()]
+    sets = [item for table in found for item in table.sets.values()]
+    return {
+        "chains": len(chains),
+        "rules": sum(len(chain.rules) for chain in chains),
+        "sets": len(sets),
+        "elements": sum(len(item.elements) for item in sets),
+    }
 
 
 def write_bundle(compiled: Compiled, directory: str) -> list[Path]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import assert_never
 
 from svcc.compiler.lower.iptables import lowering as iptables_mode
 from svcc.compiler.lower.ipvs import lowering as ipvs_mode
+from svcc.compiler.lower.nftables import lowering as nftables_mode
 from svcc.compiler.model.objects import Objects
 from svcc.compiler.resolve.forwarding import Forwarding
 from svcc.compiler.resolve.resolver import resolve
@@ -14,13 +16,14 @@ from svcc.compiler.settings.node import NodeSettings
 from svcc.grammar.address import Family
 from svcc.grammar.iptables.program import Program
 from svcc.grammar.ipvs.state import Ipvs
+from svcc.grammar.nftables.program import Ruleset
 
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
     """What was compiled for one node. ``notes`` are for the person who asked for it.
 
-    ``ipvs`` None: not in ipvs mode.
+    ``ipvs`` None: not in ipvs mode. In nftables mode there are no ``programs`` but ``tables``.
     """
 
     settings: NodeSettings
@@ -28,6 +31,7 @@ class Compiled:
     programs: dict[Family, Program]
     notes: tuple[str, ...]
     ipvs: Ipvs | None = None
+    tables: Ruleset | None = None
 
     @property
     def route_localnet(self) -> bool:
@@ -39,11 +43,18 @@ def compile_objects(objects: Objects, settings: NodeSettings, *, comments: bool 
     """Compile for the node of ``settings``; ``comments`` False leaves comments out."""
     forwarding = resolve(objects, settings)
     notes = (*forwarding.notes, *_of_unknown_pods(forwarding))
-    if settings.mode == "ipvs":
-        programs, ipvs, more = ipvs_mode.lower(forwarding, comments=comments)
-        return Compiled(settings, forwarding, programs, (*notes, *more), ipvs)
-    programs = iptables_mode.lower(forwarding, comments=comments)
-    return Compiled(settings, forwarding, programs, notes)
+    match settings.mode:
+        case "ipvs":
+            programs, ipvs, more = ipvs_mode.lower(forwarding, comments=comments)
+            return Compiled(settings, forwarding, programs, (*notes, *more), ipvs)
+        case "nftables":
+            tables = nftables_mode.lower(forwarding, comments=comments)
+            return Compiled(settings, forwarding, {}, notes, tables=tables)
+        case "iptables":
+            programs = iptables_mode.lower(forwarding, comments=comments)
+            return Compiled(settings, forwarding, programs, notes)
+        case _:
+            assert_never(settings.mode)
 
 
 def _of_unknown_pods(forwarding: Forwarding) -> Iterator[str]:

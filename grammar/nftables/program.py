@@ -9,7 +9,7 @@ number was spelled) takes no part in comparison.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, get_args
 
 from svcc.grammar.address import Address, Network
 
@@ -18,6 +18,10 @@ Hook = Literal["prerouting", "input", "forward", "output", "postrouting", "ingre
 ChainType = Literal["filter", "nat", "route"]
 Comparison = Literal["==", "!=", "<", ">", "<=", ">="]
 Operator = Literal["&", "|", "^", "<<", ">>"]
+
+FAMILIES: tuple[TableFamily, ...] = get_args(TableFamily)
+HOOKS: tuple[Hook, ...] = get_args(Hook)
+CHAIN_TYPES: tuple[ChainType, ...] = get_args(ChainType)
 
 MAX_NAME = 255
 """Bytes of a name of a table, chain or set (NFT_NAME_MAXLEN)."""

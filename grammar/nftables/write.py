@@ -12,6 +12,7 @@ from svcc.grammar.nftables.program import (
     AnonymousSet,
     Anything,
     AnyVerdict,
+    BaseChain,
     Chain,
     Concatenation,
     Counter,
@@ -62,35 +63,41 @@ def write_table(table: Table) -> str:
     """One table with all that is in it."""
     head = []
     if table.comment is not None:
-        head.append(f"comment {_quoted(table.comment)}")
+        head.append(f"\tcomment {_quoted(table.comment)}")
     if table.flags:
-        head.append(f"flags {','.join(sorted(table.flags))}")
-    blocks = [[f"\t{line}" for line in head]] if head else []
-    blocks += [[f"\t{line}" for line in item.text.splitlines()] for item in table.others]
+        head.append(f"\tflags {','.join(sorted(table.flags))}")
+    blocks = [[f"\t{item.text}"] for item in table.others]
     blocks += [_set_lines(item) for item in table.sets.values()]
     blocks += [_chain_lines(chain) for chain in table.chains.values()]
     body = "\n\n".join("\n".join(lines) for lines in blocks)
-    return f"table {table.family} {table.name} {{\n{body}{chr(10) if body else ''}}}\n"
+    lines = [f"table {table.family} {table.name} {{", *head, *([body] if body else []), "}"]
+    return "\n".join(lines) + "\n"
 
 
 def _set_lines(item: Set) -> list[str]:
     lines = [f"\t{'set' if item.data is None else 'map'} {item.name} {{"]
-    lines.append(f"\t\t{set_type(item)}")
-    if item.size is not None:
-        lines.append(f"\t\tsize {item.size}")
-    if item.flags:
-        lines.append(f"\t\tflags {','.join(f for f in _FLAG_ORDER if f in item.flags)}")
-    if item.timeout is not None:
-        lines.append(f"\t\ttimeout {write_time(item.timeout)}")
-    if item.gc_interval is not None:
-        lines.append(f"\t\tgc-interval {write_time(item.gc_interval)}")
-    lines += [f"\t\t{option}" for option in item.options]
-    if item.comment is not None:
-        lines.append(f"\t\tcomment {_quoted(item.comment)}")
+    lines += [f"\t\t{line}" for line in set_definition(item)]
     if item.elements:
         shown_elements = ",\n\t\t\t     ".join(map(write_element, item.elements.values()))
         lines.append(f"\t\telements = {{ {shown_elements} }}")
     lines.append("\t}")
+    return lines
+
+
+def set_definition(item: Set) -> list[str]:
+    """All of a set or map but its elements, line by line."""
+    lines = [set_type(item)]
+    if item.size is not None:
+        lines.append(f"size {item.size}")
+    if item.flags:
+        lines.append(f"flags {','.join(f for f in _FLAG_ORDER if f in item.flags)}")
+    if item.timeout is not None:
+        lines.append(f"timeout {write_time(item.timeout)}")
+    if item.gc_interval is not None:
+        lines.append(f"gc-interval {write_time(item.gc_interval)}")
+    lines += item.options
+    if item.comment is not None:
+        lines.append(f"comment {_quoted(item.comment)}")
     return lines
 
 
@@ -109,17 +116,18 @@ def _chain_lines(chain: Chain) -> list[str]:
     lines = [f"\tchain {chain.name} {{"]
     if chain.comment is not None:
         lines.append(f"\t\tcomment {_quoted(chain.comment)}")
-    base = chain.base
-    if base is not None:
-        device = f' device "{base.device}"' if base.device else ""
-        priority = shown(base.priority, base.hook)
-        lines.append(
-            f"\t\ttype {base.type} hook {base.hook}{device} priority {priority}; "
-            f"policy {base.policy};"
-        )
+    if chain.base is not None:
+        lines.append(f"\t\t{write_base(chain.base)}")
     lines += [f"\t\t{write_rule(rule)}" for rule in chain.rules]
     lines.append("\t}")
     return lines
+
+
+def write_base(base: BaseChain) -> str:
+    """Where a chain is hooked in."""
+    device = f' device "{base.device}"' if base.device else ""
+    priority = shown(base.priority, base.hook)
+    return f"type {base.type} hook {base.hook}{device} priority {priority}; policy {base.policy};"
 
 
 def write_rule(rule: Rule) -> str:

@@ -7,7 +7,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from svcc.api.errors import bad_input
-from svcc.api.settings import checked
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -41,8 +40,9 @@ class CompiledRules:
 
         ``iptables.rules`` and ``ip6tables.rules`` are inputs of iptables-restore and
         ip6tables-restore; in ipvs mode ``ipvsadm.rules``, ``ipset.rules`` and
-        ``addresses.batch`` are those of ``ipvsadm -R``, ``ipset restore`` and ``ip -batch``;
-        ``bundle.json`` says what was compiled.
+        ``addresses.batch`` are those of ``ipvsadm -R``, ``ipset restore`` and ``ip -batch``; in
+        nftables mode ``nftables.rules`` alone is that of ``nft -f``. ``bundle.json`` says what
+        was compiled.
         """
         from svcc.compiler.bundle import render
 
@@ -62,6 +62,14 @@ class CompiledRules:
         if self._compiled.ipvs is None:
             return None
         return ipvs_scripts(self._compiled, self._compiled.ipvs)[IPVSADM]
+
+    @property
+    def tables(self) -> str | None:
+        """The input of ``nft -f``; None outside nftables mode."""
+        from svcc.compiler.bundle import nftables_script
+
+        found = self._compiled.tables
+        return None if found is None else nftables_script(self._compiled, found)
 
     def write(self, folder: str | os.PathLike[str]) -> list[Path]:
         """Write the files into a folder, made if need be; each appears whole or not at all.
@@ -84,11 +92,11 @@ def compile(  # noqa: A001
 
     Args:
         objects: from :func:`svcc.api.load`.
-        settings: from :func:`svcc.api.node_settings`; they say whether for iptables or ipvs.
+        settings: from :func:`svcc.api.node_settings`; they say for which mode.
         comments: whether rules say which Service they are for.
 
     Raises:
-        InputError: the mode is not built, or the kernel's limits are too narrow.
+        InputError: the kernel's limits are too narrow.
     """
     return CompiledRules(compiled_for(objects, settings, comments=comments))
 
@@ -105,7 +113,7 @@ def compiled_for(
     from svcc.compiler.pipeline import compile_objects
 
     try:
-        compiled = compile_objects(objects, checked(settings), comments=comments)
+        compiled = compile_objects(objects, settings, comments=comments)
     except TooDeepError as error:
         hint = "nf_tables allows no more; use --mode ipvs, or fewer Services"
         raise bad_input("-f", f"{error}: {hint}") from None

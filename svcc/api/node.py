@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING
 
 from svcc.api.compilation import compiled_for
 from svcc.api.errors import NotProvedError
-from svcc.apply import engine
+from svcc.apply import engine, modes
 from svcc.apply.engine import DRAIN_SECONDS, Outcome
 from svcc.apply.iptables.tool import Iptables, Variant, chosen
 from svcc.apply.ipvs.servers import available
 from svcc.apply.system.addresses import local_addresses
 from svcc.apply.system.errors import ApplyError, ToolError
+from svcc.apply.system.lock import Tell
 
 if TYPE_CHECKING:
     from svcc.api.inputs import Note
@@ -49,7 +50,8 @@ def apply(
         iptables: the variant, ``legacy`` or ``nft``; by default what ``iptables`` is.
         fallback: use iptables mode where the kernel has no IPVS.
         drain_timeout: seconds that TCP connections to real servers that go may take to end.
-        wait: seconds to wait for another svcc and for the xtables lock; None: without limit.
+        wait: seconds to wait for another svcc, and for the xtables lock; None: without limit. A
+            dry run takes no lock.
         note: is told what a person should know while it is under way.
 
     Returns:
@@ -60,7 +62,7 @@ def apply(
         NotProvedError: the rules are not proved; nothing was touched.
         ApplyError: failed; ``restored`` tells whether the node is as it was before.
     """
-    tools = chosen_tools(iptables)
+    tools = Iptables(iptables) if settings.mode == "nftables" else chosen_tools(iptables)
     settings = _for_this_node(settings, tools, fallback, note)
     compiled = compiled_for(objects, settings, comments=comments, note=note)
     if prove:
@@ -69,6 +71,16 @@ def apply(
     def judge(moments: Iterable[Moment]) -> str | None:
         return _unsafe(moments, settings, note)
 
+    if compiled.tables is not None:
+        return modes.apply_tables(
+            compiled.tables,
+            route_localnet=compiled.route_localnet,
+            exclude=settings.ipvs.exclude_networks,
+            tools=tools,
+            wait=wait,
+            dry_run=dry_run,
+            tell=_as_note(note),
+        )
     outcome = engine.apply(
         compiled.programs,
         route_localnet=compiled.route_localnet,
@@ -79,7 +91,16 @@ def apply(
         wait=wait,
         dry_run=dry_run,
         judge=judge if prove else None,
+        tell=_as_note(note),
     )
+    left = modes.remove_tables(
+        tools,
+        wait=wait,
+        dry_run=dry_run,
+        tell=_as_note(note),
+        keep_localnet=compiled.route_localnet,
+    )
+    outcome = modes.together(outcome, left)
     doubts = tuple(_in_force_beside(objects, compiled, tools))
     return replace(outcome, warnings=(*outcome.warnings, *doubts))
 
@@ -96,18 +117,24 @@ def diff(
 ) -> str:
     """What :func:`apply` would change in this network namespace, like a unified diff.
 
-    Arguments as there; empty if there is nothing to change.
+    Arguments as there; empty if there is nothing to change. No lock is taken, so there is nothing
+    to ``wait`` for.
 
     Raises:
         InputError: compiling fails.
         ApplyError: the node's rules cannot be read.
     """
-    tools = chosen_tools(iptables)
+    del wait
+    tools = Iptables(iptables) if settings.mode == "nftables" else chosen_tools(iptables)
     settings = _for_this_node(settings, tools, fallback, note)
     compiled = compiled_for(objects, settings, comments=comments, note=note)
     if note is not None:
         for doubt in _in_force_beside(objects, compiled, tools):
             note(f"warning: {doubt}")
+    if compiled.tables is not None:
+        return modes.difference(
+            compiled.tables, route_localnet=compiled.route_localnet, tools=tools
+        )
     try:
         return engine.diff(
             compiled.programs,
@@ -115,7 +142,6 @@ def diff(
             ipvs=compiled.ipvs,
             exclude=settings.ipvs.exclude_networks,
             tools=tools,
-            wait=wait,
         )
     except ToolError as error:
         raise ApplyError(str(error)) from error
@@ -132,16 +158,29 @@ def _in_force_beside(objects: Objects, compiled: Compiled, tools: Iptables) -> I
 
 
 def cleanup(
-    *, dry_run: bool = False, iptables: Variant | None = None, wait: float | None = None
+    *,
+    dry_run: bool = False,
+    iptables: Variant | None = None,
+    wait: float | None = None,
+    note: Note | None = None,
 ) -> Outcome:
     """Remove all that is svcc's from this network namespace, and nothing else.
 
-    Both families and both variants of iptables; arguments as of :func:`apply`.
+    Both families, both variants of iptables, and nftables; arguments as of :func:`apply`.
 
     Raises:
         ApplyError: failed; ``restored`` tells whether the node is as it was before.
     """
-    return engine.cleanup(tools=Iptables(iptables), wait=wait, dry_run=dry_run)
+    tools, tell = Iptables(iptables), _as_note(note)
+    tables = modes.remove_tables(tools, wait=wait, dry_run=dry_run, tell=tell)
+    rules = engine.cleanup(
+        tools=tools, wait=wait, dry_run=dry_run, tell=tell, must_read=not tables.changed
+    )
+    return modes.together(tables, rules)
+
+
+def _as_note(note: Note | None) -> Tell | None:
+    return None if note is None else lambda text: note(f"note: {text}")
 
 
 def chosen_tools(iptables: Variant | None) -> Iptables:

@@ -104,7 +104,7 @@ def node_settings(
         flags: see :class:`Flags`.
 
     Raises:
-        InputError: a setting is wrong, there is no such Node, or the mode is not built.
+        InputError: a setting is wrong, or there is no such Node.
     """
     from svcc.compiler.settings import configuration
     from svcc.compiler.settings.overrides import Overrides
@@ -120,7 +120,7 @@ def node_settings(
     if note is not None:
         for text in notes:
             note(f"note: {text}")
-    return checked(found)
+    return found
 
 
 def all_node_settings(
@@ -134,7 +134,7 @@ def all_node_settings(
     """The settings of every Node among the objects, by name; arguments as above.
 
     Raises:
-        InputError: a setting is wrong, there is no Node, or the mode is not built.
+        InputError: a setting is wrong, or there is no Node.
     """
     from svcc.compiler.settings import configuration
     from svcc.compiler.settings.overrides import Overrides
@@ -146,7 +146,7 @@ def all_node_settings(
         Overrides.from_environment(environment),
     )
     _tell_unknown_variables(environment, note)
-    return [checked(item) for item in found]
+    return list(found)
 
 
 def _tell_unknown_variables(environment: Mapping[str, str], note: Note | None) -> None:
@@ -155,18 +155,6 @@ def _tell_unknown_variables(environment: Mapping[str, str], note: Note | None) -
     if note is not None:
         for problem in unknown_variables(environment):
             note(str(problem))
-
-
-def checked(settings: NodeSettings) -> NodeSettings:
-    """The settings, if this version can do what they say.
-
-    Raises:
-        InputError: the mode is nftables.
-    """
-    if settings.mode == "nftables":
-        message = f"mode {settings.mode} is not built yet; use --mode iptables or ipvs"
-        raise bad_input("--mode", message)
-    return settings
 
 
 def _configuration(

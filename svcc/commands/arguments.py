@@ -53,7 +53,7 @@ def node(arguments: argparse.Namespace, objects: Objects, note: Note | None = sa
     """The settings of the one node.
 
     Raises:
-        InputError: bad input, or a mode that is not built.
+        InputError: bad input.
     """
     from svcc.api import node_settings
 
@@ -71,7 +71,7 @@ def nodes(arguments: argparse.Namespace, objects: Objects) -> list[NodeSettings]
     """The settings of the one node, or with --all-nodes of all.
 
     Raises:
-        InputError: bad input, or a mode that is not built.
+        InputError: bad input.
     """
     from svcc.api import all_node_settings
 

@@ -26,7 +26,10 @@ def run(arguments: argparse.Namespace) -> int:
 
     try:
         outcome = cleanup(
-            dry_run=arguments.dry_run, iptables=arguments.iptables, wait=arguments.wait
+            dry_run=arguments.dry_run,
+            iptables=arguments.iptables,
+            wait=arguments.wait,
+            note=say,
         )
     except ApplyError as error:
         say(f"error: {error}")

@@ -45,6 +45,9 @@ def run(arguments: argparse.Namespace) -> int:
         say("note: this is for ipvsadm only; -o DIR writes sets, rules and addresses too")
         sys.stdout.write(servers)
         return OK
+    if (tables := compiled.tables) is not None:
+        sys.stdout.write(tables)
+        return OK
     family = given_by.family(arguments)
     if family is None:
         # IPv4, unless all frontends are IPv6.

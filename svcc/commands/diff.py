@@ -18,7 +18,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     options.add_no_comments(parser)
     options.add_fallback(parser)
     options.add_kernel(parser)
-    options.add_wait(parser)
+    options.add_wait(parser, "taken as by apply, but diff takes no lock and never waits")
     options.add_verbose(parser)
 
 

@@ -164,7 +164,11 @@ def add_kernel(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_wait(parser: argparse.ArgumentParser) -> None:
+def add_wait(
+    parser: argparse.ArgumentParser,
+    what: str = "how long to wait for another svcc and for the lock of iptables "
+    "(default: until they have ended)",
+) -> None:
     """-w."""
     parser.add_argument(
         "-w",
@@ -172,5 +176,5 @@ def add_wait(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=None,
         metavar="SECONDS",
-        help="how long to wait for the lock (default: until it is free)",
+        help=what,
     )

@@ -253,7 +253,7 @@ def test_forwarding_is_checked_and_left_alone(node: Namespace, tools: Iptables) 
 
 
 def test_lock_held_by_another(node: Namespace, variant: Variant, tools: Iptables) -> None:
-    with lock.held(None), pytest.raises(ApplyError, match=r"another svcc \(process \d+\)"):
+    with lock.held(None), pytest.raises(ApplyError, match=r"another svcc \(process \d+: "):
         apply(OLD, route_localnet=False, tools=tools, wait=0.2)
     assert saved(node, variant) == []
     run(OLD, tools)

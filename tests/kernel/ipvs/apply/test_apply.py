@@ -21,7 +21,6 @@ def difference(documents: list[dict[str, object]], mode: str = "ipvs") -> str:
         route_localnet=what.route_localnet,
         ipvs=what.ipvs,
         tools=Iptables("legacy"),
-        wait=None,
     )
 
 

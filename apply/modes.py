@@ -1,0 +1,139 @@
+"""nftables mode beside the two others: whichever is wanted is loaded before the other goes.
+
+While both are there a frontend is served by either: the first of two nat chains that translates a
+connection decides it (nf_nat_core.c, nf_nat_inet_fn), and both were made of the same objects.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+from svcc.apply import engine
+from svcc.apply.engine import Outcome
+from svcc.apply.iptables.tool import Iptables
+from svcc.apply.nftables import engine as nftables
+from svcc.apply.nftables.read import exist
+from svcc.apply.system import lock
+from svcc.apply.system.errors import ApplyError, ToolError
+from svcc.apply.system.lock import Tell
+from svcc.apply.system.tools import is_installed, not_installed
+from svcc.grammar.address import Network
+from svcc.grammar.nftables.program import Ruleset
+
+NFT = "nft"
+
+
+def apply_tables(
+    wanted: Ruleset,
+    *,
+    route_localnet: bool,
+    exclude: tuple[Network, ...] = (),
+    tools: Iptables,
+    wait: float | None = None,
+    dry_run: bool = False,
+    tell: Tell | None = None,
+) -> Outcome:
+    """Make svcc's nftables tables be what is wanted, then remove what other modes have left.
+
+    Args:
+        wanted: the tables; all of them are svcc's.
+        route_localnet: whether loopback node ports need ``route_localnet``.
+        exclude: addresses whose virtual servers are never touched.
+        tools: whose iptables is looked at for what other modes have left.
+        wait: seconds to wait for another svcc and for the xtables lock, None without limit.
+        dry_run: only plan, and take no lock.
+        tell: is told whom is waited for.
+
+    Raises:
+        ApplyError: failed; the message says whether the node is as it was before.
+    """
+    if not is_installed(NFT):
+        raise ApplyError(f"{not_installed(NFT)}; nothing was changed")
+    with _locked(tools, wait, tell, only_read=dry_run):
+        plan = nftables.plan(tools, wanted, route_localnet=route_localnet)
+        if not dry_run:
+            nftables.run(plan, tools)
+    outcome = Outcome(plan.steps, tuple(plan.warnings), (), plan.released, dry_run)
+    if tools.kind is None:
+        return outcome
+    try:
+        left = engine.cleanup(
+            exclude=exclude,
+            tools=tools,
+            wait=wait,
+            dry_run=dry_run,
+            tell=tell,
+            keep_localnet=route_localnet,
+            must_read=False,
+        )
+    except ApplyError as error:
+        message = f"the nftables tables are loaded, but what another mode left is there: {error}"
+        raise ApplyError(message, restored=False) from error
+    return together(outcome, left)
+
+
+def remove_tables(
+    tools: Iptables,
+    *,
+    wait: float | None = None,
+    dry_run: bool = False,
+    tell: Tell | None = None,
+    keep_localnet: bool = False,
+) -> Outcome:
+    """Remove svcc's nftables tables, if there are any; arguments as above.
+
+    Raises:
+        ApplyError: failed; the message says whether the node is as it was before.
+    """
+    if not is_installed(NFT):
+        return Outcome((), dry_run=dry_run)
+    try:
+        if not exist(tools):
+            return Outcome((), dry_run=dry_run)
+    except ToolError:
+        # A kernel without nf_tables has none.
+        return Outcome((), dry_run=dry_run)
+    with _locked(tools, wait, tell, only_read=dry_run):
+        plan = nftables.plan(tools, Ruleset(), route_localnet=keep_localnet)
+        if not dry_run:
+            nftables.run(plan, tools)
+    return Outcome(plan.steps, tuple(plan.warnings), (), plan.released, dry_run)
+
+
+def difference(wanted: Ruleset, *, route_localnet: bool, tools: Iptables) -> str:
+    """What :func:`apply_tables` would change, like a unified diff; empty if nothing.
+
+    Raises:
+        ApplyError: what is there cannot be read.
+    """
+    if not is_installed(NFT):
+        raise ApplyError(not_installed(NFT))
+    return nftables.difference(nftables.plan(tools, wanted, route_localnet=route_localnet))
+
+
+def together(one: Outcome, other: Outcome) -> Outcome:
+    """Two outcomes as one."""
+    return replace(
+        one,
+        steps=one.steps + other.steps,
+        warnings=one.warnings + other.warnings,
+        notes=one.notes + other.notes,
+        released=one.released + other.released,
+    )
+
+
+@contextmanager
+def _locked(
+    tools: Iptables, wait: float | None, tell: Tell | None, *, only_read: bool
+) -> Iterator[None]:
+    if only_read:
+        yield
+        return
+    with lock.held(wait, tell) as descriptor:
+        tools.keep_open = (descriptor,)
+        try:
+            yield
+        finally:
+            tools.keep_open = ()

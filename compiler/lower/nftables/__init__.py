@@ -1,0 +1,1 @@
+"""Lowering to nftables: frontends and backends are elements, not chains."""

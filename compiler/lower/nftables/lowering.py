@@ -1,0 +1,157 @@
+"""Lowering to nftables: a constant number of rules, and an element for every frontend and backend.
+
+A packet is looked up once by address, protocol and port, which tells the chain that it goes to;
+there it is masqueraded or not, and looked up again with a random number for its backend. What is
+refused or dropped is so where it is looked up, as a nat chain sees the first packet of each
+connection and no other (nf_nat_core.c). Everything is in svcc's own tables.
+
+What each rule must achieve is kube-proxy's behaviour (pkg/proxy/iptables/proxier.go); as in its
+nftables mode, ports of a cluster IP that no Service has are refused.
+"""
+
+from __future__ import annotations
+
+from svcc.compiler.lower.nftables.frontends import (
+    CLUSTER_IPS,
+    EXTERNAL_IPS,
+    HAIRPINS,
+    NODE_PORTS,
+    REFUSE,
+    SERVICES,
+    Frontends,
+    local_node_ports,
+)
+from svcc.compiler.lower.nftables.selection import selected
+from svcc.compiler.lower.nftables.table import TableWriter
+from svcc.compiler.lower.nftables.terms import (
+    INVALID,
+    NODE_PORT,
+    PROTOCOL,
+    TERMS,
+    TRANSLATED,
+    UNKNOWN,
+    clear_mark,
+    interface,
+    marked,
+    protocol,
+)
+from svcc.compiler.resolve.forwarding import Forwarding
+from svcc.grammar.address import Family
+from svcc.grammar.nftables.program import (
+    BaseChain,
+    Concatenation,
+    Field,
+    Goto,
+    Jump,
+    Match,
+    Nat,
+    Reject,
+    Ruleset,
+    SetReference,
+    Statement,
+    Verdict,
+    VerdictMap,
+)
+from svcc.grammar.numbers import TRANSPORTS
+
+PREROUTING, OUTPUT, POSTROUTING = "nat-prerouting", "nat-output", "nat-postrouting"
+INPUT, FORWARD = "filter-input", "filter-forward"
+_BASE = {
+    PREROUTING: BaseChain("nat", "prerouting", -100),
+    OUTPUT: BaseChain("nat", "output", -100),
+    POSTROUTING: BaseChain("nat", "postrouting", 100),
+    INPUT: BaseChain("filter", "input", 0),
+    FORWARD: BaseChain("filter", "forward", 0),
+}
+"""Priorities are those of iptables' tables, as in kube-proxy's nftables mode."""
+_TO_SERVICES, _TO_NODE_PORTS, _HAIRPIN = "to-services", "to-node-ports", "hairpin"
+_DROP = Verdict("drop")
+_MASQUERADE = Nat("masquerade", flags=("fully-random",))
+
+
+def lower(forwarding: Forwarding, *, comments: bool = True) -> Ruleset:
+    """The tables of both families."""
+    made = Ruleset()
+    for family in Family:
+        made.add(_Family(forwarding, family, comments).write().table)
+    return made
+
+
+class _Family:
+    def __init__(self, forwarding: Forwarding, family: Family, comments: bool) -> None:
+        self._forwarding = forwarding
+        self._settings = forwarding.settings
+        self._terms = TERMS[family]
+        self._table = TableWriter(self._terms.word, comments=comments)
+
+    def write(self) -> TableWriter:
+        """Fill the table."""
+        table, family = self._table, self._terms.family
+        for name, base in _BASE.items():
+            table.base(name, base)
+        frontends = Frontends(table, self._terms, self._settings)
+        for service in self._forwarding.of(family):
+            frontends.add(service)
+        if table.has(SERVICES):
+            self._services()
+        self._postrouting()
+        self._filter()
+        return table
+
+    def _services(self) -> None:
+        table, terms = self._table, self._terms
+        for base in (PREROUTING, OUTPUT):
+            table.rule(base, Jump(_TO_SERVICES))
+        rules: list[tuple[Statement, ...]] = [(VerdictMap(terms.frontend, SetReference(SERVICES)),)]
+        if table.has(NODE_PORTS):
+            loopback = self._settings.loopback_node_ports(terms.family)
+            table.chain(_TO_NODE_PORTS, (VerdictMap(NODE_PORT, SetReference(NODE_PORTS)),))
+            to_node_ports = Jump(_TO_NODE_PORTS)
+            rules += [
+                (*where, to_node_ports) for where in selected(terms, self._settings, loopback=False)
+            ]
+            if loopback:
+                # Nobody but the node itself reaches node ports there.
+                for where in selected(terms, self._settings, loopback=True):
+                    table.rule(OUTPUT, *where, to_node_ports)
+        refuse = table.chain(REFUSE, (Reject(),))
+        rules.append((Match(terms.destination, "==", SetReference(CLUSTER_IPS)), Goto(refuse)))
+        table.chain(_TO_SERVICES, *rules)
+
+    def _postrouting(self) -> None:
+        table, terms = self._table, self._terms
+        mark = self._settings.masquerade_mark
+        # Cleared, or a tunnel that copies the mark would have the outer packet masqueraded.
+        table.rule(POSTROUTING, marked(mark), clear_mark(mark), _MASQUERADE)
+        if not table.has(HAIRPINS):
+            return
+        ends = Concatenation((terms.source, terms.destination))
+        to_itself = Match(ends, "==", SetReference(HAIRPINS))
+        # Other people's translations are left alone: only what was sent to a frontend counts.
+        rules: list[tuple[Statement, ...]] = [
+            (Match(terms.original_destination, "==", SetReference(name)), _MASQUERADE)
+            for name in (CLUSTER_IPS, EXTERNAL_IPS)
+            if table.has(name)
+        ]
+        rules += [
+            (
+                Match(PROTOCOL, "==", protocol(number)),
+                Match(Field("ct original proto-dst"), "==", SetReference(local_node_ports(number))),
+                _MASQUERADE,
+            )
+            for number in TRANSPORTS.values()
+            if table.has(local_node_ports(number))
+        ]
+        hairpin = Jump(table.chain(_HAIRPIN, *rules))
+        table.rule(POSTROUTING, TRANSLATED, to_itself, hairpin)
+
+    def _filter(self) -> None:
+        table, terms = self._table, self._terms
+        if terms.family is Family.IPV4 and self._forwarding.loopback_node_ports:
+            # route_localnet, which node ports there need, lets neighbours in.
+            elsewhere = interface("lo", negated=True)
+            table.rule(INPUT, elsewhere, terms.to_loopback, UNKNOWN, _DROP)
+        if not self._settings.tcp_be_liberal:
+            # A packet that conntrack does not place is not translated back either; the peer
+            # would answer it with a reset and end a good connection.
+            table.rule(FORWARD, INVALID, _DROP)

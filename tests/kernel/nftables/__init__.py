@@ -1,0 +1,1 @@
+"""nftables mode against the kernel."""

@@ -1,0 +1,58 @@
+"""``tests/data/behaviour`` in nftables mode, applied and tried with real packets.
+
+What nftables mode does otherwise than iptables mode: ports of a cluster IP that no Service has are
+refused (docs/semantics.md).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from svcc.cli import main
+from svcc.compiler.model.eligibility import is_forwarded
+from svcc.grammar.address import parse_address
+from tests.kernel.iptables.test_behaviour import FORM_CASES, send_all
+from tests.support.clusters.cases import BehaviourCase, case_objects, read_case
+from tests.support.kernel.testbed import Testbed
+from tests.support.readings.outcomes import Refuse, Untouched
+
+pytestmark = pytest.mark.kernel
+
+
+def in_nftables_mode(name: str) -> BehaviourCase:
+    """The case with what its packets must see in this mode."""
+    case = read_case(name)
+    objects, _ = case_objects(name)
+    cluster_ips = {
+        address for service in objects.services if is_forwarded(service)
+        for address in service.cluster_ips
+    }  # fmt: skip
+    packets = tuple(
+        replace(packet, wanted=Refuse())
+        if packet.wanted == Untouched() and parse_address(packet.destination) in cluster_ips
+        else packet
+        for packet in case.packets
+    )
+    return replace(case, packets=packets)
+
+
+@pytest.mark.parametrize(("name", "form"), FORM_CASES)
+def test_packets_see_what_they_must(
+    name: str,
+    form: str,
+    testbed: Testbed,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    case = in_nftables_mode(name)
+    objects, config = case.write(tmp_path, endpoints=form == "endpoints")
+    given = ["-f", str(objects), "--config", str(config), "--mode", "nftables"]
+    with testbed.node.entered():
+        assert main(["apply", *given, "--no-verify"]) == 0, capsys.readouterr().err
+    wrong = send_all(testbed, case)
+    if wrong:
+        wrong.append(testbed.node.run("nft", "list", "ruleset"))
+    assert not wrong, "\n".join(wrong)
