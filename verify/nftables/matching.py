@@ -43,8 +43,6 @@ from svcc.verify.nftables.sets import _ADDRESS, Filled, Written, lasting
 
 _TCP_FLAGS = {"fin": 1, "syn": 2, "rst": 4, "psh": 8, "ack": 16, "urg": 32, "ecn": 64, "cwr": 128}
 _TURNED = {"<": ">=", "<=": ">", ">": "<=", ">=": "<"}
-FEW = 64
-"""A set of more elements is not written out as alternatives, where it can be a set."""
 
 
 @dataclass(slots=True)
@@ -119,12 +117,12 @@ class Matching:
             found = self._of_one_field(keys[0], elements, negated=negated)
             if found is not None:
                 return found
-        if negated or len(elements) > FEW:
-            try:
-                return [(Atom("match", self.written.members(keys, elements, negated=negated)),)]
-            except OutsideError:
-                if negated:
-                    raise
+        # As one condition where that is possible: a rule for each would be a shape of its own.
+        try:
+            return [(Atom("match", self.written.members(keys, elements, negated=negated)),)]
+        except OutsideError:
+            if negated:
+                raise
         return [
             atoms for element in elements for atoms in self.values(keys, element, negated=False)
         ]
