@@ -24,10 +24,11 @@ _CONNTRACK, _NAT_DST, _FILTER, _SECURITY, _NAT_SRC = -200, -100, 0, 50, 100
 class Standing:
     """A base chain at its place; ``priority`` orders it among others there.
 
-    ``known`` False: the models have no such place, ``place`` is one near it.
+    ``table`` None: it is one of iptables. ``known`` False: the models have no such place, ``place``
+    is one near it.
     """
 
-    table: Table
+    table: Table | None
     chain: Chain
     place: str
     hook: str
@@ -38,7 +39,15 @@ class Standing:
 def standing(table: Table, chain: Chain, base: BaseChain) -> Standing:
     """Where a base chain stands."""
     place, known = _place(base)
-    return Standing(table, chain, place, _HOOKS[base.hook], base.priority, known)
+    priority = base.priority
+    if place == "nat":
+        priority += _NAT_SRC if base.hook in ("prerouting", "output") else -_NAT_SRC
+    return Standing(table, chain, place, _HOOKS[base.hook], priority, known)
+
+
+def standing_of_iptables(place: str, hook: str) -> Standing:
+    """Where a base chain of iptables stands."""
+    return Standing(None, Chain(hook), place, hook, OF_IPTABLES[place])
 
 
 _HOOKS: dict[Hook, str] = {
@@ -88,16 +97,23 @@ def grouped(chains: Iterable[Standing]) -> list[list[Standing]]:
         there = [each for each in chains if each.place == place]
         # Later registered, earlier asked.
         there = [each for _, each in sorted(enumerate(there), key=lambda p: (p[1].priority, -p[0]))]
-        together: dict[tuple[object, int], list[Standing]] = {}
-        for each in there:
-            number = 0
-            while any(o.hook == each.hook for o in together.get((each.table.key, number), ())):
-                number += 1
-            together.setdefault((each.table.key, number), []).append(each)
-        groups = list(together.values())
-        alone = [[each] for each in there]
-        found += groups if _keeps_order(groups, there) else alone
+        groups = _by_table(there, together=True)
+        found += groups if _keeps_order(groups, there) else _by_table(there, together=False)
     return found
+
+
+def _by_table(there: Iterable[Standing], *, together: bool) -> list[list[Standing]]:
+    """What stands together: all chains of iptables, and of each table of nftables too, or not."""
+    found: dict[object, list[Standing]] = {}
+    for each in there:
+        key: object = None
+        if each.table is not None:
+            number = 0
+            while any(o.hook == each.hook for o in found.get((each.table.key, number), ())):
+                number += 1
+            key = (each.table.key, number) if together else each
+        found.setdefault(key, []).append(each)
+    return list(found.values())
 
 
 def _keeps_order(groups: list[list[Standing]], there: list[Standing]) -> bool:

@@ -25,7 +25,7 @@ from svcc.grammar.nftables.program import (
 )
 from svcc.verify.nftables.actions import outside
 from svcc.verify.nftables.chains import ChainReader, chain_name
-from svcc.verify.nftables.hooks import Standing, grouped, standing
+from svcc.verify.nftables.hooks import Standing, grouped, standing, standing_of_iptables
 from svcc.verify.nftables.matching import Matching
 from svcc.verify.nftables.sets import Filled, Written
 
@@ -33,14 +33,17 @@ _SEEN = {Family.IPV4: ("ip", "inet", "netdev"), Family.IPV6: ("ip6", "inet", "ne
 """Families of the tables that packets pass: bridge and arp are no way of routed packets."""
 
 
-def translate(ruleset: Ruleset, family: Family) -> RuleSet:
+def translate(ruleset: Ruleset, family: Family, of_iptables: RuleSet | None = None) -> RuleSet:
     """The rules that packets of a family pass, in the order in which they pass them.
+
+    ``of_iptables``: rules of iptables that stand beside.
 
     What is not in the model becomes a match or target that both models take for unknown, with the
     text and line that it comes from.
     """
     found = RuleSet(family)
     written = Written(family)
+    standings: list[Standing]
     standings = [
         standing(table, chain, chain.base)
         for table in ruleset.tables.values()
@@ -48,9 +51,21 @@ def translate(ruleset: Ruleset, family: Family) -> RuleSet:
         for chain in table.chains.values()
         if chain.base is not None
     ]
+    beside = of_iptables.tables if of_iptables is not None else {}
+    standings += [
+        standing_of_iptables(place, hook)
+        for place, chains in beside.items()
+        for hook, chain in chains.items()
+        if chain.policy is not None
+    ]
+    if of_iptables is not None:
+        found.ipvs = of_iptables.ipvs
     readers: dict[object, _TableReader] = {}
     for group in grouped([s for s in standings if s.known or _touches(s)]):
         table = group[0].table
+        if table is None:
+            found.tables[group[0].place] = beside[group[0].place]
+            continue
         reader = readers.get(table.key)
         if reader is None:
             reader = readers[table.key] = _TableReader(table, family, written)
@@ -126,6 +141,7 @@ class _Hooked:
     def __str__(self) -> str:
         base, table = self._each.chain.base, self._each.table
         assert base is not None
+        assert table is not None
         return (
             f"table {table.family} {table.name}, chain {self._each.chain.name}: type {base.type} "
             f"hook {base.hook} priority {base.priority}"
@@ -160,7 +176,7 @@ def _touches(each: Standing) -> bool:
                 if not _only_looks(statement):
                     return True
                 if isinstance(statement, Jump | Goto):
-                    goal = each.table.chains.get(statement.chain)
+                    goal = each.table.chains.get(statement.chain) if each.table else None
                     if goal is None:
                         return True
                     pending.append(goal)
