@@ -13,7 +13,7 @@ from svcc.compiler.model.objects import Objects
 from svcc.compiler.settings.node import NodeSettings
 from svcc.grammar.iptables.names import BUILT_IN_CHAINS
 from svcc.grammar.iptables.program import NatTarget
-from svcc.grammar.iptables.ruleset import RuleSet
+from svcc.grammar.iptables.ruleset import RuleSet, place_of
 from svcc.verify.model.actions import (
     Accept,
     Continue,
@@ -29,6 +29,7 @@ from svcc.verify.model.actions import (
 )
 from svcc.verify.model.other_tools import of_a_tool
 from svcc.verify.model.owned_rules import owned_rules
+from svcc.verify.model.ownership import is_service_table
 from svcc.verify.prepare.prepare import prepare
 from svcc.verify.simulator.packet import Packet, Result
 from svcc.verify.slicing.box import Box
@@ -47,7 +48,10 @@ _OF_KUBELET = frozenset({"KUBE-FIREWALL", "KUBE-MARK-DROP", "KUBE-MARK-MASQ", "K
 
 def has_service_chains(rules: RuleSet) -> bool:
     """Whether a service proxy's dispatch is among the rules."""
-    return any(name in chains for chains in rules.tables.values() for name in DISPATCH)
+    return any(
+        is_service_table(table) or any(name in chains for name in DISPATCH)
+        for table, chains in rules.tables.items()
+    )
 
 
 def holds_service_rules(rules: RuleSet) -> bool:
@@ -58,7 +62,8 @@ def holds_service_rules(rules: RuleSet) -> bool:
         return True
     return any(
         isinstance(rule.target, NatTarget) and rule.target.name != "SNAT"
-        for name, chain in rules.tables.get("nat", {}).items()
+        for table in rules.at("nat")
+        for name, chain in rules.tables[table].items()
         if not of_a_tool(name)
         for rule in chain.rules
     )
@@ -94,7 +99,7 @@ def touching(
     slicer = Regions(indexed, expectation).slicer(excluded=False)
     boxes = dict.fromkeys(_boxes(expectation) if places is None else places)
     for table, chains in rules.tables.items():
-        for hook in BUILT_IN_CHAINS[table]:
+        for hook in BUILT_IN_CHAINS[place_of(table)]:
             if hook not in chains:
                 continue
             for box in boxes:

@@ -14,11 +14,12 @@ from svcc.grammar.iptables.ruleset import load
 from svcc.grammar.ipvs import addresses, ipset, ipvsadm
 from svcc.grammar.ipvs.state import Ipvs
 from svcc.grammar.packed import unpacked
-from svcc.verify.other_formats import EMPTY, what_it_is
+from svcc.verify.other_formats import EMPTY, is_nftables, what_it_is
 from svcc.verify.prepare.loaded import LoadedRules, Part
 from svcc.verify.prepare.remarks import remarks_of
 
 BUNDLE_FILES = ("iptables.rules", "ip6tables.rules")
+NFTABLES_FILE = "nftables.rules"
 IPVS_FILES = ("ipvsadm.rules", "ipset.rules", "addresses.batch")
 
 
@@ -35,6 +36,40 @@ def from_text(
     """
     rules = load(parse(text, family=family, source=source))
     return LoadedRules(rules, source, whole, remarks_of(text))
+
+
+def of_nftables(
+    text: str,
+    source: str,
+    *,
+    beside: Mapping[Family, LoadedRules] | None = None,
+    whole: frozenset[Part] = frozenset({"tables"}),
+) -> dict[Family, LoadedRules]:
+    """The rules of a text of nft, of both families.
+
+    ``beside``: rules of iptables that packets pass as well; tables that iptables-nft made are then
+    left to them.
+
+    Raises:
+        InputError: nft would not take it, or it has rules that only iptables-nft can show.
+    """
+    from svcc.grammar.nftables.parse import parse as parse_nftables
+    from svcc.verify.nftables.iptables_tables import without_tables_of_iptables
+    from svcc.verify.nftables.translate import translate
+
+    ruleset = parse_nftables(text, source=source)
+    found = {}
+    for family in Family:
+        known = None if beside is None else beside.get(family)
+        of_iptables = None if known is None else known.rules
+        tables = without_tables_of_iptables(ruleset, family, of_iptables)
+        rules = translate(tables, family, of_iptables)
+        if known is None:
+            found[family] = LoadedRules(rules, source, whole)
+        else:
+            names = f"{known.source} and {source}"
+            found[family] = replace(known, rules=rules, source=names, whole=known.whole | whole)
+    return found
 
 
 def from_files(paths: Sequence[str], family: Family | None) -> dict[Family, LoadedRules]:
@@ -79,6 +114,7 @@ def from_texts(
     found: dict[Family, LoadedRules] = {}
     problems = list(problems)
     beside: dict[str, tuple[str, str]] = {}
+    nft: tuple[str, str] | None = None
     for name, text in texts.items():
         kind = kind_of(text, Path(name).name)
         wrong = what_it_is(text)
@@ -86,6 +122,12 @@ def from_texts(
             wrong = EMPTY
         if wrong is not None:
             problems.append(Problem(Position(name), wrong))
+            continue
+        if kind == "nftables":
+            if nft is not None:
+                message = f"{nft[1]} is a ruleset of nft too; give one, it has both families"
+                problems.append(Problem(Position(name), message))
+            nft = (text, name)
             continue
         if kind != "iptables":
             if kind in beside:
@@ -106,6 +148,11 @@ def from_texts(
         ipvs = ipvs_of(beside)
     except InputError as error:
         problems.extend(error.problems)
+    if nft is not None:
+        try:
+            found = of_nftables(*nft, beside=found)
+        except InputError as error:
+            problems.extend(error.problems)
     if problems:
         raise InputError(problems)
     for item in found.values():
@@ -115,7 +162,9 @@ def from_texts(
 
 
 def kind_of(text: str, name: str) -> str:
-    """What a file holds: ``iptables``, ``ipvsadm``, ``ipset`` or ``addresses``."""
+    """What a file holds: ``iptables``, ``nftables``, ``ipvsadm``, ``ipset`` or ``addresses``."""
+    if is_nftables(text):
+        return "nftables"
     first = next((line for line in text.splitlines() if line.strip() and line[0] != "#"), "")
     if re.match(r"(create|add) ", first):
         return "ipset"
@@ -163,9 +212,10 @@ def _expand(paths: Sequence[str], problems: list[Problem]) -> list[Path]:
         if not path.is_dir():
             files.append(path)
             continue
-        inside = [path / name for name in BUNDLE_FILES if (path / name).is_file()]
+        names = (*BUNDLE_FILES, NFTABLES_FILE)
+        inside = [path / name for name in names if (path / name).is_file()]
         if not inside:
-            message = f"no bundle: neither {' nor '.join(BUNDLE_FILES)} is in this folder"
+            message = f"no bundle: neither {' nor '.join(names)} is in this folder"
             problems.append(Problem(Position(text), message))
         files += inside
         files += [path / name for name in IPVS_FILES if (path / name).is_file()]

@@ -182,15 +182,16 @@ def _source_networks(state: State) -> Iterator[Network]:
                     for match in rule.matches
                     if isinstance(match, SetMatch) and "src" in match.flags
                 }
+    sets = rules.sets or {}
+    for name in asked & sets.keys():
+        for entry in sets[name].entries.values():
+            yield from (part for part in entry.parts if isinstance(part, Network))
     if rules.ipvs is None:
         return
     for server in rules.ipvs.servers.values():
         for real in server.servers:
             # Hairpins: a real server may be the sender.
             yield Network(family, real.address, family.bits)
-    for name in asked & rules.ipvs.sets.keys():
-        for entry in rules.ipvs.sets[name].entries.values():
-            yield from (part for part in entry.parts if isinstance(part, Network))
 
 
 def _interfaces(rules: RuleSet) -> Iterator[str]:

@@ -364,6 +364,8 @@ class Rule:
     """Position for ``-I``, 1-based."""
     counters: tuple[int, int] | None = field(default=None, compare=False)
     line: int = field(default=0, compare=False)
+    written: object | None = field(default=None, compare=False)
+    """What stands in the text where that is no line of iptables; its ``str`` is shown."""
 
 
 @dataclass(slots=True)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from svcc.grammar.address import Family
 from svcc.grammar.errors import InputError, Position, Problem
 from svcc.grammar.iptables.names import BUILT_IN_CHAINS
 from svcc.grammar.iptables.program import ChainCommand, Goto, Jump, Program, Rule, Table
+from svcc.grammar.ipvs.ipset import Sets
 from svcc.grammar.ipvs.state import Ipvs
 
 
@@ -27,11 +29,41 @@ class Chain:
 
 @dataclass(slots=True)
 class RuleSet:
-    """All tables of one family; ``ipvs``: what else the kernel holds, None for nothing."""
+    """All tables of one family; ``ipvs``: what else the kernel holds, None for nothing.
+
+    A table's name begins with its place in the kernel's order of hooks: ``nat``, or
+    ``nat ip NAME`` for what a table of nftables has there. Those of one place are passed one after
+    another, in the order in which they stand here. Base chains are named by their hooks.
+    """
 
     family: Family
     tables: dict[str, dict[str, Chain]] = field(default_factory=dict)
     ipvs: Ipvs | None = None
+    nft_sets: Sets = field(default_factory=dict)
+    """Sets of nftables, as ipsets: by names that no ipset can have."""
+
+    def at(self, place: str) -> list[str]:
+        """The tables that stand at a place of the kernel's order, in their order."""
+        return [table for table in self.tables if place_of(table) == place]
+
+    @property
+    def sets(self) -> Sets | None:
+        """All sets that rules can ask for; None where nobody gave any."""
+        if self.ipvs is None:
+            return self.nft_sets or None
+        return self.ipvs.sets | self.nft_sets if self.nft_sets else self.ipvs.sets
+
+
+@lru_cache(maxsize=256)
+def place_of(table: str) -> str:
+    """Where a table stands in the kernel's order: ``raw``, ``mangle``, ``nat`` and so on."""
+    return table.partition(" ")[0]
+
+
+@lru_cache(maxsize=256)
+def nft_table_of(table: str) -> str:
+    """The family and name of the table of nftables that a table comes from; empty of iptables'."""
+    return " ".join(table.split(" ")[1:3])
 
 
 def rule_count(rules: RuleSet) -> int:

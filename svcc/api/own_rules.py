@@ -18,10 +18,19 @@ if TYPE_CHECKING:
 
 def read_back(compiled: Compiled) -> dict[Family, LoadedRules]:
     """Both families' scripts, read back."""
-    from svcc.compiler.bundle import FILE_NAMES, ipvs_scripts, script
+    from svcc.compiler.bundle import (
+        FILE_NAMES,
+        NFTABLES,
+        ipvs_scripts,
+        nftables_script,
+        script,
+    )
     from svcc.verify.prepare.loaded import EVERYTHING
-    from svcc.verify.rule_files import from_text, ipvs_of
+    from svcc.verify.rule_files import from_text, ipvs_of, of_nftables
 
+    if compiled.tables is not None:
+        text = nftables_script(compiled, compiled.tables)
+        return of_nftables(text, NFTABLES, whole=EVERYTHING)
     found = {
         family: from_text(script(compiled, family), family, FILE_NAMES[family], whole=EVERYTHING)
         for family in compiled.programs

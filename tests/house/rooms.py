@@ -101,6 +101,11 @@ ROOMS = (
         "rewritings of what was read, before anybody models it",
     ),
     Room(
+        "verify.nftables",
+        "grammar.* verify.netfilter",
+        "nftables as the rules that are judged: told by their text, for no objects",
+    ),
+    Room(
         "verify.model",
         "grammar.* verify.netfilter verify.prepare",
         "rules as conditions, whatever they are wanted for",

@@ -19,7 +19,6 @@ from svcc.compiler.model.objects import Objects
 from svcc.compiler.settings.node import NodeSettings
 from svcc.grammar.address import Family
 from svcc.grammar.iptables.ruleset import RuleSet, rule_count
-from svcc.grammar.iptables.write import write_rule
 from svcc.verify.confirm.answers import Answer, Undecided, Values
 from svcc.verify.confirm.findings import OUTSIDE, Counterexample, Finding, is_worse
 from svcc.verify.confirm.judge import describe_result
@@ -33,6 +32,7 @@ from svcc.verify.prepare.loaded import LoadedRules
 from svcc.verify.prepare.prepare import prepare
 from svcc.verify.proof.refinement import refine
 from svcc.verify.report.report import Report
+from svcc.verify.report.rule_words import rule_words
 from svcc.verify.simulator.interpreter import distribution
 from svcc.verify.simulator.matching import UndecidableError
 from svcc.verify.simulator.packet import Packet, Result
@@ -191,7 +191,7 @@ class _Comparison:
         if shown is None:
             mine, theirs = (cut.outside_the_model() for cut in cuts)
             if mine or theirs:
-                said = [f"{write_rule(r, self._family)} (line {r.line})" for r in theirs[:4]]
+                said = [f"{rule_words(r, self._family)} (line {r.line})" for r in theirs[:4]]
                 reason = "; ".join([OUTSIDE, *(f"against: {text}" for text in said)])
                 undecided = self._finding(region, reason, codes.OUTSIDE_THE_MODEL)
                 return replace(undecided, rules=mine)

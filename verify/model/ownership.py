@@ -6,6 +6,7 @@ while a host firewall may well drop it. Names are taken as evidence here and now
 
 from __future__ import annotations
 
+from svcc.grammar.iptables.ruleset import nft_table_of
 from svcc.verify.model.actions import Dnat, Goto, Jump, SetMark
 from svcc.verify.model.rules import IndexedRules
 
@@ -16,7 +17,19 @@ OTHER_TOOLS = (
     "LIBVIRT", "IN_", "FWD", "POST_", "PRE_", "OUTPUT_direct", "INPUT_", "FORWARD_",
     "PREROUTING_", "POSTROUTING_", "ISTIO", "NETAVARK", "TAILSCALE", "ts-",
 )  # fmt: skip
+SERVICE_TABLES = ("kube-proxy", "svcc")
+"""Tables of nftables that a service proxy has for itself, in each family."""
 _BASE = frozenset({"PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"})
+
+
+def is_service_table(table: str) -> bool:
+    """Whether a table of a rule set stands for a service proxy's own table of nftables."""
+    return nft_table_of(table).partition(" ")[2] in SERVICE_TABLES
+
+
+def is_service_chain(table: str, chain: str) -> bool:
+    """Whether a chain is a service proxy's, by its name or its table's."""
+    return chain.startswith(SERVICE_PREFIXES) or is_service_table(table)
 
 
 def mark_ownership(rules: IndexedRules) -> None:
@@ -27,13 +40,15 @@ def mark_ownership(rules: IndexedRules) -> None:
     there is the host's. In a rule set without, every rule is.
     """
     known = any(
-        name.startswith(SERVICE_PREFIXES) and not name.startswith(OTHER_TOOLS)
-        for chains in rules.tables.values()
+        is_service_chain(table, name) and not name.startswith(OTHER_TOOLS)
+        for table, chains in rules.tables.items()
         for name in chains
     )
     if not known:
         return
-    for chains in rules.tables.values():
+    for table, chains in rules.tables.items():
+        if is_service_table(table):
+            continue
         own: set[str] = set()
         pending = [
             name

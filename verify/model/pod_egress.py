@@ -15,6 +15,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from svcc.grammar.address import Network
+from svcc.grammar.iptables.ruleset import place_of
 from svcc.verify.model.actions import Goto, Jump, Masquerade
 from svcc.verify.model.conditions import (
     Destination,
@@ -39,9 +40,14 @@ def let_pods_leave(rules: IndexedRules, pods: Network | None) -> None:
 
     ``pods``: the pod network of the rules' family; without one nothing can be told.
     """
-    nat = rules.tables.get("nat")
-    if pods is None or nat is None:
+    if pods is None:
         return
+    for table, chains in rules.tables.items():
+        if place_of(table) == "nat":
+            _let_pods_leave(chains, pods)
+
+
+def _let_pods_leave(nat: dict[str, IndexedChain], pods: Network) -> None:
     concerned = [
         (name, chain)
         for name, chain in nat.items()

@@ -335,6 +335,4 @@ def _place(entry: Entry, flags: tuple[str, ...]) -> tuple[Network | None, PortOf
 
 def index_sets(rules: RuleSet) -> dict[str, IndexedSet]:
     """The sets that rules can ask for."""
-    if rules.ipvs is None:
-        return {}
-    return {name: IndexedSet(item) for name, item in rules.ipvs.sets.items()}
+    return {name: IndexedSet(item) for name, item in (rules.sets or {}).items()}

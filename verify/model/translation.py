@@ -6,6 +6,7 @@ from typing import Literal, assert_never
 
 from svcc.grammar.address import Family, prefix_mask
 from svcc.grammar.iptables import program
+from svcc.grammar.iptables.ruleset import place_of
 from svcc.verify.model.actions import (
     Accept,
     Action,
@@ -76,8 +77,9 @@ def translate_conditions(rule: program.Rule, table: str, family: Family) -> tupl
         found.append(_protocol(rule.protocol.number, rule.protocol.negated))
     if rule.fragment:
         found.append(_NEVER)
+    before_tracking = place_of(table) == "raw"
     for asked in rule.matches:
-        if table == "raw" and isinstance(asked, program.ConntrackMatch | program.StateMatch):
+        if before_tracking and isinstance(asked, program.ConntrackMatch | program.StateMatch):
             found.append(_before_tracking(asked))
         elif type(asked) is not program.Comment:
             _translate_match(asked, family, found)

@@ -10,7 +10,7 @@ from svcc.grammar.address import Family
 from svcc.grammar.iptables.program import IpvsMatch, MapMark, NatTarget, Rule, SetMatch
 from svcc.grammar.iptables.ruleset import RuleSet
 from svcc.verify.confirm.findings import Finding
-from svcc.verify.model.ownership import SERVICE_PREFIXES
+from svcc.verify.model.ownership import SERVICE_PREFIXES, is_service_chain
 from svcc.verify.open_questions.question import OpenQuestion
 from svcc.verify.prepare.loaded import LoadedRules, Part, Remark
 from svcc.verify.spec import codes
@@ -142,9 +142,9 @@ def _concerned_by(table: str) -> Callable[[Finding], bool]:
 
 
 def _service_rules(rules: RuleSet) -> Iterator[Rule]:
-    for chains in rules.tables.values():
+    for table, chains in rules.tables.items():
         for name, chain in chains.items():
-            if name.startswith(SERVICE_PREFIXES):
+            if is_service_chain(table, name):
                 yield from chain.rules
 
 

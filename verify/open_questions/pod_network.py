@@ -17,7 +17,7 @@ from svcc.grammar.address import Family, Network, prefix_mask
 from svcc.grammar.iptables.program import AddressMatch, Goto, Jump, Rule, SetMark
 from svcc.grammar.iptables.ruleset import Chain, RuleSet
 from svcc.verify.confirm.findings import Finding
-from svcc.verify.model.ownership import SERVICE_PREFIXES
+from svcc.verify.model.ownership import is_service_chain
 from svcc.verify.open_questions.question import OpenQuestion
 from svcc.verify.simulator.packet import Packet
 from svcc.verify.spec import codes
@@ -114,10 +114,15 @@ def _used(objects: Objects, rules: RuleSet, mark: int) -> list[Pods]:
 
 def _told_apart(rules: RuleSet, mark: int) -> Iterator[tuple[Pods, bool]]:
     """Whom rules tell from others, and whether to except them from the mark."""
-    chains = rules.tables.get("nat", {})
+    for table in rules.at("nat"):
+        yield from _told_apart_in(table, rules, mark)
+
+
+def _told_apart_in(table: str, rules: RuleSet, mark: int) -> Iterator[tuple[Pods, bool]]:
+    chains = rules.tables[table]
     marking = {name for name, chain in chains.items() if _marks(chain, mark)}
     for name, chain in chains.items():
-        if not name.startswith(SERVICE_PREFIXES):
+        if not is_service_chain(table, name):
             continue
         for rule in chain.rules:
             target = rule.target

@@ -35,7 +35,7 @@ from svcc.verify.prepare.kubelet import with_kubelet
 from svcc.verify.prepare.redirects import with_redirects
 from svcc.verify.prepare.termination import Endless, check_ends
 from svcc.verify.prepare.virtual_addresses import with_addresses
-from svcc.verify.spec.kube_proxy_ipvs import settings_for
+from svcc.verify.spec import kube_proxy_ipvs, kube_proxy_nftables
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ def prepare(rules: RuleSet, settings: NodeSettings, *, as_they_stand: bool = Fal
     ``as_they_stand``: what other programs add to them, or own of them, is left as it is.
     """
     endless = tuple(check_ends(rules))
-    node = settings_for(settings, rules)
+    node = kube_proxy_nftables.settings_for(kube_proxy_ipvs.settings_for(settings, rules), rules)
     if not as_they_stand:
         rules = with_kubelet(rules)
     rules = with_plain_marks(rules)

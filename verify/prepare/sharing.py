@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from svcc.grammar.iptables.program import Rule
 from svcc.grammar.iptables.ruleset import Chain, RuleSet
@@ -22,7 +23,7 @@ def with_chains(rules: RuleSet, changed: Iterable[tuple[str, Chain]]) -> RuleSet
             tables[table] = dict(tables.get(table, {}))
             copied.add(table)
         tables[table][chain.name] = chain
-    return RuleSet(rules.family, tables, rules.ipvs) if copied else rules
+    return replace(rules, tables=tables) if copied else rules
 
 
 def with_rules(rules: RuleSet, changed: Mapping[ChainName, Mapping[int, Rule]]) -> RuleSet:

@@ -3,7 +3,9 @@
 Forwarded replies and packets with the masquerade mark are accepted whatever the FORWARD
 policy is, packets of no known connection are dropped (or their resets would tear down
 translated connections; https://github.com/kubernetes/kubernetes/issues/74839), and health
-check node ports are open. Judged only where the rule set has service chains in ``filter``.
+check node ports are open. Judged only where the rule set has service chains in ``filter``. In
+nftables an acceptance ends one base chain only, and binds nobody else's: there only what is dropped
+is judged.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from svcc.grammar.iptables.program import Rule
-from svcc.grammar.iptables.ruleset import RuleSet
+from svcc.grammar.iptables.ruleset import RuleSet, nft_table_of, place_of
 from svcc.verify.confirm.answers import Undecided, Violated
 from svcc.verify.confirm.findings import OUTSIDE, Counterexample, Finding, VerdictName
 from svcc.verify.confirm.replay import (
@@ -24,7 +26,7 @@ from svcc.verify.confirm.replay import (
 )
 from svcc.verify.model.actions import Accept, Drop
 from svcc.verify.model.conditions import Destination
-from svcc.verify.model.ownership import SERVICE_PREFIXES
+from svcc.verify.model.ownership import SERVICE_PREFIXES, is_service_table
 from svcc.verify.proof.prover import Prover
 from svcc.verify.simulator.interpreter import distribution
 from svcc.verify.simulator.matching import UndecidableError
@@ -63,14 +65,19 @@ class Passage:
         if self.port is not None:
             box = Box(0, 0, _TCP, self.port, self.port, inside)
         slicer = regions.slicer(state=self.state)
-        items, policy = slicer.hook("filter", self.hook, [box], box)
-        # What the host's own rules decide first is not the service rules' business.
-        items = without_foreign(items, verdict=Accept() if self.accept else Drop())
         numbering = Numbering(full_mask=regions.full_mask)
         if self.port is not None:
             numbering.port(self.port)
-        drops = policy == "DROP" and not self.accept
-        hook = (Hook("filter", self.hook, numbering.items(items), drops),)
+        all_items: list[Item] = []
+        hooks = []
+        for table in self.tables(regions):
+            items, policy = slicer.hook(table, self.hook, [box], box)
+            # What the host's own rules decide first is not the service rules' business.
+            items = without_foreign(items, verdict=Accept() if self.accept else Drop())
+            all_items += items
+            drops = policy == "DROP" and not self.accept
+            hooks.append(Hook(table, self.hook, numbering.items(items), drops))
+        hook = tuple(hooks)
         schema = Schema(
             family=regions.family,
             from_node=False,
@@ -87,7 +94,19 @@ class Passage:
             state=self.state,
             marked=self.marked,
         )
-        return schema, items
+        return schema, tuple(all_items)
+
+    def tables(self, regions: Regions) -> list[str]:
+        """The tables that are looked at: what is accepted by one is not accepted by others."""
+        if self.accept:
+            return ["filter"]
+        tables = regions.rules.tables
+        return [
+            table
+            for place in ("mangle", "filter", "security")
+            for table in tables
+            if table == "filter" or (place_of(table) == place and nft_table_of(table))
+        ]
 
     def violated(self, encoding: Encoding) -> Term:
         """The term that a packet is not treated so."""
@@ -120,13 +139,15 @@ class Passage:
 
 def passages(regions: Regions, expectation: Expectation) -> Iterator[Passage]:
     """What has to be judged; nothing where ``filter`` has no service chains."""
-    chains = regions.rules.tables.get("filter", {})
-    if not any(name.startswith(SERVICE_PREFIXES) for name in chains):
-        return
-    yield Passage("forwarded replies", "FORWARD", "ESTABLISHED", accept=True)
-    yield Passage("forwarded packets with the mark", "FORWARD", "NEW", accept=True, marked=True)
-    if expectation.drops_invalid:
+    tables = regions.rules.tables
+    of_iptables = any(name.startswith(SERVICE_PREFIXES) for name in tables.get("filter", {}))
+    if of_iptables:
+        yield Passage("forwarded replies", "FORWARD", "ESTABLISHED", accept=True)
+        yield Passage("forwarded packets with the mark", "FORWARD", "NEW", accept=True, marked=True)
+    if expectation.drops_invalid and (of_iptables or any(map(is_service_table, tables))):
         yield Passage("forwarded packets of no connection", "FORWARD", "INVALID", accept=False)
+    if not of_iptables:
+        return
     for port in expectation.health_check_ports:
         yield Passage(f"health check node port {port}", "INPUT", "NEW", accept=True, port=port)
 

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from svcc.grammar.address import Family
-from svcc.grammar.iptables.write import write_rule
 from svcc.verify.report.condition_words import action_words, condition_words
+from svcc.verify.report.rule_words import rule_words
 from svcc.verify.slicing.cutter import ChainSlice, Cut
 from svcc.verify.slicing.items import InlinedRun, Item
 from svcc.verify.slicing.regions import Region
@@ -115,7 +115,7 @@ class _Writer:
                 "ipvsadm" if virtual else self._source,
                 rule.line,
                 rule.chain,
-                action if virtual else write_rule(rule, self._family),
+                action if virtual else rule_words(rule, self._family),
                 tuple(condition_words(each, self._family) for each in item.conditions),
                 action,
                 self._rules(item.body),

@@ -11,10 +11,10 @@ from svcc.compiler.model.passed_over_reasons import REASONS
 from svcc.grammar.address import Address, Family
 from svcc.grammar.errors import Problem
 from svcc.grammar.iptables.program import Rule
-from svcc.grammar.iptables.write import write_rule
 from svcc.grammar.ipvs.ipvsadm import key_words
 from svcc.verify.confirm.findings import Finding, VerdictName, worst
 from svcc.verify.report.grouping import Group, grouped
+from svcc.verify.report.rule_words import rule_words
 from svcc.verify.simulator.packet import PROTOCOL_NAME, Packet, Step
 from svcc.verify.spec import codes
 from svcc.verify.spec.properties import GIVEN, SAME, SENTENCES
@@ -303,7 +303,7 @@ def packet_json(packet: Packet) -> JsonObject:
 
 def rule_json(rule: Rule, family: Family, source: str) -> JsonObject:
     """A rule as JSON."""
-    found: JsonObject = {"rule": write_rule(rule, family)}
+    found: JsonObject = {"rule": rule_words(rule, family)}
     if rule.line:
         found["file"], found["line"] = source, rule.line
     return found
@@ -325,7 +325,7 @@ def step_json(step: Step, family: Family, source: str) -> JsonObject:
 def rule_text(rule: Rule, family: Family, source: str) -> str:
     """A rule as iptables-save prints it, behind its place."""
     place = f"{source}:{rule.line}: " if rule.line else ""
-    return f"{place}{write_rule(rule, family)}"
+    return f"{place}{rule_words(rule, family)}"
 
 
 def step_text(step: Step, family: Family, source: str) -> str:
@@ -342,7 +342,7 @@ def step_text(step: Step, family: Family, source: str) -> str:
 def _rule_text(step: Step, family: Family) -> str:
     if step.virtual is not None:
         return f"-A {key_words(step.virtual)}"
-    return "" if step.rule is None else write_rule(step.rule, family)
+    return "" if step.rule is None else rule_words(step.rule, family)
 
 
 def problems_json(problems: Iterable[Problem]) -> JsonObject:

@@ -9,11 +9,11 @@ import hashlib
 from collections.abc import Iterable, Iterator
 
 from svcc.grammar.errors import Problem, Severity
-from svcc.grammar.iptables.write import write_rule
 from svcc.verify.report.grouping import Group, grouped
 from svcc.verify.report.messages import SEVERITY, message, notices
 from svcc.verify.report.places import Place, Places, line_of, uri
 from svcc.verify.report.report import JsonObject, Report, step_text
+from svcc.verify.report.rule_words import rule_words
 from svcc.verify.spec import codes
 from svcc.verify.spec.codes import CODES, Code
 
@@ -76,7 +76,7 @@ def _of_group(report: Report, group: Group, places: Places) -> JsonObject:
         places.of_group(report, group), places,
     )  # fmt: skip
     cause = group.cause
-    at = "" if cause is None or cause.rule is None else write_rule(cause.rule, finding.family)
+    at = "" if cause is None or cause.rule is None else rule_words(cause.rule, finding.family)
     known_by = (report.node, finding.family.label, finding.code, finding.frontend, at)
     result["partialFingerprints"] = {"finding/v1": _fingerprint(known_by)}
     trace = finding.counterexample.trace if finding.counterexample is not None else ()

@@ -34,7 +34,7 @@ from svcc.grammar.iptables.program import (
     SetMark,
     Verdict,
 )
-from svcc.grammar.iptables.ruleset import Chain, RuleSet
+from svcc.grammar.iptables.ruleset import Chain, RuleSet, place_of
 from svcc.grammar.ipvs.ipvsadm import RealKey, VirtualKey, VirtualServer, endpoint
 from svcc.verify.netfilter.extensions import is_inert
 from svcc.verify.netfilter.ip_vs import (
@@ -119,7 +119,7 @@ def simulate(rules: RuleSet, packet: Packet, world: World, decide: Decide) -> Re
         packet.in_interface,
         packet.source,
         packet.source_port,
-        sets=None if rules.ipvs is None else rules.ipvs.sets,
+        sets=rules.sets,
     )
     verdict: Literal["passed"] | Ending = "passed"
     try:
@@ -286,11 +286,18 @@ def _choose(state: Passage, key: VirtualKey, server: VirtualServer) -> RealKey:
     return chosen
 
 
-def _run_hook(rules: RuleSet, state: Passage, table: str, hook: str) -> None:
-    chains = rules.tables.get(table)
-    if chains is None or hook not in chains:
-        return
-    if table == "nat" and (state.untracked or state.world.state != "NEW"):
+def _run_hook(rules: RuleSet, state: Passage, place: str, hook: str) -> None:
+    """One place of a hook: its tables, one after another."""
+    state.bound = False
+    for table in rules.at(place):
+        # nf_nat_core.c, nf_nat_inet_fn: once a chain has translated, no other of nat is asked.
+        if hook in rules.tables[table] and not state.bound:
+            _run_base_chain(rules, state, table, hook)
+
+
+def _run_base_chain(rules: RuleSet, state: Passage, table: str, hook: str) -> None:
+    chains = rules.tables[table]
+    if place_of(table) == "nat" and (state.untracked or state.world.state != "NEW"):
         return
     if _run_chain(rules, state, table, hook) == "end":
         policy = chains[hook].policy or "ACCEPT"
@@ -422,10 +429,12 @@ def _act(state: Passage, table: str, chain: str, rule: Rule) -> bool:
             note("not tracked")
         return False
     if isinstance(target, Masquerade):
+        state.bound = True
         _rewrite_source(state, target)
         note("masqueraded")
         return True
     if isinstance(target, NatTarget):
+        state.bound = True
         if target.name == "SNAT":
             _rewrite_source(state, target)
             note("source rewritten")

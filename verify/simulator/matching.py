@@ -26,6 +26,7 @@ from svcc.grammar.iptables.program import (
     TransportMatch,
     VirtualServerMatch,
 )
+from svcc.grammar.iptables.ruleset import place_of
 from svcc.grammar.ipvs.ipset import Entry, Sets
 from svcc.verify.netfilter import bpf
 from svcc.verify.netfilter.extensions import TCP_SYN, TRANSPORT_NUMBER, only_counts
@@ -72,6 +73,8 @@ class Passage:
     """It comes in again on loopback, with the connection that it left with."""
     placed: bool = False
     """No rule can send it elsewhere any more."""
+    bound: bool = False
+    """A chain of this hook's nat has translated it."""
     let_past: bool = False
     rewritten_by_others: bool = False
     recorded: set[str] = field(default_factory=set)
@@ -149,7 +152,7 @@ def _ports(match: PortRange | None, port: int) -> bool:
 
 def _has_connection(state: Passage, table: str) -> bool:
     """Raw comes before connection tracking (include/uapi/linux/netfilter_ipv4.h)."""
-    return not state.untracked and (table != "raw" or state.looped)
+    return not state.untracked and (place_of(table) != "raw" or state.looped)
 
 
 def _conntrack_states(state: Passage, table: str) -> set[str]:

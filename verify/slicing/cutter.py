@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from svcc.grammar.iptables.program import Comment, Rule
+from svcc.grammar.iptables.ruleset import place_of
 from svcc.grammar.ipvs.ipvsadm import VirtualKey, VirtualServer
 from svcc.verify.model.actions import Continue, Dnat, Reject, SetMark, UnknownTarget
 from svcc.verify.model.conditions import Destination, DestinationPort, Mark, Protocol
@@ -30,7 +31,7 @@ from svcc.verify.slicing.slicer import Slicer
 from svcc.verify.spec.outcomes import Case
 
 BaseChain = tuple[str, str]
-"""Table and name."""
+"""Table, or the place of several, and name."""
 Translation = tuple[int, int | None]
 """Address and port (None: it stays) that packets are sent to."""
 
@@ -135,11 +136,21 @@ class Cutter:
         self._of_address = regions.slicer(excluded=False, state=state)
         self._of_node_port = regions.slicer(node_ports=False, state=state)
         self._of_rest = regions.slicer(state=state)
-        self._distinctions = Distinctions(regions.rules.tables, dict.fromkeys(_ALL))
+        self._distinctions = Distinctions(regions.rules.tables, self._base_chains())
         self._classes: dict[object, int] = {}
         self._known: dict[tuple[tuple[BaseChain, ...], int], list[ChainSlice | None]] = {}
         self._last: _Ways | None = None
         self._there: dict[tuple[BaseChain, ...], tuple[BaseChain, ...]] = {}
+
+    def _base_chains(self) -> list[BaseChain]:
+        """All that packets pass, as chains of tables."""
+        tables = self._regions.rules.tables
+        return [
+            (table, chain)
+            for place, chain in dict.fromkeys(_ALL)
+            for table in tables
+            if place_of(table) == place
+        ]
 
     def cut(self, region: Region) -> Cut:
         """The region as the solver sees it.
@@ -323,9 +334,11 @@ class Cutter:
             tables = self._regions.rules.tables
             self._there[names] = tuple(
                 (table, chain)
-                for table, chain in names
+                for place, chain in names
                 # nat looks at the first packet of a connection alone.
-                if chain in tables.get(table, ()) and (self._state == "NEW" or table != "nat")
+                if self._state == "NEW" or place != "nat"
+                for table in tables
+                if place_of(table) == place and chain in tables[table]
             )
         return self._there[names]
 

@@ -34,6 +34,7 @@ _UNDECLARED = (
     Case((ProtocolIn((6, 17, 132), negated=True),), (Untouched(), Refuse())),
 )
 """Virtual IPs are addresses of the node, but none of its sockets can be reached through them."""
+_EITHER = (Case((), (Untouched(), Refuse())),)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +137,7 @@ class Regions:
 
         self.rules = rules
         self.virtual_ips = rules.virtual.addresses if rules.virtual else frozenset[int]()
-        self.apart = self.virtual_ips if apart is None else apart
+        self.apart = (self.virtual_ips | expectation.may_refuse) if apart is None else apart
 
     def slicer(
         self,
@@ -172,6 +173,8 @@ class Regions:
                 yield Region(frontend, item.cases, box, from_node)
         for address in sorted(self.apart):
             local = True if self.always_local(address, self.full_mask) else None
+            if self.never_local(address):
+                local = False
             box = Box(address, self.full_mask, local=local)
             for from_node in (False, True):
                 cases = self._undeclared(address)
@@ -196,6 +199,8 @@ class Regions:
     def _undeclared(self, address: int) -> tuple[Case, ...]:
         """What packets to ports of a virtual IP that are no frontend must see."""
         expectation = self._expectation
+        if address not in self.virtual_ips and address in expectation.may_refuse:
+            return _EITHER
         own = tuple(sorted(p for a, p in expectation.health_checks if a == address))
         others: tuple[int, ...] = ()
         if expectation.health_checks_anywhere:

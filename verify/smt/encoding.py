@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import assert_never
 
 from svcc.grammar.address import Family
+from svcc.grammar.iptables.ruleset import place_of
 from svcc.verify.model.actions import (
     Accept,
     Continue,
@@ -92,6 +93,10 @@ class Encoding(Terms):
         self._accepted: list[Term] = []
         self._balanced: list[tuple[Term, int, int | None, int | None]] = []
         self._outer: set[int] = set()
+        self._here: set[int] = set()
+        """Lists that rules of the chain record clients in, whoever has done so before."""
+        self._left: set[int] = set()
+        """The same of the chain that was written out last."""
         self._rewrites: list[tuple[Term, str | int, str | int]] = []
         """(fires, address, port) of every rule that rewrites the source."""
 
@@ -161,12 +166,12 @@ class Encoding(Terms):
             self._out_interface = "oif1"
             outside = self._hooks(outside, schema.onward)
             return self.define(disjunction([inside, outside]))
-        inside = self._hooks(inside, tuple(h for h in schema.inward if h.table != "nat"))
+        inside = self._hooks(inside, tuple(h for h in schema.inward if place_of(h.table) != "nat"))
         inside = self._balance(inside)
         leaves = negate(self._local)
         sent = self.define(conjunction([inside, self._sent_on, leaves]))
         here = self.define(conjunction([inside, negate(conjunction([self._sent_on, leaves]))]))
-        here = self._hooks(here, tuple(h for h in schema.inward if h.table == "nat"))
+        here = self._hooks(here, tuple(h for h in schema.inward if place_of(h.table) == "nat"))
         self._out_interface = "oif1"
         saved, self._in_interface = self._in_interface, "none"
         sent = self._hooks(sent, schema.resent)
@@ -361,11 +366,18 @@ class Encoding(Terms):
     # -- chains ------------------------------------------------------------------------
 
     def _hooks(self, alive: Term, hooks: tuple[Hook, ...]) -> Term:
+        last, bound = "", FALSE
         for hook in hooks:
-            enter = alive
-            if hook.table == "nat" and self._untracked is not FALSE:
-                enter = self.define(conjunction([alive, negate(self._untracked)]))
+            enter, passes_by = alive, self._untracked
+            if place_of(hook.table) != "nat":
+                passes_by = FALSE
+            elif hook.chain == last and bound is not FALSE:
+                # nf_nat_core.c, nf_nat_inet_fn: once a chain has translated, no other is asked.
+                passes_by = disjunction([passes_by, bound])
+            if passes_by is not FALSE:
+                enter = self.define(conjunction([alive, negate(passes_by)]))
             self._accepted = []
+            before = (len(self.dnat), len(self._masquerades))
             through = self._chain(hook.items, enter)
             self.fell_through.append(through)
             if hook.drops:
@@ -373,8 +385,13 @@ class Encoding(Terms):
                 through = FALSE
             alive_parts = [through, *self._accepted]
             if enter is not alive:
-                alive_parts.append(conjunction([alive, self._untracked]))
+                alive_parts.append(conjunction([alive, passes_by]))
             alive = disjunction(alive_parts)
+            if place_of(hook.table) == "nat":
+                new = [fires for fires, *_ in self.dnat[before[0] :]]
+                new += self._masquerades[before[1] :]
+                bound = disjunction([bound, *new] if hook.chain == last else new)
+                last = hook.chain
         return alive
 
     def _chain(self, items: tuple[SchemaItem, ...], enter: Term) -> Term:
@@ -382,11 +399,13 @@ class Encoding(Terms):
         here = enter
         back: list[Term] = []
         outer, self._outer = self._outer, set(self.recorded)
+        outside, self._here = self._here, set()
         for item in items:
             fires, rest = self._fire(item, here)
             match item.action:
                 case InlinedJump():
                     back_here = self._chain(item.body, fires)
+                    self._here |= self._left
                     if back_here is not fires:
                         here = disjunction([self.define(rest), back_here])
                 case SetMark(value, mask):
@@ -408,7 +427,8 @@ class Encoding(Terms):
                     self._final(action, fires, item)
             if here is FALSE:
                 break
-        self._outer = outer
+        self._left = self._here
+        self._outer, self._here = outer, outside
         return disjunction([here, *back])
 
     def _fire(self, item: SchemaItem, here: Term) -> tuple[Term, Term]:
@@ -418,6 +438,8 @@ class Encoding(Terms):
         for place, condition in enumerate(item.conditions):
             if isinstance(condition, NumberedRecent):
                 term = self._recent(condition, conjunction([reached, *conditions]))
+                if condition.records:
+                    self._here.add(condition.number)
                 if condition.records and not (
                     place == len(item.conditions) - 1 and _ends_here(item)
                 ):
@@ -464,7 +486,9 @@ class Encoding(Terms):
                 own = [
                     c.number for c in item.conditions if isinstance(c, NumberedRecent) and c.records
                 ]
-                self.dnat_lists.append(own or [n for n in self.recorded if n not in self._outer])
+                self.dnat_lists.append(
+                    own or [n for n in self.recorded if n not in self._outer or n in self._here]
+                )
                 self.dnat_recorded.append(dict(self.recorded))
                 self.dnat.append((fires, host, port))
                 self._accepted.append(fires)

@@ -121,6 +121,7 @@ class SharesEncoding(Encoding):
     def _chain(self, items: tuple[SchemaItem, ...], enter: Term) -> Term:
         here = enter
         back: list[Term] = []
+        lingering, ways_on = set(self._lingering), len(self._ways_on)
         for item in items:
             fires, rest = self._fire(item, here)
             match item.action:
@@ -164,7 +165,11 @@ class SharesEncoding(Encoding):
                     assert_never(item.action)
             if here is ZERO:
                 break
-        return self._sum([here, *back])
+        left = self._sum([here, *back])
+        if left is ZERO and len(self._ways_on) == ways_on:
+            # Nobody who was recorded here meets another rule.
+            self._lingering = lingering
+        return left
 
     def _fire(self, item: SchemaItem, here: Term) -> tuple[Term, Term]:
         conditions = []

@@ -91,6 +91,8 @@ class Expectation:
     health_checks: frozenset[tuple[int, int]] = frozenset()
     """(address, TCP port)."""
     health_checks_anywhere: bool = False
+    may_refuse: frozenset[int] = frozenset()
+    """Addresses whose ports that are no frontend may be refused."""
     other_hosts: tuple[tuple[int, str], ...] = ()
     """Addresses that are no virtual IPs if this node is to reach them, with whose they are."""
 

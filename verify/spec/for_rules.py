@@ -5,10 +5,10 @@ from __future__ import annotations
 from svcc.compiler.model.objects import Objects
 from svcc.compiler.settings.node import NodeSettings
 from svcc.grammar.iptables.ruleset import RuleSet
+from svcc.verify.spec import kube_proxy_ipvs, kube_proxy_nftables
 from svcc.verify.spec.expectation import Expectation
 from svcc.verify.spec.kube_proxy_before_1_26 import loosened
 from svcc.verify.spec.kube_proxy_before_1_36 import readings
-from svcc.verify.spec.kube_proxy_ipvs import accepting, settings_for
 
 
 def expectations_of(
@@ -22,7 +22,10 @@ def expectations_of(
     Whoever asks only for names of frontends wants
     :func:`svcc.verify.spec.expectation.expect`.
     """
+    node = kube_proxy_nftables.settings_for(kube_proxy_ipvs.settings_for(settings, rules), rules)
     return tuple(
-        accepting(loosened(reading, rules), rules, objects)
-        for reading in readings(objects, settings_for(settings, rules), rules)
+        kube_proxy_nftables.accepting(
+            kube_proxy_ipvs.accepting(loosened(reading, rules), rules, objects), rules, objects
+        )
+        for reading in readings(objects, node, rules)
     )

@@ -12,7 +12,7 @@ from __future__ import annotations
 from svcc.compiler.model.objects import Objects
 from svcc.compiler.settings.node import NodeSettings
 from svcc.grammar.address import Family
-from svcc.grammar.iptables.ruleset import RuleSet
+from svcc.grammar.iptables.ruleset import RuleSet, nft_table_of
 from svcc.verify.spec.endpoints import HEADLESS_LABEL, PROXY_NAME_LABEL
 from svcc.verify.spec.expectation import Expectation, expect
 
@@ -20,10 +20,16 @@ from svcc.verify.spec.expectation import Expectation, expect
 def readings(objects: Objects, settings: NodeSettings, rules: RuleSet) -> tuple[Expectation, ...]:
     """What the objects may ask for, that of 1.36 first; svcc's own rules must do that."""
     latest = expect(objects, settings, rules.family)
-    if "SVCC-SERVICES" in rules.tables.get("nat", {}) or not _may_be_read_in_two_ways(objects):
+    if _are_own(rules) or not _may_be_read_in_two_ways(objects):
         return (latest,)
     older = expect(objects, settings, rules.family, until_1_35=True)
     return (latest,) if older == latest else (latest, older)
+
+
+def _are_own(rules: RuleSet) -> bool:
+    return "SVCC-SERVICES" in rules.tables.get("nat", {}) or any(
+        nft_table_of(table).endswith(" svcc") for table in rules.tables
+    )
 
 
 def _may_be_read_in_two_ways(objects: Objects) -> bool:

@@ -44,18 +44,18 @@ def accepting(expectation: Expectation, rules: RuleSet, objects: Objects) -> Exp
     """The expectation with what this kube-proxy does accepted too."""
     if not is_ipvs_proxy(rules):
         return expectation
-    elsewhere = _elsewhere(objects, expectation.settings, expectation.family)
+    others = elsewhere(objects, expectation.settings, expectation.family)
     untouched = Untouched(True, _masqueraded_sources(expectation))
     return replace(
         expectation,
-        frontends=tuple(_accepting(item, elsewhere, untouched) for item in expectation.frontends),
+        frontends=tuple(_accepting(item, others, untouched) for item in expectation.frontends),
         untouched=untouched,
         drops_invalid=False,
         health_checks_anywhere=True,
     )
 
 
-def _elsewhere(objects: Objects, settings: NodeSettings, family: Family) -> frozenset[int]:
+def elsewhere(objects: Objects, settings: NodeSettings, family: Family) -> frozenset[int]:
     """The addresses of endpoints that do not run on this node."""
     return frozenset(
         endpoint.address.value
@@ -80,11 +80,11 @@ def _masqueraded_sources(expectation: Expectation) -> tuple[Network, ...]:
 
 
 def _accepting(
-    item: FrontendExpectation, elsewhere: frozenset[int], untouched: Untouched
+    item: FrontendExpectation, others: frozenset[int], untouched: Untouched
 ) -> FrontendExpectation:
     sources = untouched.masqueraded_sources
     cases = [part for case in item.cases for part in _from_elsewhere(item, case, sources)]
-    cases = [part for case in cases for part in _of_hairpins(item, case, elsewhere)]
+    cases = [part for case in cases for part in of_hairpins(item, case, others)]
     if item.frontend.kind == "loadbalancer IP":
         cases = [part for case in cases for part in _unfiltered(item, case)]
     if item.frontend.kind == "node port":
@@ -124,9 +124,7 @@ def _from_elsewhere(
     yield Case((*case.condition, negation(itself)), free)
 
 
-def _of_hairpins(
-    item: FrontendExpectation, case: Case, elsewhere: frozenset[int]
-) -> Iterator[Case]:
+def of_hairpins(item: FrontendExpectation, case: Case, others: frozenset[int]) -> Iterator[Case]:
     """Who runs elsewhere and reaches itself keeps its source."""
     family = item.frontend.family
     hosts = {
@@ -134,7 +132,7 @@ def _of_hairpins(
         for outcome in case.allowed
         if isinstance(outcome, Serve) and outcome.masquerade is False
         for backend in outcome.backends
-    } & elsewhere
+    } & others
     if not hosts:
         yield case
         return

@@ -1,0 +1,1 @@
+"""Rule sets of nftables, translated to the rules that both models judge."""
