@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from svcc.api.comparison import compare
     from svcc.api.compilation import CompiledRules, compile  # noqa: A004
     from svcc.api.errors import ApplyError, InputError, NotProvedError
-    from svcc.api.explanation import explain
+    from svcc.api.explanation import Answer, ask, explain
     from svcc.api.inputs import load
     from svcc.api.live import live_rules
     from svcc.api.node import apply, cleanup, diff
@@ -30,12 +30,13 @@ if TYPE_CHECKING:
     from svcc.grammar.address import Family
     from svcc.grammar.errors import Position, Problem
     from svcc.verify.confirm.findings import Counterexample, Finding
-    from svcc.verify.explain import Explanation
+    from svcc.verify.report.explanation import Explanation
     from svcc.verify.report.report import Report
     from svcc.verify.spec.codes import CODES
 
 __all__ = [
     "CODES",
+    "Answer",
     "ApplyError",
     "CompiledRules",
     "Configuration",
@@ -55,6 +56,7 @@ __all__ = [
     "Rules",
     "all_node_settings",
     "apply",
+    "ask",
     "cleanup",
     "compare",
     "compile",
@@ -74,7 +76,7 @@ _HOME = {
     "svcc.api.comparison": ("compare",),
     "svcc.api.compilation": ("CompiledRules", "compile"),
     "svcc.api.errors": ("ApplyError", "InputError", "NotProvedError"),
-    "svcc.api.explanation": ("explain",),
+    "svcc.api.explanation": ("Answer", "ask", "explain"),
     "svcc.api.inputs": ("load",),
     "svcc.api.live": ("live_rules",),
     "svcc.api.node": ("apply", "cleanup", "diff"),
@@ -89,7 +91,7 @@ _HOME = {
     "svcc.grammar.address": ("Family",),
     "svcc.grammar.errors": ("Position", "Problem"),
     "svcc.verify.confirm.findings": ("Counterexample", "Finding"),
-    "svcc.verify.explain": ("Explanation",),
+    "svcc.verify.report.explanation": ("Explanation",),
     "svcc.verify.report.report": ("Report",),
     "svcc.verify.spec.codes": ("CODES",),
 }

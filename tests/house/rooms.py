@@ -145,6 +145,11 @@ ROOMS = (
         "verify.prepare verify.model verify.slicing verify.smt verify.confirm",
         "findings in words, however they were found",
     ),
+    Room(
+        "verify.questions",
+        f"grammar.* {_OBJECTS} compiler.api_names verify.netfilter verify.spec verify.simulator",
+        "what people mean is told by the objects, whatever the rules do",
+    ),
     Room("verify.recheck", f"grammar.* {_OBJECTS} {_CORE}", "an add-on: the core does without"),
     Room("verify.policy", f"grammar.* {_OBJECTS} {_CORE}", "an add-on: the core does without"),
     Room("verify.equivalence", f"grammar.* {_OBJECTS} {_CORE}", "an add-on: the core does without"),
