@@ -105,6 +105,8 @@ def ask(
     Raises:
         InputError: nothing has this name, or a walk through the rules does not end.
     """
+    if rules is not None:
+        rules.must_be_of(settings.node_name)
     try:
         question = read_question(what.split())
     except QuestionError as error:

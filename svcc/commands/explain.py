@@ -7,12 +7,13 @@ import json
 import re
 import sys
 import textwrap
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from svcc.api.errors import bad_input
 from svcc.commands import arguments as given_by
 from svcc.commands import options
-from svcc.commands.exit_codes import OF_VERDICT, OK
+from svcc.commands.exit_codes import BAD_INPUT, OF_VERDICT, OK
 from svcc.commands.terminal import say
 
 if TYPE_CHECKING:
@@ -55,6 +56,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Explain."""
     from svcc.api import ask
+    from svcc.verify.confirm.findings import worst
 
     words = " ".join(arguments.what).split()
     if len(words) == 1 and re.fullmatch(r"(?i)svc\d{3}", words[0]):
@@ -62,22 +64,42 @@ def run(arguments: argparse.Namespace) -> int:
     if not arguments.filename:
         raise bad_input("-f", "give the objects: -f PATH (a code such as SVC001 needs none)")
     objects = given_by.objects(arguments)
-    node = given_by.node(arguments, objects)
-    rules = given_by.rules(arguments)
+    nodes, rules = given_by.judged(arguments, objects)
     family = given_by.family(arguments)
-    answer = ask(objects, node, " ".join(words), rules, family=family, note=say)
+    answers = {}
+    for node in nodes:
+        own = rules.get(node.node_name) if isinstance(rules, dict) else rules
+        if own is None and rules is not None:
+            raise bad_input("--rules", f"there are no rules of node {node.node_name}")
+        asked = " ".join(words)
+        answers[node.node_name] = ask(objects, node, asked, own, family=family, note=say)
     if arguments.output == "json":
-        found = [{"says": text} for text in answer.said]
-        found += [_json(item) for item in answer.explanations]
+        found = [item for each in answers.items() for item in _answer_json(*each, len(nodes) > 1)]
         json.dump(found, sys.stdout, indent=2)
         sys.stdout.write("\n")
-        return OF_VERDICT[answer.verdict]
-    sys.stdout.writelines(f"{text}\n" for text in answer.said)
-    if answer.explanations and not answer.explanations[0].sender:
-        sys.stdout.write("\n".join(map(_packet_text, answer.explanations)))
     else:
-        sys.stdout.write(_every_sender_text(answer))
-    return OF_VERDICT[answer.verdict]
+        for name, answer in answers.items():
+            sys.stdout.write(f"node {name}\n" if len(nodes) > 1 else "")
+            sys.stdout.write(_answer_text(answer))
+    given = rules.values() if isinstance(rules, dict) else (rules,)
+    code = OF_VERDICT[worst(answer.verdict for answer in answers.values())]
+    is_changed = any(item is not None and item.problems for item in given)
+    return BAD_INPUT if code == OK and is_changed else code
+
+
+def _answer_text(answer: Answer) -> str:
+    said = "".join(f"{text}\n" for text in answer.said)
+    if answer.explanations and not answer.explanations[0].sender:
+        return said + "\n".join(map(_packet_text, answer.explanations))
+    return said + _every_sender_text(answer)
+
+
+def _answer_json(node: str, answer: Answer, several: bool) -> Iterator[dict[str, Any]]:
+    about = {"node": node} if several else {}
+    for text in answer.said:
+        yield {**about, "says": text}
+    for item in answer.explanations:
+        yield {**about, **_json(item)}
 
 
 def _code(number: str) -> int:

@@ -84,6 +84,11 @@ ROOMS = (
         "the whole compiler in one call, from objects on",
     ),
     Room("compiler.bundle", "svcc grammar.* compiler.pipeline", "files of what was compiled"),
+    Room(
+        "compiler.files",
+        "svcc grammar.* compiler.settings compiler.load compiler.bundle compiler.pipeline",
+        "folders of such files: written, read back, checked",
+    ),
     Room("verify.netfilter", "grammar.*", "kernel facts: the trusted base of both models"),
     Room(
         "verify.spec",
@@ -200,7 +205,7 @@ NEVERS = (
     Never("compiler.lower.ipvs", "compiler.lower.iptables", "what both need is shared"),
     Never(
         "verify",
-        "compiler.resolve compiler.lower compiler.pipeline compiler.bundle apply",
+        "compiler.resolve compiler.lower compiler.pipeline compiler.bundle compiler.files apply",
         "a proof by the code that is to be proved is none",
     ),
     Never(
