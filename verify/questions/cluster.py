@@ -291,6 +291,11 @@ def _unknown(target: ServiceName, services: Sequence[Service]) -> str:
     """That there is no such Service, and which may be meant."""
     if not services:
         return f"there is no Service {target}: there are none among the objects"
+    inside = sorted(s.key for s in services if s.namespace == target.name)
+    if inside and not target.namespace:
+        return f"there is no Service {target}; in the namespace {target} there are " + named(
+            inside, "and"
+        )
     elsewhere = sorted(s.key for s in services if s.name == target.name)
     if elsewhere:
         return f"there is no Service {target}; there is {named(elsewhere, 'and')}"

@@ -57,6 +57,8 @@ HOW = (
 _PROTOCOL = r"(?:/(?P<protocol>[A-Za-z]*))?"
 _ADDRESS = r"(?:\[(?P<six>[^\]]*)\]|(?P<four>\d+(?:\.\d+)+))(?::(?P<port>[^/]*))?"
 _WITH_PROTOCOL = re.compile(_ADDRESS + _PROTOCOL, re.ASCII)
+_URL = re.compile(r"(?P<scheme>[A-Za-z]+)://(?P<host>[^/?#]+)(?:[/?#].*)?")
+_URL_PORTS = {"http": ":80", "https": ":443"}
 _BARE_IPV6 = re.compile(r"(?P<six>[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*:[0-9A-Fa-f:.]*)" + _PROTOCOL)
 _NODE_PORT = re.compile(r":?(?P<port>\d+)" + _PROTOCOL, re.ASCII)
 _SERVICE = re.compile(
@@ -66,7 +68,7 @@ _SERVICE = re.compile(
 
 
 def read_target(text: str) -> Target:
-    """What a word names, by how it is written.
+    """What a word names, by how it is written; of a URL its host and port count.
 
     Services are ``NAME``, ``NAMESPACE/NAME`` or a name of the cluster's DNS (``NAME.NAMESPACE``,
     ``NAME.NAMESPACE.svc.cluster.local``), each with ``:PORT`` or without.
@@ -74,6 +76,8 @@ def read_target(text: str) -> Target:
     Raises:
         QuestionError: it is written like nothing of that kind.
     """
+    if found := _URL.fullmatch(text):
+        text = _end_of(found["scheme"].lower(), found["host"])
     if found := _NODE_PORT.fullmatch(text):
         return NodePortName(port_number(found["port"]), _protocol(found["protocol"]))
     if found := _WITH_PROTOCOL.fullmatch(text):
@@ -94,6 +98,16 @@ def read_target(text: str) -> Target:
             return _by_dns(text, name, port, protocol)
         return ServiceName(name, found["namespace"] or "", port, protocol)
     raise QuestionError(f"{text!r} is not understood; {HOW}")
+
+
+def _end_of(scheme: str, host: str) -> str:
+    """What a URL leads to; pods have such ones in variables (``tcp://10.96.0.1:443``)."""
+    has_port = ":" in host.rpartition("]")[2]
+    if scheme.upper() in PROTOCOL_NUMBER and has_port:
+        return f"{host}/{scheme}"
+    if scheme not in _URL_PORTS:
+        raise QuestionError(f"{scheme}://{host} is no URL of http or https, nor one with a port")
+    return host if has_port else f"{host}{_URL_PORTS[scheme]}"
 
 
 def _by_dns(text: str, name: str, port: str, protocol: int | None) -> Target:

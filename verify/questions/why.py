@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from functools import cached_property
 
 from svcc.compiler.model.objects import Endpoint, EndpointSlice, Objects, Service, ServicePort
 from svcc.compiler.settings.node import NodeSettings
@@ -16,12 +16,20 @@ from svcc.verify.spec.node_ports import loopback_network
 from svcc.verify.spec.outcomes import Discard, Outcome, Serve, Untouched
 
 
-@dataclass(slots=True)
 class Reasons:
     """Finds reasons in the objects; they are those of today's kube-proxy."""
 
-    objects: Objects
-    settings: NodeSettings
+    def __init__(self, objects: Objects, settings: NodeSettings) -> None:
+        self._objects = objects
+        self._settings = settings
+
+    @cached_property
+    def _services(self) -> dict[str, Service]:
+        return {service.key: service for service in self._objects.services}
+
+    @cached_property
+    def _slices(self) -> dict[tuple[str, str], list[EndpointSlice]]:
+        return slices_by_service(self._objects.slices)
 
     def of(self, frontend: Frontend, packet: Packet, allowed: Sequence[Outcome]) -> tuple[str, ...]:
         """Why a packet to a frontend must see one of the outcomes; nothing where that is plain."""
@@ -30,11 +38,11 @@ class Reasons:
 
     def _service_port(self, frontend: Frontend) -> tuple[Service, ServicePort] | None:
         key, _, name = frontend.service.partition(":")
-        for service in self.objects.services:
-            if service.key == key:
-                for port in service.ports:
-                    if (port.name, PROTOCOL_NUMBER[port.protocol]) == (name, frontend.protocol):
-                        return service, port
+        service = self._services.get(key)
+        for port in service.ports if service is not None else ():
+            if (port.name, PROTOCOL_NUMBER[port.protocol]) == (name, frontend.protocol):
+                assert service is not None
+                return service, port
         return None
 
     def _reasons(
@@ -45,10 +53,9 @@ class Reasons:
         packet: Packet,
         allowed: Sequence[Outcome],
     ) -> Iterator[str]:
-        every = slices_by_service(self.objects.slices)
-        slices = every.get((service.namespace, service.name), [])
+        slices = self._slices.get((service.namespace, service.name), [])
         endpoints = [
-            endpoint for _, endpoint in endpoints_of(slices, port, self.settings, frontend.family)
+            endpoint for _, endpoint in endpoints_of(slices, port, self._settings, frontend.family)
         ]
         ready = [endpoint for endpoint in endpoints if endpoint.ready]
         usable = ready or [e for e in endpoints if e.serving and e.terminating]
@@ -80,7 +87,7 @@ class Reasons:
     def _not_there(self, packet: Packet) -> Iterator[str]:
         """Why a node port does not answer at an address."""
         address = Address(packet.family, packet.destination)
-        networks = self.settings.node_port_networks
+        networks = self._settings.node_port_networks
         if networks is not None and not any(network.holds(address) for network in networks):
             yield f"nodePortAddresses have no node ports at {address}"
         elif loopback_network(packet.family).holds(address):
@@ -97,9 +104,9 @@ class Reasons:
             return
         inside = frontend.kind == "cluster IP"
         policy = service.internal_traffic_policy if inside else service.external_traffic_policy
-        if policy == "Local" and not any(is_local(e, self.settings) for e in usable):
+        if policy == "Local" and not any(is_local(e, self._settings) for e in usable):
             name = "internalTrafficPolicy" if inside else "externalTrafficPolicy"
-            where = self.settings.node_name if self.settings.known_node else "this node"
+            where = self._settings.node_name if self._settings.known_node else "this node"
             number = len(usable)
             yield f"{name} is Local, no endpoint is on {where}, {number} {_are(number)} elsewhere"
 

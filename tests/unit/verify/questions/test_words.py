@@ -50,6 +50,11 @@ TARGETS: tuple[tuple[str, Target], ...] = (
     ("Web.Shop.SVC.cluster.local.", ServiceName("web", "shop")),
     ("svc/web.shop", ServiceName("web", "shop")),
     ("web-0.web.shop.svc.cluster.local", ServiceName("web", "shop")),
+    ("http://web.shop/x?y", ServiceName("web", "shop", "80")),
+    ("https://10.96.0.1", AddressName(IPV4, 443)),
+    ("http://[fd00::1]/", AddressName(IPV6, 80)),
+    ("http://web.shop.svc:8080", ServiceName("web", "shop", "8080")),
+    ("tcp://10.96.0.1:443", AddressName(IPV4, 443, 6)),
     ("_dns._udp.web.shop.svc.cluster.local", ServiceName("web", "shop", "dns", 17)),
 )
 
@@ -65,7 +70,7 @@ def test_targets(text: str, target: Target) -> None:
      "10.96.0.300", "10.96.0.1:", "10.96.0.1:x", "10.96.0.1:65536", "65536", "-1",
      "[fd00::1", "fd00::1]:80", "[fd00::g]", "a.b.c", ".web", "web..svc", "x/web.shop",
      "a.b.pod", "_x._icmp.web.shop.svc",
-     "http://web.shop/", "web shop", "²"],
+     "ftp://web.shop/", "tcp://web", "http://", "web shop", "²"],
 )  # fmt: skip
 def test_what_is_no_target(text: str) -> None:
     with pytest.raises(QuestionError):
