@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from random import Random
+from typing import get_args
 
 import pytest
 
@@ -17,7 +18,7 @@ from svcc.compiler.files.read import read_bundle
 from svcc.compiler.files.write import write_bundle, write_bundles
 from svcc.compiler.model.objects import Objects
 from svcc.compiler.pipeline import Compiled, compile_objects
-from svcc.compiler.settings.node import IpvsSettings, NodeSettings
+from svcc.compiler.settings.node import IpvsSettings, Mode, NodeSettings
 from svcc.grammar.address import parse_network
 from svcc.grammar.errors import InputError
 from tests.support.clusters.cases import case_objects
@@ -33,8 +34,7 @@ IPVS = IpvsSettings(
 
 def compiled(node: str = "node-a", mode: str = "iptables") -> Compiled:
     settings = NodeSettings(node_name=node, ipvs=IPVS)
-    if mode == "ipvs":
-        settings = replace(settings, mode="ipvs")
+    settings = replace(settings, mode=next(known for known in get_args(Mode) if known == mode))
     return compile_objects(random_objects(Random(3), 12), settings)
 
 
@@ -68,6 +68,19 @@ def test_behaviour_cases_are_read_back(mode: str, tmp_path: Path) -> None:
         write_bundle(wanted, str(tmp_path))
         bundle = read_bundle(str(tmp_path))
         assert (bundle.programs, bundle.ipvs) == (wanted.programs, wanted.ipvs)
+
+
+def test_nftables_folders_are_checked_and_written_over(tmp_path: Path) -> None:
+    write_bundle(compiled(mode="nftables"), str(tmp_path))
+    assert not list(differences(manifest_of(tmp_path)))
+    (tmp_path / "ipset.rules").write_text("")
+    with pytest.raises(InputError, match=r"ipset\.rules: error: added"):
+        read_bundle(str(tmp_path))
+    (tmp_path / "ipset.rules").unlink()
+    with pytest.raises(InputError, match="cannot be read back yet"):
+        read_bundle(str(tmp_path))
+    write_bundle(compiled(), str(tmp_path))
+    assert names(tmp_path) == {MANIFEST, "iptables.rules", "ip6tables.rules"}
 
 
 def test_of_a_node_that_nobody_knows_is_for_all_such(tmp_path: Path) -> None:
