@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import assert_never
 
@@ -183,16 +183,18 @@ class Cluster:
 
     def _to_nobody(self, target: AddressName) -> Meaning:
         """Packets to what is no frontend."""
-        address, protocol = target.address, target.protocol or _TCP
+        address = target.address
         words = list(endpoint_words(self.objects, address, target.port))
-        ports = [target.port] if target.port is not None else _endpoint_ports(self.objects, address)
-        if not ports:
+        ends = _endpoint_ports(self.objects, target)
+        if target.port is not None and not ends:
+            ends = [(target.port, target.protocol or _TCP)]
+        if not ends:
             raise QuestionError(
                 f"{address} has no port; say ADDRESS:PORT/tcp, IPv6 as [ADDRESS]:PORT"
             )
         if words:
             words.append("what is sent straight to an endpoint passes no Service")
-        places = [Destination(address.family, address.value, p, protocol) for p in ports]
+        places = [Destination(address.family, address.value, *end) for end in ends]
         return Meaning(
             destinations=tuple(places), why="; ".join(words) or self._nobody(target), at=address
         )
@@ -277,14 +279,21 @@ def _addresses_of(service: Service) -> tuple[Address, ...]:
     return (*service.cluster_ips, *service.external_ips, *service.ingress)
 
 
-def _endpoint_ports(objects: Objects, address: Address) -> list[int]:
-    return sorted(set(_ports_at(objects, address)))
-
-
-def _ports_at(objects: Objects, address: Address) -> Iterator[int]:
-    for item in objects.slices:
-        if any(endpoint.address == address for endpoint in item.endpoints):
-            yield from (port.port for port in item.ports if port.port)
+def _endpoint_ports(objects: Objects, target: AddressName) -> list[tuple[int, int]]:
+    """The ports and protocols of endpoints at an address; of one port that of TCP if that is there
+    and no protocol is said.
+    """
+    found = {
+        (port.port, PROTOCOL_NUMBER[port.protocol])
+        for item in objects.slices
+        if any(endpoint.address == target.address for endpoint in item.endpoints)
+        for port in item.ports
+        if port.port and target.port in (None, port.port)
+    }
+    wanted = {end for end in found if target.protocol in (None, end[1])}
+    if target.port is not None and target.protocol is None:
+        wanted = {end for end in wanted if end[1] == _TCP} or wanted
+    return sorted(wanted)
 
 
 def _unknown(target: ServiceName, services: Sequence[Service]) -> str:

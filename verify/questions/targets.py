@@ -167,7 +167,10 @@ def port_number(text: str) -> int:
     Raises:
         QuestionError: it is none.
     """
-    return number(text, MAX_PORT)
+    value = number(text, MAX_PORT)
+    if not value:
+        raise QuestionError(f"{text} is no port; say 1 to {MAX_PORT}")
+    return value
 
 
 def number(text: str, highest: int) -> int:

@@ -67,7 +67,7 @@ def test_targets(text: str, target: Target) -> None:
 @pytest.mark.parametrize(
     "text",
     ["", ":", "/", "web/", "/web", "a/b/c", "web:", "web:80/", "web:80/icmp", "10.96",
-     "10.96.0.300", "10.96.0.1:", "10.96.0.1:x", "10.96.0.1:65536", "65536", "-1",
+     "10.96.0.300", "10.96.0.1:", "10.96.0.1:x", "10.96.0.1:65536", "65536", "0", "-1",
      "[fd00::1", "fd00::1]:80", "[fd00::g]", "a.b.c", ".web", "web..svc", "x/web.shop",
      "a.b.pod", "_x._icmp.web.shop.svc",
      "ftp://web.shop/", "tcp://web", "http://", "web shop", "²"],
