@@ -17,6 +17,7 @@ from svcc.verify.questions.targets import (
     QuestionError,
     ServiceName,
     Target,
+    port_number,
 )
 from svcc.verify.questions.wording import (
     checked_by,
@@ -86,6 +87,8 @@ class Cluster:
         if reason := no_frontends(service, self.objects, self.settings):
             return Meaning(said=(f"{service.key}: {reason}",))
         own = {f for f in self.frontends if f.service.partition(":")[0] == service.key}
+        if not own:
+            return Meaning(said=(f"{service.key}: not judged, for what is wrong with it",))
         if not target.port:
             return Meaning(_of_protocol(own, target.protocol))
         ports = [port for port in service.ports if target.port in (port.name, str(port.port))]
@@ -97,7 +100,7 @@ class Cluster:
             raise QuestionError(
                 f"{service.key} has no port {target.port}; it has {ports_of(service)}"
             )
-        number = AddressName(service.cluster_ips[0], int(target.port), target.protocol)
+        number = AddressName(service.cluster_ips[0], port_number(target.port), target.protocol)
         return self._no_port(number, [service], service.cluster_ips)
 
     def _named(self, target: ServiceName) -> Service | Node:
@@ -222,7 +225,7 @@ class Cluster:
             raise QuestionError(f"Node {node.name} has no address; give --node-ip")
         if target.port and not target.port.isdigit():
             raise QuestionError(f"{target.port!r} is no port number; {node.name} is a Node")
-        port = int(target.port) if target.port else None
+        port = port_number(target.port) if target.port else None
         return self._address(AddressName(node.addresses[0], port, target.protocol), of_packets)
 
     # -- node ports --------------------------------------------------------------------

@@ -70,3 +70,25 @@ def test_backends_are_found_from_either_end(name: str, mode: str) -> None:
             assert answer.backend is not None
             assert answer.backend[0].value == result.destination
             break
+
+
+def test_services_that_are_not_judged_are_told() -> None:
+    text = """\
+apiVersion: v1
+kind: Service
+metadata: {name: web, namespace: shop}
+spec: {clusterIP: 10.96.0.10, ports: [{name: a, port: 80}, {name: b, port: 80}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: api, namespace: shop}
+spec: {clusterIP: 10.96.0.11, ports: [{port: 80}]}
+"""
+    objects = svcc.api.load(text=text, keep_going=True)
+    assert [service.key for service in objects.not_judged] == ["shop/web"]
+    settings = svcc.api.node_settings(objects, node="node-a")
+    answer = svcc.api.ask(objects, settings, "web")
+    assert answer.said == ("shop/web: not judged, for what is wrong with it",)
+    assert not answer.explanations
+    with pytest.raises(svcc.api.InputError, match="not judged"):
+        svcc.api.explain(objects, settings, "web")
