@@ -47,7 +47,8 @@ def read_bundle(directory: str) -> Bundle:
         raise InputError([Problem(Position(directory), message)])
     problems = list(differences(manifest))
     if manifest.mode == "nftables":
-        message = "rules of nftables mode cannot be read back yet; compile them on the node itself"
+        message = "rules of nftables mode cannot be proved yet, so no folder of them is loaded"
+        message += "; compile them on the node itself"
         problems.append(Problem(Position(directory), message))
     if problems:
         raise InputError(problems)
