@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from svcc.compiler.bundle import ADDRESSES, FILE_NAMES, IPSET, IPVSADM, MANIFEST
+from svcc.compiler.bundle import ADDRESSES, FILE_NAMES, IPSET, IPVSADM, MANIFEST, NFTABLES
 from svcc.compiler.files.manifest import Manifest, differences, read_manifest
 from svcc.grammar.address import Family
 from svcc.grammar.errors import InputError, Position, Problem
@@ -15,18 +15,23 @@ from svcc.grammar.iptables.parse import parse
 from svcc.grammar.iptables.program import ChainCommand, Goto, Jump, Program
 from svcc.grammar.ipvs import addresses, ipset, ipvsadm
 from svcc.grammar.ipvs.state import Ipvs
+from svcc.grammar.nftables.parse import parse as parse_nftables
+from svcc.grammar.nftables.program import Ruleset
 
-PREFIX = "SVCC-"
-"""Of all chains that svcc writes."""
+PREFIX, NAME = "SVCC-", "svcc"
+"""Of all chains of iptables that svcc writes; of all its nftables tables."""
 
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """What a folder holds; ``ipvs`` None: not in ipvs mode."""
+    """What a folder holds; ``ipvs`` None: not in ipvs mode. In nftables mode there are no
+    ``programs`` but ``tables``.
+    """
 
     manifest: Manifest
     programs: dict[Family, Program]
     ipvs: Ipvs | None
+    tables: Ruleset | None = None
 
 
 def read_bundle(directory: str) -> Bundle:
@@ -46,12 +51,10 @@ def read_bundle(directory: str) -> Bundle:
         message += str(folder / next(iter(sorted(manifest.nodes)), "NODE"))
         raise InputError([Problem(Position(directory), message)])
     problems = list(differences(manifest))
-    if manifest.mode == "nftables":
-        message = "rules of nftables mode cannot be proved yet, so no folder of them is loaded"
-        message += "; compile them on the node itself"
-        problems.append(Problem(Position(directory), message))
     if problems:
         raise InputError(problems)
+    if manifest.mode == "nftables":
+        return Bundle(manifest, {}, None, _tables(folder / NFTABLES))
     programs = {
         family: parse(_text(folder / name), family=family, source=str(folder / name))
         for family, name in FILE_NAMES.items()
@@ -68,6 +71,20 @@ def _text(path: Path) -> str:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "not UTF-8 text"
         raise InputError([Problem(Position(str(path)), f"cannot read: {reason}")]) from None
+
+
+def _tables(path: Path) -> Ruleset:
+    """The tables of nftables mode.
+
+    Raises:
+        InputError: nft would not take them, or one is not svcc's.
+    """
+    found = parse_nftables(_text(path), source=str(path))
+    others = [table for table in found.tables.values() if table.name != NAME]
+    if others:
+        message = f"the table {others[0].family} {others[0].name} is not svcc's; compile anew"
+        raise InputError([Problem(Position(str(path)), message)])
+    return found
 
 
 def _ipvs(manifest: Manifest) -> Ipvs:

@@ -97,6 +97,7 @@ def wanted_of_folder(folder: str, settings: NodeSettings) -> Wanted:
         manifest.route_localnet,
         bundle.ipvs,
         (*settings.ipvs.exclude_networks, *manifest.exclude),
+        tables=bundle.tables,
         loaded={family: replace(item, whole=EVERYTHING) for family, item in loaded.items()},
         folder=folder,
     )

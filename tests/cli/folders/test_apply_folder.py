@@ -79,3 +79,14 @@ def test_what_the_objects_do_not_prove_is_not_loaded(node: Namespace, folder: Pa
     done = svcc("apply", "--no-verify", *given, inside=node)
     assert done.code == 0
     assert "10.244.1.77:8080" in node.run("iptables-save")
+
+
+@pytest.mark.kernel
+def test_tables_of_nftables_mode_are_loaded(node: Namespace, tmp_path: Path) -> None:
+    nftables = [*SHOP, "--mode", "nftables"]
+    assert svcc("compile", *nftables, "-o", tmp_path).code == 0
+    done = svcc("apply", *SHOP, "--rules", tmp_path, inside=node)
+    assert done.code == 0, done.err
+    assert "table ip svcc" in node.run("nft", "list", "tables")
+    same = svcc("diff", *nftables, inside=node)
+    assert (same.code, same.out) == (0, "")

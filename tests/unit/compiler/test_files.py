@@ -77,7 +77,13 @@ def test_nftables_folders_are_checked_and_written_over(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"ipset\.rules: error: added"):
         read_bundle(str(tmp_path))
     (tmp_path / "ipset.rules").unlink()
-    with pytest.raises(InputError, match="nftables mode cannot be proved yet"):
+    assert read_bundle(str(tmp_path)).tables == compiled(mode="nftables").tables
+    rules = tmp_path / "nftables.rules"
+    rules.write_text(rules.read_text() + "table ip mine {\n}\n")
+    manifest = json.loads((tmp_path / MANIFEST).read_text())
+    manifest["files"][rules.name]["sha256"] = hashlib.sha256(rules.read_bytes()).hexdigest()
+    (tmp_path / MANIFEST).write_text(json.dumps(manifest))
+    with pytest.raises(InputError, match="the table ip mine is not svcc's"):
         read_bundle(str(tmp_path))
     write_bundle(compiled(), str(tmp_path))
     assert names(tmp_path) == {MANIFEST, "iptables.rules", "ip6tables.rules"}
