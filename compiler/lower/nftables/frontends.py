@@ -32,7 +32,7 @@ from svcc.grammar.nftables.program import (
 )
 
 SERVICES, NODE_PORTS, GUARDED, ALLOWED = "services", "node-ports", "guarded", "allowed-sources"
-CLUSTER_IPS, EXTERNAL_IPS = "cluster-ips", "external-ips"
+CLUSTER_IPS = "cluster-ips"
 HAIRPINS = "hairpins"
 REFUSE = "refuse"
 _EVERYWHERE, _HERE = "everywhere", "here"
@@ -60,16 +60,15 @@ class Frontends:
         """Add all frontends of a Service port."""
         cluster_ip = self._at(service, service.cluster_ip)
         self._put(SERVICES, cluster_ip, self._internal(service, cluster_ip), service, "cluster IP")
-        self._one(CLUSTER_IPS, service.cluster_ip)
+        types = Types((self._terms.address_type,))
+        self._table.collection(CLUSTER_IPS, types).add(self._terms.address(service.cluster_ip))
         for address in service.external_addresses:
             found = self._at(service, address)
             self._put(SERVICES, found, self._external(service, found), service, "external IP")
-            self._one(EXTERNAL_IPS, address)
         for address in service.balancer_addresses:
             found = self._at(service, address)
             verdict = self._guarded(service, found)
             self._put(SERVICES, found, verdict, service, "loadbalancer IP")
-            self._one(EXTERNAL_IPS, address)
         if service.node_port:
             found = Frontend(
                 self._node_ports, (protocol(service.protocol), port(service.node_port))
@@ -97,10 +96,6 @@ class Frontends:
     ) -> None:
         comment = self._table.comment(f"{service.label} {what}")
         self._table.verdict(name, frontend.kind.types, frontend.key, verdict, comment)
-
-    def _one(self, name: str, address: int) -> None:
-        types = Types((self._terms.address_type,))
-        self._table.collection(name, types).add(self._terms.address(address))
 
     # -- verdicts ----------------------------------------------------------------------
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from svcc.compiler.lower.nftables.frontends import (
     CLUSTER_IPS,
-    EXTERNAL_IPS,
     HAIRPINS,
     NODE_PORTS,
     REFUSE,
@@ -35,8 +34,9 @@ from svcc.compiler.lower.nftables.terms import (
     marked,
     protocol,
 )
+from svcc.compiler.lower.shared.dispatch import cut
 from svcc.compiler.resolve.forwarding import Forwarding
-from svcc.grammar.address import Family
+from svcc.grammar.address import Family, Network
 from svcc.grammar.nftables.program import (
     BaseChain,
     Concatenation,
@@ -65,6 +65,7 @@ _BASE = {
 }
 """Priorities are those of iptables' tables, as in kube-proxy's nftables mode."""
 _TO_SERVICES, _TO_NODE_PORTS, _HAIRPIN = "to-services", "to-node-ports", "hairpin"
+_MAX_GATES = 8
 _DROP = Verdict("drop")
 _MASQUERADE = Nat("masquerade", flags=("fully-random",))
 
@@ -129,9 +130,8 @@ class _Family:
         to_itself = Match(ends, "==", SetReference(HAIRPINS))
         # Other people's translations are left alone: only what was sent to a frontend counts.
         rules: list[tuple[Statement, ...]] = [
-            (Match(terms.original_destination, "==", SetReference(name)), _MASQUERADE)
-            for name in (CLUSTER_IPS, EXTERNAL_IPS)
-            if table.has(name)
+            (Match(terms.original_destination, "==", terms.network(gate)), _MASQUERADE)
+            for gate in self._gates()
         ]
         rules += [
             (
@@ -144,6 +144,19 @@ class _Family:
         ]
         hairpin = Jump(table.chain(_HAIRPIN, *rules))
         table.rule(POSTROUTING, TRANSLATED, to_itself, hairpin)
+
+    def _gates(self) -> list[Network]:
+        """A few prefixes that hold the addresses of all frontends."""
+        family = self._terms.family
+        addresses = {
+            address
+            for service in self._forwarding.of(family)
+            for address in (
+                service.cluster_ip, *service.external_addresses, *service.balancer_addresses,
+            )
+        }  # fmt: skip
+        parts = cut(sorted(addresses), family.bits, _MAX_GATES)
+        return [Network(family, part.prefix, part.length) for part in parts]
 
     def _filter(self) -> None:
         table, terms = self._table, self._terms
