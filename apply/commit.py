@@ -14,6 +14,7 @@ from svcc.apply.iptables.tool import Iptables
 from svcc.apply.ipvs.run import run as run_commands
 from svcc.apply.ipvs.servers import Servers
 from svcc.apply.ipvs.steps import Change, ReleaseServed
+from svcc.apply.loaded import translated_to
 from svcc.apply.steps import Load, ReleaseFlows, SetRouteLocalnet, Step, make_steps
 from svcc.apply.system import sysctl
 from svcc.apply.system.errors import ApplyError, ToolError
@@ -144,7 +145,10 @@ def _go_back(
         loaded = {family: read_family(tools, family) for family in before}
         now = sysctl.read(sysctl.ROUTE_LOCALNET)
         switch = None if now == route_localnet else route_localnet
-        back = servers.steps_back(served_by_nat(loaded)) if servers is not None else None
+        back = None
+        if servers is not None:
+            behind_nat = translated_to(loaded) | translated_to(before)
+            back = servers.steps_back(served_by_nat(loaded), behind_nat)
         steps = make_steps(loaded, before, switch, back)
     except (ToolError, ApplyError) as error:
         return [str(error)]

@@ -17,11 +17,13 @@ from svcc.apply.iptables.read import (
     holds_own_rules,
     read_families,
     read_table,
+    rewritten_to,
     served_by_nat,
 )
 from svcc.apply.iptables.tool import Iptables
 from svcc.apply.ipvs.servers import Servers, look
 from svcc.apply.ipvs.steps import Change, ReleaseServed
+from svcc.apply.loaded import Guard, Loaded, has_frontends, translated_to, what_is_loaded
 from svcc.apply.moments import Moment, moments
 from svcc.apply.nftables.steps import ReleaseTranslated, TableStep, Transact
 from svcc.apply.steps import (
@@ -36,7 +38,7 @@ from svcc.apply.steps import (
 from svcc.apply.system import lock, sysctl
 from svcc.apply.system.errors import ApplyError, ToolError, UnreadableTableError
 from svcc.apply.system.lock import Tell
-from svcc.grammar.address import Family, Network
+from svcc.grammar.address import Address, Family, Network
 from svcc.grammar.iptables.program import Program
 from svcc.grammar.ipvs.state import Ipvs
 
@@ -107,8 +109,16 @@ class _Situation:
     servers: Servers | None
 
     def steps(self) -> tuple[Step, ...]:
-        beside = self.servers.steps(served_by_nat(self.current)) if self.servers else None
+        beside = None
+        if self.servers is not None:
+            behind_nat = translated_to(self.current) | translated_to(self.wanted)
+            beside = self.servers.steps(served_by_nat(self.current), behind_nat)
         return tuple(make_steps(self.current, self.wanted, self.set_localnet, beside))
+
+    def loaded(self) -> Loaded:
+        servers = self.servers
+        ipvs = (servers.before.ipvs, servers.wanted) if servers is not None else (None, None)
+        return what_is_loaded(self.before, (self.current, self.wanted), ipvs)
 
 
 def apply(
@@ -122,6 +132,7 @@ def apply(
     wait: float | None = None,
     dry_run: bool = False,
     judge: Judge | None = None,
+    guard: Guard | None = None,
     tell: Tell | None = None,
 ) -> Outcome:
     """Make the node's own part of the rules be what is wanted, or leave it as it was.
@@ -138,6 +149,7 @@ def apply(
         dry_run: only plan, and take no lock.
         judge: looks at every moment of a plan that changes IPVS, before the first command, and
             says what is wrong with it.
+        guard: is asked once what is loaded is known.
         tell: is told whom is waited for.
 
     Raises:
@@ -146,6 +158,8 @@ def apply(
     tools = tools or Iptables()
     with _locked(tools, wait, tell, only_read=dry_run):
         situation = _look(wanted, route_localnet, ipvs, exclude, drain, tools)
+        if guard is not None:
+            guard(situation.loaded())
         steps = situation.steps()
         warnings, notes = situation.warnings, situation.notes
         if judge is not None and steps and situation.servers is not None:
@@ -165,6 +179,7 @@ def diff(
     ipvs: Ipvs | None = None,
     exclude: tuple[Network, ...] = (),
     tools: Iptables | None = None,
+    guard: Guard | None = None,
 ) -> str:
     """What :func:`apply` would change, like a unified diff; empty if nothing.
 
@@ -175,6 +190,8 @@ def diff(
     """
     tools = tools or Iptables()
     now = _look(wanted, route_localnet, ipvs, exclude, 0, tools)
+    if guard is not None:
+        guard(now.loaded())
     switch = (now.is_localnet, now.set_localnet)
     return difference(now.current, now.wanted, switch, now.servers)
 
@@ -216,14 +233,16 @@ def cleanup(
             _look_for_own(variant, must_read=not behind_tables and variant is tools)
             for variant in variants
         ]
-        beside = _look_beside(tools, None, exclude, drain)
+        beside = _look_beside(tools, None, exclude, drain, (before for before, _ in looks))
         outcome = Outcome((), dry_run=dry_run)
         for variant, (before, notes) in zip(variants, looks, strict=True):
             wanted = {family: {table: TableState() for table in TABLES} for family in before}
             # Sets can go when no rule of either variant refers to them.
             servers = beside if variant is variants[-1] else None
             switch = None if keep_localnet else _localnet_to_set(before, wanted=False)
-            server_steps = servers.steps(served_by_nat(before)) if servers is not None else None
+            server_steps = None
+            if servers is not None:
+                server_steps = servers.steps(served_by_nat(before), frozenset())
             steps = tuple(
                 step
                 for step in make_steps(before, wanted, switch, server_steps)
@@ -276,10 +295,15 @@ def _locked(
 
 
 def _look_beside(
-    tools: Iptables, wanted: Ipvs | None, exclude: tuple[Network, ...], drain: float
+    tools: Iptables,
+    wanted: Ipvs | None,
+    exclude: tuple[Network, ...],
+    drain: float,
+    loaded: Iterable[Mapping[Family, Tables]],
 ) -> Servers | None:
+    node_ports_on = frozenset[Address]().union(*map(rewritten_to, loaded))
     try:
-        return look(tools, wanted, exclude, drain)
+        return look(tools, wanted, exclude, drain, node_ports_on)
     except ToolError as error:
         raise ApplyError(f"{error}; nothing was changed") from error
 
@@ -298,7 +322,7 @@ def _look(
     for family, error in unusable.items():
         if isinstance(error, UnreadableTableError):
             raise ApplyError(f"{error}; nothing was changed")
-        if family in targets and _has_frontends(family, targets[family], ipvs):
+        if family in targets and has_frontends(family, targets[family], ipvs):
             raise ApplyError(
                 f"{family.label} has frontends, but its tables cannot be used: {error}; "
                 "nothing was changed"
@@ -317,7 +341,7 @@ def _look(
         set_localnet=_localnet_to_set(before, wanted=route_localnet),
         warnings=tuple(_warnings(targets, ipvs, tools)),
         notes=tuple(notes),
-        servers=_look_beside(tools, ipvs, exclude, drain),
+        servers=_look_beside(tools, ipvs, exclude, drain, [before]),
     )
 
 
@@ -342,13 +366,6 @@ def _target(program: Program) -> Tables:
     return states
 
 
-def _has_frontends(family: Family, tables: Tables, ipvs: Ipvs | None) -> bool:
-    """Whether anything is there for a Service: a virtual server, or a rule that names a port."""
-    if ipvs is not None and any(item.family is family for item in ipvs.sets.values()):
-        return True
-    return any(" --dport " in line for state in tables.values() for line in own_rules(state))
-
-
 def _localnet_to_set(before: Mapping[Family, Tables], *, wanted: bool) -> bool | None:
     """The value that ``route_localnet`` must be given, None if it is to be left alone.
 
@@ -367,7 +384,7 @@ def _localnet_to_set(before: Mapping[Family, Tables], *, wanted: bool) -> bool |
 def _warnings(wanted: Mapping[Family, Tables], ipvs: Ipvs | None, tools: Iptables) -> Iterator[str]:
     for family, tables in wanted.items():
         name = sysctl.FORWARDING[family]
-        if _has_frontends(family, tables, ipvs) and sysctl.read(name) is False:
+        if has_frontends(family, tables, ipvs) and sysctl.read(name) is False:
             yield (
                 f"{sysctl.dotted(name)} is 0: this node forwards no {family.label} packets "
                 f"to backends; set it with sysctl -w {sysctl.dotted(name)}=1"

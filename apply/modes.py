@@ -13,6 +13,7 @@ from dataclasses import replace
 from svcc.apply import engine
 from svcc.apply.engine import Outcome
 from svcc.apply.iptables.tool import Iptables
+from svcc.apply.loaded import Guard, Loaded
 from svcc.apply.nftables import engine as nftables
 from svcc.apply.nftables.read import exist
 from svcc.apply.nftables.steps import ReleaseTranslated
@@ -34,6 +35,7 @@ def apply_tables(
     tools: Iptables,
     wait: float | None = None,
     dry_run: bool = False,
+    guard: Guard | None = None,
     tell: Tell | None = None,
 ) -> Outcome:
     """Make svcc's nftables tables be what is wanted, then remove what other modes have left.
@@ -45,6 +47,7 @@ def apply_tables(
         tools: whose iptables is looked at for what other modes have left.
         wait: seconds to wait for another svcc and for the xtables lock, None without limit.
         dry_run: only plan, and take no lock.
+        guard: is asked once what is loaded is known.
         tell: is told whom is waited for.
 
     Raises:
@@ -54,6 +57,8 @@ def apply_tables(
         raise ApplyError(f"{not_installed(NFT)}; nothing was changed")
     with _locked(tools, wait, tell, only_read=dry_run):
         plan = nftables.plan(tools, wanted, route_localnet=route_localnet)
+        if guard is not None:
+            guard(_loaded(plan))
         if not dry_run:
             nftables.run(plan, tools)
     outcome = Outcome(plan.steps, tuple(plan.warnings), (), plan.released, dry_run)
@@ -108,7 +113,9 @@ def remove_tables(
     return Outcome(plan.steps, tuple(plan.warnings), (), plan.released, dry_run)
 
 
-def difference(wanted: Ruleset, *, route_localnet: bool, tools: Iptables) -> str:
+def difference(
+    wanted: Ruleset, *, route_localnet: bool, tools: Iptables, guard: Guard | None = None
+) -> str:
     """What :func:`apply_tables` would change, like a unified diff; empty if nothing.
 
     Raises:
@@ -116,7 +123,25 @@ def difference(wanted: Ruleset, *, route_localnet: bool, tools: Iptables) -> str
     """
     if not is_installed(NFT):
         raise ApplyError(not_installed(NFT))
-    return nftables.difference(nftables.plan(tools, wanted, route_localnet=route_localnet))
+    plan = nftables.plan(tools, wanted, route_localnet=route_localnet)
+    if guard is not None:
+        guard(_loaded(plan))
+    return nftables.difference(plan)
+
+
+def _loaded(plan: nftables.Plan) -> Loaded:
+    """Chains of iptables are none of its business."""
+    is_serving, will_serve = _serves(plan.reading.tables), _serves(plan.wanted)
+    return Loaded(is_serving and not will_serve, frozenset())
+
+
+def _serves(tables: Ruleset) -> bool:
+    """Whether there is any frontend: an element that no packet has made."""
+    return any(
+        item.elements and "dynamic" not in item.flags
+        for table in tables.tables.values()
+        for item in table.sets.values()
+    )
 
 
 def together(one: Outcome, other: Outcome) -> Outcome:

@@ -6,15 +6,18 @@ docs/apply.md gives the order and the reasons.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from enum import Enum
 
 from svcc.apply.iptables.plan import UNFINISHED, Delta, delta, union
-from svcc.apply.iptables.read import Tables, TableState
+from svcc.apply.iptables.read import Tables, TableState, is_ipvs_mode, own_target
 from svcc.apply.iptables.udp_release import changes_udp
 from svcc.apply.ipvs.steps import Change, ReleaseServed, ServerSteps
 from svcc.apply.system import sysctl
-from svcc.grammar.address import Family
+from svcc.grammar.address import Address, Family
+from svcc.grammar.ipvs.ipvsadm import VirtualKey
+from svcc.grammar.numbers import TRANSPORTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +67,9 @@ class ReleaseFlows:
 Step = Load | SetRouteLocalnet | ReleaseFlows | Change | ReleaseServed
 
 _NO_TABLE = TableState()
+SERVICES, NODE_PORTS = "SVCC-SERVICES", "SVCC-NODEPORTS"
+_NAMES = {number: name for name, number in TRANSPORTS.items()}
+_SPARES_VIRTUAL_IPS = re.compile(r" --match-set SVCC-(6-)?VIP dst -j RETURN$")
 _LOOPBACK_GUARD = re.compile(r"(?<!!) -d 127\.[\d.]+(/\d+)? .*-j DROP$")
 
 
@@ -88,47 +94,170 @@ def make_steps(
     flows: list[Step] = []
     third: list[Step] = []
     last: list[Step] = []
+    earliest: list[Step] = []
+    exemption: list[Step] = []
+    no_exemption: list[Step] = []
+    latest: list[Step] = []
+    moved: list[Step] = []
+    guarded = (False, False)
     for family, tables in current.items():
         target = wanted[family]
-        nat = delta("nat", tables["nat"], target["nat"])
+        opening_nat, exempting, nat, exempted, closing_nat = _nat(
+            tables, target, [key for key in servers.exempt if key.family is family]
+        )
         before = tables["filter"]
         releases = UNFINISHED in before.chains or changes_udp(tables["nat"], target["nat"])
-        staged = bool(nat.script or route_localnet) and not target["filter"].is_empty
-        between = union(before, target["filter"]) if staged else before
+        staged = bool(nat.script or route_localnet)
+        between = _filter_between(tables, target) if staged else (before, before)
         if releases:
-            chains = {**between.chains, UNFINISHED: []}
-            between = TableState(chains, between.others, between.foreign)
+            between = _unfinished(between[0]), _unfinished(between[1])
             flows.append(ReleaseFlows(family, tables["nat"], target["nat"]))
-        opening = delta("filter", before, between)
-        closing = delta("filter", opening.after, target["filter"])
+        opening = delta("filter", before, between[0])
+        moving = delta("filter", opening.after, between[1])
+        closing = delta("filter", moving.after, target["filter"])
         first += _loads("old and new refusals", family, "filter", opening)
+        moved += _loads("wanted refusals", family, "filter", moving)
+        if family is Family.IPV4:
+            guarded = _is_guarded(opening.after), _is_guarded(moving.after)
+        earliest += _loads("old services, none on virtual IPs", family, "nat", opening_nat)
+        exemption += _loads("old services, less those by IPVS", family, "nat", exempting)
         second += _loads("services", family, "nat", nat)
+        no_exemption += _loads("services, those by IPVS too", family, "nat", exempted)
+        latest += _loads("services, those on virtual IPs too", family, "nat", closing_nat)
         third += _loads("wanted refusals", family, "filter", closing)
         is_changing = bool(nat.script or servers)
         opening, closing = _mangle(tables, target, is_changing=is_changing)
         marks += _loads("old and new marks", family, "mangle", opening)
         last += _loads("wanted marks", family, "mangle", closing)
-    switch: list[Step] = []
+    switch: dict[_When, list[Step]] = {when: [] for when in _When}
     if route_localnet is not None:
-        switch.append(SetRouteLocalnet(route_localnet))
-    # Packets for 127/8 may come from the wire once the switch is on, so the rule that drops
-    # them is loaded before it goes on and stays until it is off.
-    on, off = (switch, []) if route_localnet else ([], switch)
+        switch[_when_to_switch(guarded, route_localnet)].append(SetRouteLocalnet(route_localnet))
     return [
         *servers.before_rules,
-        *first,
-        *on,
         *marks,
+        *first,
+        *switch[_When.BEHIND_FIRST],
+        *earliest,
         *servers.before_nat,
+        *switch[_When.BEFORE_MOVED],
+        *moved,
+        *exemption,
+        *servers.behind_exemption,
         *second,
         *flows,
         *servers.behind_nat,
-        *off,
+        *no_exemption,
+        *switch[_When.BEFORE_THIRD],
         *third,
+        *switch[_When.BEHIND_THIRD],
         *servers.after_rules,
+        *latest,
         *last,
         *servers.last,
     ]
+
+
+def _nat(
+    tables: Tables, target: Tables, exempt: Iterable[VirtualKey]
+) -> tuple[Delta, Delta, Delta, Delta, Delta]:
+    """The nat table before virtual IPs come, before and when it changes, soon after that, and
+    when virtual IPs have gone.
+
+    For iptables mode every address of the node has node ports. While a virtual IP is one, beside
+    the rules of that mode, it must have none. And what its rules send to a backend that is a
+    virtual server, too, such as a node port, would be sent on from there: such frontends are
+    served by IPVS sooner, or longer.
+    """
+    before, wanted = tables["nat"], target["nat"]
+    first = second = before
+    third = fourth = wanted
+    if _enters_ipvs(tables, target):
+        first = _without_virtual_ips(before, wanted)
+        second = _without(first, exempt)
+    elif is_ipvs_mode(tables) and not is_ipvs_mode(target):
+        fourth = _without_virtual_ips(wanted, before)
+        third = _without(fourth, exempt)
+    found = []
+    for state in (first, second, third, fourth, wanted):
+        found.append(delta("nat", before, state))
+        before = found[-1].after
+    opening, exempting, change, exempted, closing = found
+    return opening, exempting, change, exempted, closing
+
+
+def _without(rules: TableState, exempt: Iterable[VirtualKey]) -> TableState:
+    """nat rules that leave some frontends alone."""
+    lines = rules.chains.get(SERVICES)
+    if lines is None:
+        return rules
+    spared = []
+    for key in exempt:
+        protocol = _NAMES[key.protocol]
+        address = Address(key.family, key.address)
+        spared.append(
+            f"-A {SERVICES} -d {address}/{key.family.bits} -p {protocol} -m {protocol} "
+            f"--dport {key.port} -j RETURN"
+        )
+    return TableState({**rules.chains, SERVICES: [*spared, *lines]}, rules.others, rules.foreign)
+
+
+def _without_virtual_ips(rules: TableState, of_ipvs_mode: TableState) -> TableState:
+    """nat rules of iptables mode that leave virtual IPs alone, as those of ipvs mode do."""
+    chains = dict(rules.chains)
+    for name, lines in rules.chains.items():
+        known = of_ipvs_mode.chains.get(name, [])
+        spared = [line for line in known if _SPARES_VIRTUAL_IPS.search(line)]
+        at = next((n for n, line in enumerate(lines) if own_target(line) == NODE_PORTS), None)
+        if spared and at is not None:
+            chains[name] = [*lines[:at], *spared, *lines[at:]]
+    return TableState(chains, rules.others, rules.foreign)
+
+
+def _filter_between(tables: Tables, target: Tables) -> tuple[TableState, TableState]:
+    """The filter table before nat changes, and while it does.
+
+    The refusals of iptables mode tell what is served by its translation, which a packet that IPVS
+    serves has not had: beside IPVS they would refuse it. Those of ipvs mode let both pass. So
+    those of iptables mode go before IPVS serves, and come when it does no longer.
+    """
+    before, wanted = tables["filter"], target["filter"]
+    if wanted.is_empty or (is_ipvs_mode(tables) and not is_ipvs_mode(target)):
+        return before, before
+    both = union(before, wanted)
+    return both, wanted if _enters_ipvs(tables, target) else both
+
+
+def _unfinished(state: TableState) -> TableState:
+    return TableState({**state.chains, UNFINISHED: []}, state.others, state.foreign)
+
+
+def _enters_ipvs(tables: Tables, target: Tables) -> bool:
+    return is_ipvs_mode(target) and not is_ipvs_mode(tables)
+
+
+class _When(Enum):
+    """Where the switch stands among the steps for the filter table."""
+
+    BEHIND_FIRST = 1
+    BEFORE_MOVED = 2
+    BEFORE_THIRD = 3
+    BEHIND_THIRD = 4
+
+
+def _when_to_switch(guarded: tuple[bool, bool], on: bool) -> _When:
+    """When ``route_localnet`` goes on or off.
+
+    Packets for 127/8 may come from the wire once the switch is on, so the rule that drops them
+    is loaded before it goes on and stays until it is off.
+
+    Args:
+        guarded: whether it is there before nat changes, and while it does.
+        on: what the switch becomes.
+    """
+    before, meanwhile = guarded
+    if on:
+        return _When.BEHIND_FIRST if before else _When.BEHIND_THIRD
+    return _When.BEFORE_THIRD if meanwhile else _When.BEFORE_MOVED
 
 
 def _mangle(tables: Tables, target: Tables, *, is_changing: bool) -> tuple[Delta, Delta]:
@@ -147,6 +276,10 @@ def _mangle(tables: Tables, target: Tables, *, is_changing: bool) -> tuple[Delta
 
 def _loads(purpose: str, family: Family, table: str, change: Delta) -> list[Step]:
     return [Load(purpose, family, table, change)] if change.script else []
+
+
+def _is_guarded(state: TableState) -> bool:
+    return has_loopback_guard(own_rules(state))
 
 
 def has_loopback_guard(rules: list[str]) -> bool:

@@ -8,7 +8,8 @@ frontend sends anybody before or afterwards.
 Old and new are what the rules do, not what objects say: the state that apply finds has no
 objects. For one frontend, what becomes of a packet depends on its sender only through the
 networks, addresses and interfaces that rules and sets name. They cut the source addresses into
-intervals, and one packet of each interval stands for all of it.
+intervals, and one packet of each interval stands for all of it. A backend that sends to itself is
+no kind of its own: where its packets go is judged, not what becomes of their source.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from typing import Literal, NamedTuple
 from svcc.grammar.address import Address, Family, Network
 from svcc.grammar.iptables.program import SetMatch
 from svcc.grammar.iptables.ruleset import RuleSet
+from svcc.grammar.ipvs.ipvsadm import VirtualKey
 from svcc.verify.simulator.interpreter import distribution
 from svcc.verify.simulator.packet import Packet, Result, World
 
@@ -77,34 +79,67 @@ class Unsafe:
         )
 
 
-def unsafe(old: State, now: State, new: State, targets: Iterable[Target]) -> Iterator[Unsafe]:
-    """Packets to the targets that see neither old nor new, or are not served in between.
+class Judge:
+    """Knows what packets to one destination saw and will see.
 
-    Raises:
-        UndecidableError: a packet meets a rule outside the model.
+    ``consulted``: the virtual servers that had a packet in the state that was judged last; None
+    before any was. A change of another one's real servers changes nothing for any packet.
+
+    Args:
+        old: the state before the first step.
+        new: the state behind the last one.
+        target: the destination.
     """
-    for target in targets:
-        packets = list(senders((old, now, new), target))
-        before = [seen(old, packet) for packet in packets]
-        after = [seen(new, packet) for packet in packets]
-        anybody = {what for outcomes in (*before, *after) for what in outcomes}
+
+    def __init__(self, old: State, new: State, target: Target) -> None:
+        self._old = old
+        self._new = new
+        self._target = target
+        self._known: dict[Packet, tuple[frozenset[What], frozenset[What]]] = {}
+        self.consulted: frozenset[VirtualKey] | None = None
+
+    def unsafe(self, now: State) -> Iterator[Unsafe]:
+        """Packets that see neither old nor new, or are not served in between.
+
+        Raises:
+            UndecidableError: a packet meets a rule outside the model.
+        """
+        self.consulted = None
+        consulted: set[VirtualKey] = set()
+        packets = list(senders((self._old, now, self._new), self._target))
+        outcomes = [self._of(packet) for packet in packets]
+        anybody = {what for was, will_be in outcomes for what in was | will_be}
         # A node port that is not served yet, or no more, ends at another address of the node.
-        elsewhere: set[What] = {("served", address, target.port) for address in now.local}
-        for packet, was, will_be in zip(packets, before, after, strict=True):
-            present = seen(now, packet)
+        elsewhere: set[What] = {("served", a, self._target.port) for a in now.local}
+        for packet, (was, will_be) in zip(packets, outcomes, strict=True):
+            results = _results(now, packet)
+            present = frozenset(map(_what, results))
+            consulted.update(step.virtual for r in results for step in r.trace if step.virtual)
             allowed = was | will_be
-            if not (_served(was) and _served(will_be)):
+            if not _served(was) and not _served(will_be):
+                allowed |= _NOT_SERVED
+            elif not (_served(was) and _served(will_be)):
                 allowed |= _NOT_SERVED | anybody | elsewhere
             elif not _served(present):
                 allowed = frozenset()
             if not present <= allowed:
                 yield Unsafe(packet, present, was, will_be)
+        self.consulted = frozenset(consulted)
+
+    def _of(self, packet: Packet) -> tuple[frozenset[What], frozenset[What]]:
+        if packet not in self._known:
+            self._known[packet] = seen(self._old, packet), seen(self._new, packet)
+        return self._known[packet]
 
 
 def seen(state: State, packet: Packet) -> frozenset[What]:
     """Everything that can become of a packet."""
+    return frozenset(map(_what, _results(state, packet)))
+
+
+def _results(state: State, packet: Packet) -> list[Result]:
     world = World(state.is_local)
-    return frozenset(_what(result) for _, result in distribution(state.rules, packet, world))
+    return [result for _, result in distribution(state.rules, packet, world)]
 
 
 def _what(result: Result) -> What:
@@ -186,12 +221,6 @@ def _source_networks(state: State) -> Iterator[Network]:
     for name in asked & sets.keys():
         for entry in sets[name].entries.values():
             yield from (part for part in entry.parts if isinstance(part, Network))
-    if rules.ipvs is None:
-        return
-    for server in rules.ipvs.servers.values():
-        for real in server.servers:
-            # Hairpins: a real server may be the sender.
-            yield Network(family, real.address, family.bits)
 
 
 def _interfaces(rules: RuleSet) -> Iterator[str]:

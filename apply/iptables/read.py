@@ -12,11 +12,14 @@ from dataclasses import dataclass, field
 
 from svcc.apply.iptables.tool import Iptables
 from svcc.apply.system.errors import ToolError
-from svcc.grammar.address import Family
+from svcc.grammar.address import Address, Family, parse_address
 
 PREFIX = "SVCC-"
 TABLES = ("mangle", "nat", "filter")
 
+_ADDRESS_ALONE = re.compile(
+    r" -j DNAT --to-destination ((?:\d+\.){3}\d+|[0-9a-f]*:[0-9a-f:.]*)$", re.IGNORECASE
+)
 _OWN_TARGET = re.compile(rf" -[jg] ({PREFIX}\S+)$")
 
 
@@ -118,9 +121,26 @@ def is_nat_mode(tables: Tables) -> bool:
 
     Those of ipvs mode ask in POSTROUTING whether IPVS has sent a packet on.
     """
-    nat = tables["nat"]
-    lines = [line for rules in nat.chains.values() for line in rules]
-    return bool(lines) and not any(" -m ipvs " in line for line in lines)
+    return any(tables["nat"].chains.values()) and not is_ipvs_mode(tables)
+
+
+def is_ipvs_mode(tables: Tables) -> bool:
+    """Whether the nat rules are svcc's of ipvs mode."""
+    rules = tables["nat"].chains.values()
+    return any(" -m ipvs " in line for lines in rules for line in lines)
+
+
+def rewritten_to(states: Mapping[Family, Tables]) -> frozenset[Address]:
+    """The addresses to which svcc's nat rules of ipvs mode send node ports, whatever the port."""
+    lines = (
+        line
+        for tables in states.values()
+        if is_ipvs_mode(tables)
+        for rules in tables["nat"].chains.values()
+        for line in rules
+    )
+    found = (_ADDRESS_ALONE.search(line) for line in lines)
+    return frozenset(parse_address(match[1]) for match in found if match)
 
 
 def holds_own_rules(tables: Mapping[str, TableState]) -> bool:

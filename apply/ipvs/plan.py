@@ -8,7 +8,7 @@ docs/apply.md has the reasons.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from enum import Enum
 
@@ -42,6 +42,8 @@ class Place(Enum):
 
     BEFORE_RULES = "before any rule"
     BEFORE_NAT = "behind the mangle rules, before the nat rules"
+    BEHIND_EXEMPTION = "when old nat rules send nobody to a virtual server, before the new ones"
+    BEHIND_NAT = "behind the nat rules, before the last filter rules"
     AFTER_RULES = "when the nat and filter rules are the wanted ones"
     LAST = "when no old mangle rule is left"
 
@@ -79,6 +81,7 @@ def stages(
     device: Device | None = None,
     addresses_before_nat: frozenset[Family] = frozenset(),
     drain: bool = True,
+    behind_nat: frozenset[VirtualKey] = frozenset(),
 ) -> list[Stage]:
     """What leads from one state to another, in order; no stage is without commands.
 
@@ -88,6 +91,8 @@ def stages(
         device: the dummy device; None: it is there if there are addresses.
         addresses_before_nat: families that nat rules serve until now.
         drain: real servers that go may end their TCP connections first.
+        behind_nat: backends of nat rules of iptables mode, old or new. Where one is a virtual
+            server too, IPVS would send those packets on once more.
 
     Raises:
         ApplyError: a set has to become one of another type.
@@ -100,7 +105,9 @@ def stages(
     sets = SetPlan(live, None if all_goes else wanted)
     grown = _addresses_grow(live, wanted, device, addresses_before_nat)
     kept = {family: frozenset(wanted.addresses.get(family, ())) for family in Family}
-    going = _Going(live, wanted)
+    coming_late = frozenset() if all_goes else clashes(wanted, behind_nat)
+    at_once = [key for key in live.servers if all_goes and key in behind_nat]
+    going = _Going(live, wanted, at_once)
     slow = [pair for pair in going.reals if drain and _can_drain(pair, live, kept, wanted)]
     weights: list[Command] = [
         EditReal(key, real, replace(live.servers[key].servers[real], weight=0))
@@ -109,16 +116,34 @@ def stages(
     ]
     draining = [*weights, WaitForConnections(tuple(slow))] if slow else []
     shrink = list(_addresses_shrink(live, wanted, device))
-    # When all goes, the rules go first, and with them the use of marks.
-    early = [] if all_goes else list(sets.early())
+    # Where nat rules take over, nobody needs the marks any more, and the virtual servers that
+    # they lead to must get no packets while they go. Before, the virtual server of the address
+    # may have other backends: those for clients from outside.
+    marks_go = tuple(sets.unmark())
+    marks_first, marks_behind_nat = ((), marks_go) if all_goes else (marks_go, ())
     # What the mangle rules drop must be dropped before a virtual server gets it.
     before, behind_mangle = Place.BEFORE_RULES, Place.BEFORE_NAT
     listed = [
         Stage(before, "timeouts", tuple(_timeouts(live, wanted))),
-        Stage(before, "sets: what comes", (*early, *sets.grow())),
-        Stage(behind_mangle, "virtual servers: what comes", tuple(_servers_grow(live, wanted))),
+        Stage(before, "sets: what comes", (*sets.unfinished(), *marks_first, *sets.grow())),
+        Stage(
+            behind_mangle,
+            "virtual servers: what comes",
+            tuple(_servers_grow(live, wanted, wanted.servers.keys() - coming_late)),
+        ),
         Stage(behind_mangle, "firewall marks: what comes", tuple(sets.marks())),
         Stage(behind_mangle, "virtual IPs: what comes", tuple(grown[True])),
+        Stage(
+            Place.BEHIND_EXEMPTION,
+            "virtual servers that are backends: what comes",
+            tuple(_servers_grow(live, wanted, coming_late)),
+        ),
+        Stage(Place.BEHIND_NAT, "firewall marks: what goes", marks_behind_nat),
+        Stage(
+            Place.BEHIND_NAT,
+            "virtual servers that are backends: what goes",
+            tuple(map(RemoveServer, at_once)),
+        ),
         Stage(Place.AFTER_RULES, "virtual IPs: what comes", tuple(grown[False])),
     ]
     drained = Stage(Place.AFTER_RULES, "real servers: connections end", tuple(draining))
@@ -141,8 +166,19 @@ def _timeouts(live: Ipvs, wanted: Ipvs) -> Iterator[Command]:
 # -- virtual servers -----------------------------------------------------------------------
 
 
-def _servers_grow(live: Ipvs, wanted: Ipvs) -> Iterator[Command]:
+def clashes(ipvs: Ipvs, behind_nat: frozenset[VirtualKey]) -> frozenset[VirtualKey]:
+    """The virtual servers that are backends of nat rules and send packets elsewhere."""
+    return frozenset(
+        key
+        for key, server in ipvs.servers.items()
+        if key in behind_nat and server.servers.keys() != {RealKey(key.address, key.port)}
+    )
+
+
+def _servers_grow(live: Ipvs, wanted: Ipvs, which: Collection[VirtualKey]) -> Iterator[Command]:
     for key, server in wanted.servers.items():
+        if key not in which:
+            continue
         known = live.servers.get(key)
         if known is None:
             yield AddServer(key, server.scheduling)
@@ -161,10 +197,13 @@ def _servers_grow(live: Ipvs, wanted: Ipvs) -> Iterator[Command]:
 class _Going:
     """Virtual servers and real servers that go."""
 
-    def __init__(self, live: Ipvs, wanted: Ipvs) -> None:
-        self._servers = [key for key in live.servers if key not in wanted.servers]
+    def __init__(self, live: Ipvs, wanted: Ipvs, gone: Collection[VirtualKey]) -> None:
+        """Compare; ``gone`` have gone already."""
+        self._servers = [k for k in live.servers if k not in wanted.servers and k not in gone]
         self.reals: list[tuple[VirtualKey, RealKey]] = []
         for key, server in live.servers.items():
+            if key in gone:
+                continue
             kept = wanted.servers[key].servers if key in wanted.servers else {}
             if kept.keys() >= server.servers.keys():
                 continue

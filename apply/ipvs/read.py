@@ -92,6 +92,7 @@ def read(
     exclude: Iterable[Network],
     settings: Iterable[str],
     need_ipvs: bool,
+    node_ports_on: Iterable[Address] = (),
 ) -> Live:
     """Read everything.
 
@@ -100,6 +101,8 @@ def read(
         claims: what was or will be ours; it is asked like what is there.
         exclude: addresses whose virtual servers are never ours.
         settings: paths below /proc/sys to read.
+        node_ports_on: addresses, besides those that the node has, whose virtual servers are ours
+            if our sets speak of their ports.
         need_ipvs: False: virtual servers are looked for only if the kernel has IPVS loaded.
 
     Raises:
@@ -112,7 +115,8 @@ def read(
     live = Live(Ipvs({}, own_sets, addresses), device)
     if need_ipvs or _IPVS.exists():
         ours = (live.ipvs, *claims)
-        owner = _Owner(ours, _node_addresses(devices), tuple(exclude))
+        node = _node_addresses(devices) | {(item.family, item.value) for item in node_ports_on}
+        owner = _Owner(ours, node, tuple(exclude))
         text = output_of(tools, "ipvsadm", ["-Sn"])
         live.ipvs.servers, live.foreign = _servers(text, owner)
         found = _TIMEOUTS.search(output_of(tools, "ipvsadm", ["-Ln", "--timeout"]))

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from svcc.apply.ipvs import read as ipvs_read
@@ -86,11 +87,14 @@ class Servers:
     exclude: tuple[Network, ...]
     drain: float
 
-    def steps(self, served_by_nat: frozenset[Family]) -> ServerSteps:
+    def steps(
+        self, served_by_nat: frozenset[Family], behind_nat: frozenset[VirtualKey]
+    ) -> ServerSteps:
         """From what was there to what is wanted.
 
         Args:
             served_by_nat: families that the loaded nat rules serve.
+            behind_nat: backends of nat rules of iptables mode, loaded or wanted.
 
         Raises:
             ApplyError: a set has to become one of another type.
@@ -101,13 +105,17 @@ class Servers:
             self.settings,
             served_by_nat=served_by_nat,
             drain=self.drain,
+            behind_nat=behind_nat,
         )
 
-    def steps_back(self, served_by_nat: frozenset[Family]) -> ServerSteps:
+    def steps_back(
+        self, served_by_nat: frozenset[Family], behind_nat: frozenset[VirtualKey]
+    ) -> ServerSteps:
         """From what is there now to what was there before.
 
         Args:
             served_by_nat: as in :meth:`steps`.
+            behind_nat: as in :meth:`steps`.
 
         Raises:
             ToolError: what is there cannot be read.
@@ -119,6 +127,7 @@ class Servers:
             self.before.settings,
             served_by_nat=served_by_nat,
             drain=0,
+            behind_nat=behind_nat,
         )
 
     def read(self) -> Live:
@@ -162,9 +171,15 @@ class Servers:
 
 
 def look(
-    tools: Tools, wanted: Ipvs | None, exclude: tuple[Network, ...], drain: float
+    tools: Tools,
+    wanted: Ipvs | None,
+    exclude: tuple[Network, ...],
+    drain: float,
+    node_ports_on: Iterable[Address],
 ) -> Servers | None:
     """Read what is there beside rules; None: nothing is, and nothing is wanted.
+
+    ``node_ports_on``: addresses to which the rules that are loaded send node ports.
 
     Raises:
         ToolError: a tool is missing or failed.
@@ -186,6 +201,7 @@ def look(
         exclude=exclude,
         settings=settings,
         need_ipvs=wanted is not None,
+        node_ports_on=node_ports_on,
     )
     if wanted is not None and CONNTRACK not in before.settings:
         raise ApplyError(f"{NO_CONNTRACK}; nothing was changed")

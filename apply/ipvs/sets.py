@@ -35,13 +35,17 @@ FIREWALL_MARK = 0
 _WHOLE_MARK = 0xFFFFFFFF
 
 
-def pending(live: Ipvs, wanted: Ipvs) -> Sets:
-    """The sets of :data:`PENDING` that this change needs."""
+def pending(live: Ipvs, wanted: Ipvs | None) -> Sets:
+    """The sets of :data:`PENDING` that this change needs; ``wanted`` None: all sets go."""
+    all_goes = wanted is None
+    wanted = wanted or Ipvs()
     found: Sets = {}
     for key in dict.fromkeys((*live.servers, *wanted.servers)):
         before, after = live.servers.get(key), wanted.servers.get(key)
         is_marked = key.protocol == FIREWALL_MARK and (before is None) != (after is None)
-        if not is_marked and (key.protocol != UDP or _same_reals(before, after)):
+        # When all goes, the virtual servers that are left tell of flows to release.
+        is_released = key.protocol == UDP and not all_goes and not _same_reals(before, after)
+        if not is_marked and not is_released:
             continue
         name = PENDING[key.family]
         item = found.setdefault(
@@ -88,7 +92,7 @@ class SetPlan:
             ApplyError: a set has to become one of another type.
         """
         self._live = live.sets
-        self._pending = pending(live, wanted) if wanted else {}
+        self._pending = pending(live, wanted)
         self._keep_pending = {*wanted.sets} & self._pending.keys() if wanted else set()
         self._wanted: Sets = {
             name: item
@@ -123,11 +127,8 @@ class SetPlan:
             maps_marks=target.maps_marks,
         )
 
-    def early(self) -> Iterator[Command]:
-        """What tells of unfinished work, then marks that change or go.
-
-        Without its mark a packet falls to the virtual server of its address.
-        """
+    def unfinished(self) -> Iterator[Command]:
+        """What tells of unfinished work."""
         for name, item in self._pending.items():
             known = self._live.get(name)
             if known is None:
@@ -135,6 +136,11 @@ class SetPlan:
             for parts, entry in item.entries.items():
                 if known is None or parts not in known.entries:
                     yield AddEntry(name, entry)
+
+    def unmark(self) -> Iterator[Command]:
+        """Marks that change or go; without its mark a packet falls to the virtual server of its
+        address.
+        """
         for name, item in self._live.items():
             if item.maps_marks and name not in self._pending:
                 target = self._wanted.get(name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple, assert_never
 
@@ -29,7 +29,7 @@ from svcc.apply.ipvs.commands import (
     SwapSets,
     WaitForConnections,
 )
-from svcc.apply.ipvs.plan import Place, Stage, is_empty, stages
+from svcc.apply.ipvs.plan import Place, Stage, clashes, is_empty, stages
 from svcc.apply.ipvs.read import Live
 from svcc.apply.ipvs.run import text_of, tool_of
 from svcc.apply.ipvs.sets import PENDING
@@ -86,13 +86,24 @@ class ServerSteps:
 
     before_rules: list[ServerStep] = field(default_factory=list)
     before_nat: list[ServerStep] = field(default_factory=list)
+    behind_exemption: list[ServerStep] = field(default_factory=list)
     behind_nat: list[ServerStep] = field(default_factory=list)
     after_rules: list[ServerStep] = field(default_factory=list)
     last: list[ServerStep] = field(default_factory=list)
+    exempt: tuple[VirtualKey, ...] = ()
+    """Frontends that IPVS serves before the nat rules cease to, or longer."""
 
     def __bool__(self) -> bool:
-        places = (self.before_rules, self.before_nat, self.behind_nat, self.after_rules, self.last)
-        return any(places)
+        return any(
+            (
+                self.before_rules,
+                self.before_nat,
+                self.behind_exemption,
+                self.behind_nat,
+                self.after_rules,
+                self.last,
+            )
+        )
 
 
 def server_steps(
@@ -102,6 +113,7 @@ def server_steps(
     *,
     served_by_nat: frozenset[Family],
     drain: float,
+    behind_nat: frozenset[VirtualKey] = frozenset(),
 ) -> ServerSteps:
     """What leads from what is there to what is wanted.
 
@@ -111,6 +123,7 @@ def server_steps(
         settings: the kernel settings that are wanted, by path below /proc/sys.
         served_by_nat: families that nat rules serve until now.
         drain: seconds that connections to real servers that go may take to end.
+        behind_nat: backends of nat rules of iptables mode, old or new.
 
     Raises:
         ApplyError: a set has to become one of another type.
@@ -130,10 +143,15 @@ def server_steps(
         device=live.device,
         addresses_before_nat=served_by_nat,
         drain=drain > 0,
+        behind_nat=behind_nat,
     )
+    changing = live.ipvs if is_empty(wanted) else wanted
+    result.exempt = tuple(_leading_to(clashes(changing, behind_nat), changing.servers))
     lists = {
         Place.BEFORE_RULES: result.before_rules,
         Place.BEFORE_NAT: result.before_nat,
+        Place.BEHIND_EXEMPTION: result.behind_exemption,
+        Place.BEHIND_NAT: result.behind_nat,
         Place.AFTER_RULES: result.after_rules,
         Place.LAST: result.last,
     }
@@ -148,6 +166,16 @@ def server_steps(
     elif _reals(before) != _reals(now) or (now and unfinished):
         result.after_rules.append(ReleaseServed(before, now))
     return result
+
+
+def _leading_to(backends: frozenset[VirtualKey], servers: VirtualServers) -> Iterator[VirtualKey]:
+    """The frontends, those that are backends themselves aside, with one of the backends."""
+    for key, server in servers.items():
+        if key not in backends and any(
+            VirtualKey(key.family, key.protocol, real.address, real.port) in backends
+            for real in server.servers
+        ):
+            yield key
 
 
 def _reals(servers: VirtualServers) -> dict[VirtualKey, frozenset[RealKey]]:

@@ -14,6 +14,7 @@ from svcc.apply import engine, modes
 from svcc.apply.engine import DRAIN_SECONDS, Outcome
 from svcc.apply.iptables.tool import Iptables, Variant, chosen
 from svcc.apply.ipvs.servers import available
+from svcc.apply.loaded import Guard, Loaded
 from svcc.apply.system.addresses import local_addresses
 from svcc.apply.system.errors import ApplyError, ToolError
 from svcc.apply.system.lock import Tell
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from svcc.apply.moments import Moment
     from svcc.compiler.model.objects import Objects
     from svcc.compiler.settings.node import NodeSettings
+    from svcc.grammar.address import Address
 
 
 def apply(
@@ -36,6 +38,7 @@ def apply(
     comments: bool = True,
     iptables: Variant | None = None,
     fallback: bool = False,
+    force: bool = False,
     drain_timeout: float = DRAIN_SECONDS,
     wait: float | None = None,
     note: Note | None = None,
@@ -54,6 +57,8 @@ def apply(
         comments: whether rules say which Service they are for.
         iptables: the variant, ``legacy`` or ``nft``; by default what ``iptables`` is.
         fallback: use iptables mode where the kernel has no IPVS.
+        force: go on where something speaks against it: everything would go, it is for another
+            node, or somebody else is at work here. ``note`` is told of it.
         drain_timeout: seconds that TCP connections to real servers that go may take to end.
         wait: seconds to wait for another svcc, and for the xtables lock; None: without limit. A
             dry run takes no lock.
@@ -70,13 +75,14 @@ def apply(
     given = _given(rules, settings, fallback)
     settings = given.settings if given is not None else settings
     tools = Iptables(iptables) if settings.mode == "nftables" else chosen_tools(iptables)
+    guard = _guard(objects, settings, tools, note, stops=not (force or dry_run))
     settings = _for_this_node(settings, tools, fallback, note)
     wanted = _wanted(objects, settings, given, comments, note)
     if prove:
         _prove(objects, wanted)
 
     def judge(moments: Iterable[Moment]) -> str | None:
-        return _unsafe(moments, settings, note)
+        return _unsafe(moments, _with_own_addresses(settings, tools).addresses, note)
 
     if wanted.tables is not None:
         return modes.apply_tables(
@@ -86,6 +92,7 @@ def apply(
             tools=tools,
             wait=wait,
             dry_run=dry_run,
+            guard=guard,
             tell=_as_note(note),
         )
     outcome = engine.apply(
@@ -98,6 +105,7 @@ def apply(
         wait=wait,
         dry_run=dry_run,
         judge=judge if prove else None,
+        guard=guard,
         tell=_as_note(note),
     )
     left = modes.remove_tables(
@@ -137,13 +145,16 @@ def diff(
     given = _given(rules, settings, fallback)
     settings = given.settings if given is not None else settings
     tools = Iptables(iptables) if settings.mode == "nftables" else chosen_tools(iptables)
+    guard = _guard(objects, settings, tools, note, stops=False)
     settings = _for_this_node(settings, tools, fallback, note)
     wanted = _wanted(objects, settings, given, comments, note)
     if note is not None:
         for doubt in _in_force_beside(objects, wanted, tools):
             note(f"warning: {doubt}")
     if wanted.tables is not None:
-        return modes.difference(wanted.tables, route_localnet=wanted.route_localnet, tools=tools)
+        return modes.difference(
+            wanted.tables, route_localnet=wanted.route_localnet, tools=tools, guard=guard
+        )
     try:
         return engine.diff(
             wanted.programs,
@@ -151,9 +162,34 @@ def diff(
             ipvs=wanted.ipvs,
             exclude=wanted.exclude,
             tools=tools,
+            guard=guard,
         )
     except ToolError as error:
         raise ApplyError(str(error)) from error
+
+
+def _guard(
+    objects: Objects, settings: NodeSettings, tools: Iptables, note: Note | None, *, stops: bool
+) -> Guard:
+    """Says what speaks against an apply, and raises ApplyError if that ``stops`` it."""
+
+    def guard(loaded: Loaded) -> None:
+        from svcc.api.applying.guards import Machine, dangers
+
+        try:
+            machine = Machine.this(local_addresses(tools))
+        except ToolError:
+            machine = None
+        reasons = list(dangers(objects, settings, machine, loaded))
+        if reasons and stops:
+            raise ApplyError(
+                f"{'; and '.join(reasons)}; nothing was changed; --force goes on all the same"
+            )
+        if note is not None:
+            for reason in reasons:
+                note(f"warning: {reason}")
+
+    return guard
 
 
 def _given(
@@ -245,8 +281,7 @@ def _for_this_node(
         if reason is None:
             # An external IP that is the node's own must stay on its interface, whether the Node
             # object has it or not.
-            own = [a for a in local_addresses(tools) if a not in settings.addresses]
-            return replace(settings, addresses=(*settings.addresses, *own))
+            return _with_own_addresses(settings, tools)
     except ToolError as error:
         raise ApplyError(str(error)) from error
     if not fallback:
@@ -259,6 +294,16 @@ def _for_this_node(
     return replace(settings, mode="iptables")
 
 
+def _with_own_addresses(settings: NodeSettings, tools: Iptables) -> NodeSettings:
+    """The settings, with the addresses that the node has at this moment behind those it has there.
+
+    Raises:
+        ToolError: ip(8) is missing or failed.
+    """
+    own = [a for a in local_addresses(tools) if a not in settings.addresses]
+    return replace(settings, addresses=(*settings.addresses, *own))
+
+
 def _prove(objects: Objects, wanted: Wanted) -> None:
     from svcc.verify.engine import verify
 
@@ -267,13 +312,15 @@ def _prove(objects: Objects, wanted: Wanted) -> None:
         raise NotProvedError(report, wanted.folder)
 
 
-def _unsafe(moments: Iterable[Moment], settings: NodeSettings, note: Note | None) -> str | None:
+def _unsafe(
+    moments: Iterable[Moment], addresses: tuple[Address, ...], note: Note | None
+) -> str | None:
     """What is unsafe about the order of an apply, None if nothing is or it was not looked at."""
-    from svcc.api.apply_order import TooManyError, check
+    from svcc.api.applying.order import TooManyError, check
     from svcc.verify.simulator.matching import UndecidableError
 
     try:
-        found = check(moments, settings.addresses)
+        found = check(moments, addresses)
     except TooManyError:
         reason = "too much changes at once"
     except UndecidableError as error:

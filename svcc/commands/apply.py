@@ -26,6 +26,12 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--no-verify", action="store_true", help="load the rules without proving them first"
     )
+    parser.add_argument(
+        "--force",
+        action="store_true",
+        help="go on where everything would be taken away, where this seems to be another node, or "
+        "where a kube-proxy or another svcc is at work",
+    )
     options.add_no_comments(parser)
     parser.add_argument(
         "--drain-timeout",
@@ -63,6 +69,7 @@ def run(arguments: argparse.Namespace) -> int:
             comments=not arguments.no_comments,
             iptables=arguments.iptables,
             fallback=arguments.fallback,
+            force=arguments.force,
             drain_timeout=arguments.drain_timeout,
             wait=arguments.wait,
             note=say,

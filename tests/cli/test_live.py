@@ -106,6 +106,7 @@ def test_explain_sees_the_other_variant(node: Namespace, judged: str, other: str
 @pytest.mark.parametrize(("judged", "other"), [("legacy", "nft"), ("nft", "legacy")])
 def test_apply_and_diff_warn_of_the_other_variant(node: Namespace, judged: str, other: str) -> None:
     chosen = ("--iptables", judged)
+    node.ip("link add ext0 type veth peer name far", "address add 192.168.7.10/32 dev ext0")
     assert svcc("apply", *OF_NODE, *chosen, inside=node).code == 0
     quiet = svcc("diff", *OF_NODE, *chosen, inside=node)
     assert (quiet.code, quiet.out) == (0, "")

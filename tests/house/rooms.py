@@ -169,8 +169,13 @@ ROOMS = (
     Room("apply.nftables", "grammar grammar.iptables apply.system", "one kernel interface"),
     Room("apply", "grammar.* apply.*", "the protocol; it is given programs, and compiles none"),
     Room(
+        "api.applying",
+        "grammar.* compiler.* verify.* apply.*",
+        "judges an apply, and runs none",
+    ),
+    Room(
         "api",
-        "svcc grammar.* compiler.* verify.* apply.*",
+        "svcc grammar.* compiler.* verify.* apply.* api.applying",
         "workflows for any caller, who need not be a command line",
     ),
     Room(

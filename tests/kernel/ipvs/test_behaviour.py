@@ -40,7 +40,8 @@ def test_packets_see_what_they_must(
     compiled = compiled_case(name, on_node=True)
     arguments = [
         "apply", "-f", str(tmp_path / "objects.yaml"), "--config", str(tmp_path / "config.yaml"),
-        "--mode", "ipvs", "--iptables", variant, "--no-verify",
+        # Some cases have Services and no slice at all.
+        "--mode", "ipvs", "--iptables", variant, "--no-verify", "--force",
     ]  # fmt: skip
     with testbed.node.entered():
         code = main(arguments)

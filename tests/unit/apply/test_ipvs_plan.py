@@ -110,7 +110,7 @@ def check(state: Ipvs, old: Ipvs, new: Ipvs) -> None:
     for name, item in state.sets.items():
         if not name.startswith("SVCC-TMP-") and name not in PENDING.values():
             check_set(name, state, old, new)
-        if "FWMARK" in name and not is_empty(new):
+        if "FWMARK" in name:
             for entry in item.entries.values():
                 assert entry.mark is not None
                 assert item.family is not None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from itertools import islice
+from itertools import islice, pairwise
 from typing import TYPE_CHECKING, assert_never
 
 from svcc.grammar.address import Address, Family, Network
@@ -15,7 +15,7 @@ from svcc.grammar.ipvs.state import Ipvs
 if TYPE_CHECKING:
     from svcc.apply.moments import Moment
     from svcc.grammar.iptables.ruleset import RuleSet
-    from svcc.verify.transitions import State, Target
+    from svcc.verify.transitions import Judge, State, Target
 
 MAX_MOMENTS = 1500
 MAX_COMPARISONS = 10_000_000
@@ -66,51 +66,106 @@ class _Rules:
 
 
 def _family(listed: list[Moment], family: Family, addresses: tuple[Address, ...]) -> list[str]:
-    from svcc.verify.transitions import unsafe
+    from svcc.verify.transitions import Judge
 
     rules = _Rules()
     own = frozenset(a.value for a in addresses if a.family is family)
     first, last = listed[0], listed[-1]
+    backends = frozenset(
+        _translated_to(rules.of(first, family)) | _translated_to(rules.of(last, family))
+    )
     everything = sorted(_targets((first.ipvs, last.ipvs), family, own))
     size = sum(len(item.entries) for item in last.ipvs.sets.values()) + len(last.ipvs.servers)
     if len(everything) * len(listed) > MAX_COMPARISONS:
         raise TooManyError
     by_moment = [
-        (moment, _touched(moment, first.ipvs, last.ipvs, everything, family))
-        for moment in listed[1:-1]
+        (moment, _touched(moment, first.ipvs, last.ipvs, everything, family, backends))
+        for before, moment in pairwise(listed[:-1])
+        if moment.command is not None or _differ(before, moment, family)
     ]
     if sum(len(targets) for _, targets in by_moment) * size > MAX_COMPARISONS:
         raise TooManyError
     found = []
+    judges: dict[Target, Judge] = {}
     for moment, targets in by_moment:
         for target in targets:
-            old, now, new = (_state(m, family, target, rules, own) for m in (first, moment, last))
-            for problem in unsafe(old, now, new, [target]):
+            if target not in judges:
+                old, new = (_state(m, family, target, rules, own, backends) for m in (first, last))
+                judges[target] = Judge(old, new, target)
+            elif _is_unasked(moment, judges[target].consulted):
+                continue
+            for problem in judges[target].unsafe(
+                _state(moment, family, target, rules, own, backends)
+            ):
                 found.append(f"{moment.title}: {problem}")
                 break
     return found
 
 
+def _differ(before: Moment, after: Moment, family: Family) -> bool:
+    return before.tables[family] != after.tables[family] or before.ipvs != after.ipvs
+
+
+def _is_unasked(moment: Moment, consulted: frozenset[VirtualKey] | None) -> bool:
+    """Whether the command changes the real servers of a virtual server that gets no packets."""
+    from svcc.apply.ipvs import commands
+
+    match moment.command:
+        case commands.AddReal(key) | commands.EditReal(key) | commands.RemoveReal(key):
+            return consulted is not None and key not in consulted
+        case _:
+            return False
+
+
+def _translated_to(rules: RuleSet) -> set[tuple[int, int]]:
+    """The addresses and ports to which nat rules translate, which may be frontends of IPVS, too."""
+    from svcc.grammar.iptables.program import NatTarget
+
+    return {
+        (target.first_address, target.first_port)
+        for chain in rules.tables.get("nat", {}).values()
+        for rule in chain.rules
+        if isinstance(target := rule.target, NatTarget)
+        and target.first_address is not None
+        and target.first_port is not None
+    }
+
+
 def _state(
-    moment: Moment, family: Family, target: Target, rules: _Rules, own: frozenset[int]
+    moment: Moment,
+    family: Family,
+    target: Target,
+    rules: _Rules,
+    own: frozenset[int],
+    backends: frozenset[tuple[int, int]],
 ) -> State:
     """One moment, as far as one destination is concerned."""
     from svcc.verify.transitions import State
 
-    kept = replace(rules.of(moment, family), ipvs=_about(moment.ipvs, family, target, own))
+    kept = replace(
+        rules.of(moment, family), ipvs=_about(moment.ipvs, family, target, own, backends)
+    )
     return State(kept, own)
 
 
-def _about(ipvs: Ipvs, family: Family, target: Target, own: frozenset[int]) -> Ipvs:
+def _about(
+    ipvs: Ipvs,
+    family: Family,
+    target: Target,
+    own: frozenset[int],
+    backends: frozenset[tuple[int, int]],
+) -> Ipvs:
     """The part of a state that can have to do with packets to a destination.
 
-    A node port's packets may be sent on to the same port of another address of the node.
+    A node port's packets may be sent on to the same port of another address of the node, and
+    what nat rules have translated to a virtual server's address is sent on from there.
     """
     places = {target.address} | (own if target.address in own else frozenset())
     servers: VirtualServers = {
         key: server
         for key, server in ipvs.servers.items()
-        if key.family is family and (not key.protocol or key.address in places)
+        if key.family is family
+        and (not key.protocol or key.address in places or (key.address, key.port) in backends)
     }
     sets: Sets = {}
     for name, item in ipvs.sets.items():
@@ -169,7 +224,12 @@ def _of_entry(parts: tuple[object, ...], family: Family, own: frozenset[int]) ->
 
 
 def _touched(
-    moment: Moment, old: Ipvs, new: Ipvs, everything: list[Target], family: Family
+    moment: Moment,
+    old: Ipvs,
+    new: Ipvs,
+    everything: list[Target],
+    family: Family,
+    backends: frozenset[tuple[int, int]],
 ) -> list[Target]:
     """The destinations whose packets the moment's command can have to do with."""
     from svcc.apply.ipvs import commands
@@ -177,10 +237,14 @@ def _touched(
     match moment.command:
         case None | commands.DestroySet() | commands.SwapSets() | commands.RemoveDevice():
             return everything
+        case commands.AddServer(key) if (key.address, key.port) in backends:
+            # Packets reach it before its first real server is there. IPVS cannot add both at
+            # once; docs/apply.md says so, and what comes next is judged.
+            return []
         case commands.AddServer(key) | commands.EditServer(key) | commands.RemoveServer(key):
-            return _of_server(key, (old, new), everything, family)
+            return _of_server(key, (old, new), everything, family, backends)
         case commands.AddReal(key) | commands.EditReal(key) | commands.RemoveReal(key):
-            return _of_server(key, (old, new), everything, family)
+            return _of_server(key, (old, new), everything, family, backends)
         case commands.AddAddress(of, address) | commands.RemoveAddress(of, address):
             return [t for t in everything if of is family and t.address == address]
         case commands.AddEntry(_, entry):
@@ -196,10 +260,16 @@ def _touched(
 
 
 def _of_server(
-    key: VirtualKey, states: Iterable[Ipvs], everything: list[Target], family: Family
+    key: VirtualKey,
+    states: Iterable[Ipvs],
+    everything: list[Target],
+    family: Family,
+    backends: frozenset[tuple[int, int]],
 ) -> list[Target]:
     if key.family is not family:
         return []
+    if (key.address, key.port) in backends:
+        return everything
     if key.protocol:
         # A node port's virtual server has packets to other addresses of the node, too.
         return [t for t in everything if (t.protocol, t.port) == (key.protocol, key.port)]

@@ -1,0 +1,1 @@
+"""What is judged of an apply before it is one."""
