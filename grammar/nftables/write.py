@@ -206,6 +206,8 @@ def _match(asked: Match) -> str:
     operator, right = asked.operator, write_expression(asked.right)
     if isinstance(asked.left, Operation) and isinstance(asked.left.right, Flags | Symbol):
         left, mask = write_expression(asked.left.left), write_expression(asked.left.right)
+        if isinstance(asked.left.right, Symbol):
+            return f"{left} & {mask} {operator} {right}"
         shown_operator = "" if operator == "==" else f"{operator} "
         return f"{left} {shown_operator}{right} / {mask}"
     left = write_expression(asked.left)
