@@ -9,8 +9,8 @@ from svcc.grammar.nftables.program import (
     Table,
 )
 from svcc.grammar.nftables.reading.expressions import Datatypes
+from svcc.grammar.nftables.reading.parts import SetUse
 from svcc.grammar.nftables.reading.rules import Rules
-from svcc.grammar.nftables.reading.statements import SetUse
 
 _Kinds = Mapping[str, tuple[Datatypes, Datatypes | None]]
 

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 from svcc.grammar.nftables.program import Rule, TableFamily
 from svcc.grammar.nftables.reading.lists import Lists
+from svcc.grammar.nftables.reading.parts import SetTypes, SetUse
 from svcc.grammar.nftables.reading.shapes import TextError, Words, pattern
 from svcc.grammar.nftables.reading.source import Source
-from svcc.grammar.nftables.reading.statements import RuleParts, SetTypes, SetUse, read_rule
+from svcc.grammar.nftables.reading.statements import RuleParts, read_rule
 
 _RULE = re.compile(
     r'(?:[^\n;{}"\\#]++|"[^"\n]*"|\{[^{}"]*+(?:"[^"\n]*"[^{}"]*+)*+\}|\\\n|\\|#(?! handle \d))*+'
