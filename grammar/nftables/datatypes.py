@@ -130,6 +130,8 @@ def _read(datatype: Datatype, text: str) -> Value:
 
 
 def _string(datatype: Datatype, text: str) -> String:
+    if text in symbols.KEYWORDS:
+        raise ValueError(f'{text!r} is a word of nft; write "{text}"')
     plain = text[1:-1] if text[:1] == '"' else text
     if not plain or len(plain.encode()) * 8 >= (datatype.bits or 1 << 20):
         raise ValueError(

@@ -164,6 +164,10 @@ TERMINAL = "(?:{})(?![\\w./-])".format(
 )
 """The pattern of what looks like a field in a text, in any spelling."""
 
+_TO_SET_ONLY = frozenset({"meta nftrace", "ct event"})
+_NO_SETTING = ("fib", "rt", "socket", *UNQUALIFIED)
+_OF_META_TO_SET = frozenset({"mark", "priority", "pkttype", "nftrace", "secmark"})
+_OF_CT_TO_SET = frozenset({"mark", "zone", "event", "label", "helper", "secmark"})
 _FAMILIES: dict[str, frozenset[TableFamily]] = {
     "ip": frozenset({"ip", "inet", "bridge", "netdev"}),
     "ip6": frozenset({"ip6", "inet", "bridge", "netdev"}),
@@ -176,6 +180,28 @@ def canonical(text: str) -> str:
     """A field as nft lists it, from any spelling of it."""
     name = " ".join(text.split())
     return _OTHER_SPELLINGS.get(name, name)
+
+
+def check_looked_at(name: str) -> None:
+    """Refuse a field that can only be set.
+
+    Raises:
+        ValueError: it is one.
+    """
+    if name in _TO_SET_ONLY:
+        raise ValueError(f"{name} can only be set; write {name} set VALUE")
+
+
+def check_settable(name: str) -> None:
+    """Refuse a field that can only be looked at (net/netfilter/nft_meta.c, nft_ct.c).
+
+    Raises:
+        ValueError: it is one.
+    """
+    start, _, rest = name.partition(" ")
+    settable = {"meta": _OF_META_TO_SET, "ct": _OF_CT_TO_SET}.get(start)
+    if start in _NO_SETTING or (settable is not None and rest.split()[-1] not in settable):
+        raise ValueError(f"{name} cannot be set; it can only be looked at")
 
 
 @lru_cache(maxsize=1 << 10)

@@ -215,7 +215,10 @@ class _Parser:
                 chain.comment = quoted(rest, position)
                 return end
             case "flags":
-                return text_until_separator(text, position)[1]
+                rest, end = text_until_separator(text, position + 5)
+                if rest != "offload":
+                    raise TextError(position, f"no flag {rest!r} of a chain; there is offload")
+                return end
             case _:
                 rule, end = self._state.rules(table).read(position)
                 chain.rules.append(rule)

@@ -118,11 +118,22 @@ class SetReference:
     name: str
 
 
-@dataclass(slots=True, unsafe_hash=True)
+@dataclass(slots=True, eq=False)
 class AnonymousSet:
-    """``{ ELEMENT, … }`` in a rule; a map where the elements have data."""
+    """``{ ELEMENT, … }`` in a rule; a map where the elements have data.
+
+    The order of elements makes no difference.
+    """
 
     elements: tuple[Element, ...]
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, AnonymousSet):
+            return NotImplemented
+        return self.elements == other.elements or set(self.elements) == set(other.elements)
+
+    def __hash__(self) -> int:
+        return hash(frozenset(self.elements))
 
 
 @dataclass(slots=True, unsafe_hash=True)

@@ -77,3 +77,18 @@ IGMP_TYPE = {"membership-query": 17, "membership-report-v1": 18, "membership-rep
              "membership-report-v3": 34, "leave-group": 23}  # fmt: skip
 DAY = {"Sunday": 0, "Monday": 1, "Tuesday": 2, "Wednesday": 3, "Thursday": 4, "Friday": 5,
        "Saturday": 6}  # fmt: skip
+_KEYWORDS = """
+accept ackseq add addr ah all and arp bridge burst bypass cgroup chain checksum classid code
+comp continue counter cpi cpu create csumcov ct daddr dccp define delete describe destroy dnat
+doff dport drop dscp dup ecn element elements eq esp ether exthdr fanout fib flags flowlabel
+flush fwd ge goto gre gt helper hook hoplimit htype hdrlength ibrname icmp icmpv6 id igmp iif
+iifgroup iifname iiftype import include inet insert ip ip6 jhash jump l4proto label le length
+limit list log lt map mark masquerade meta mod monitor mtu ne netdev nexthdr nfproto nftrace
+notrack numgen obrname offset oif oifgroup oifname oiftype operation or over packets pkttype
+policy port position prefix priority protocol queue quota random rate redirect reject rename
+replace reset return rt rtclassid rule ruleset saddr sctp secmark seed sequence set size skgid
+skuid snat socket spi sport state status symhash synproxy table tcp th timeout to tproxy ttl
+type typeof udp udplite until update urgptr version vlan vmap vtag window with xor zone
+"""
+KEYWORDS = frozenset(_KEYWORDS.split())
+"""Words that nft takes for something else where they are not quoted."""

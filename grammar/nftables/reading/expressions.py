@@ -15,7 +15,7 @@ from svcc.grammar.nftables.datatypes import (
     Datatype,
     integer,
 )
-from svcc.grammar.nftables.fields import canonical, check_family, datatype_of
+from svcc.grammar.nftables.fields import canonical, check_family, check_looked_at, datatype_of
 from svcc.grammar.nftables.program import (
     AnonymousSet,
     Anything,
@@ -128,6 +128,8 @@ class Expressions:
         name = canonical(str(token))
         try:
             check_family(name, self._family)
+            check_looked_at(name)
+            datatype_of(name)
         except ValueError as error:
             raise TextError(token.start_pos or 0, str(error)) from None
         return fixed(Field(name))

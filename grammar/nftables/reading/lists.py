@@ -13,7 +13,8 @@ from svcc.grammar.nftables.reading.shapes import TextError, Words, pattern
 from svcc.grammar.nftables.reading.statements import read_element
 
 _ELEMENT = re.compile(r'[^,{}"]*+(?:"[^"\n]*"[^,{}"]*+)*+')
-_BLANK = re.compile(r"[\s,]*")
+_BLANK = re.compile(r"\s*")
+_COMMA = re.compile(r"\s*,?\s*")
 _END = r"\s*(?:,\s*|(?=\}))"
 _MAX_TRIED = 24
 
@@ -91,7 +92,9 @@ class Lists:
             if found is None or found.end() != position:
                 element, end = self._slowly(text, position, keys, data, shapes, may_lack)
                 yield element, position
-                position = _blank(text, end)
+                found = _COMMA.match(text, end)
+                assert found is not None
+                position = found.end()
         self.end = position + 1
 
     def _slowly(
@@ -106,6 +109,8 @@ class Lists:
         found = _ELEMENT.match(text, position)
         assert found is not None
         end = found.end()
+        if not found[0].strip():
+            raise TextError(position, "an element is missing here; remove the comma")
         if text[end : end + 1] not in (",", "}"):
             raise TextError(end, "the list is not closed; write } behind its last element")
         one = found[0].rstrip()

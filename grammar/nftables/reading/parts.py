@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, cast
 
+from svcc.grammar.nftables import symbols
 from svcc.grammar.nftables.program import (
     MAX_COMMENT,
     AnonymousSet,
@@ -133,6 +134,8 @@ class Parts:
 
 def _comment_text(text: str) -> str:
     plain = text[1:-1] if text[:1] == '"' else text
+    if text in symbols.KEYWORDS:
+        raise ValueError(f'{text!r} is a word of nft; write "{text}"')
     if len(plain.encode()) > MAX_COMMENT:
         raise ValueError(f"the comment is longer than {MAX_COMMENT} bytes")
     return plain
@@ -145,9 +148,14 @@ def as_text(node: Node) -> Statement:
         case "limit":
             return Limit(_limit(text.removeprefix("limit ")))
         case "log":
-            return Log(str(node.children[0])[3:].strip())
+            # A warning is what nft logs anyway, and does not list.
+            return Log(re.sub(r'("[^"]*")|\s+level warn\b|\s+', _of_log, text[3:]).strip())
         case _:
             return OtherStatement(str(node.children[0]).strip())
+
+
+def _of_log(found: re.Match[str]) -> str:
+    return found[1] or ("" if "level" in found[0] else " ")
 
 
 def _limit(text: str) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, cast
 from svcc.grammar.address import Address
 from svcc.grammar.nftables import symbols
 from svcc.grammar.nftables.datatypes import VERDICT
-from svcc.grammar.nftables.fields import canonical, check_family
+from svcc.grammar.nftables.fields import canonical, check_family, check_settable
 from svcc.grammar.nftables.program import (
     AnonymousSet,
     Comparison,
@@ -173,6 +173,7 @@ class _Reader:
         name = canonical(str(token))
         try:
             check_family(name, self._parts.family)
+            check_settable(name)
         except ValueError as error:
             raise TextError(start_of(token), str(error)) from None
         datatype = field_type(cast("Token", token))
