@@ -37,21 +37,23 @@ _WORD = re.compile(r"[\w-]+|\S")
 _STRUCTURE = re.compile(r'"[^"\n]*"|[{}\n;]')
 
 
-def parse(text: str, *, source: str) -> Ruleset:
+def parse(text: str, *, source: str, of_json: bool = False) -> Ruleset:
     """Read a whole text; the rule set is what a kernel without rules has after loading it.
 
     Args:
         text: what nft lists, or input for ``nft -f``.
         source: its name, for messages.
+        of_json: it was made of JSON, which has ``integer`` for what only a typeof can declare.
 
     Raises:
         InputError: what nft would not take, with line and column.
     """
-    return _Parser(text, source).run()
+    return _Parser(text, source, of_json=of_json).run()
 
 
 class _Parser:
-    def __init__(self, text: str, name: str) -> None:
+    def __init__(self, text: str, name: str, *, of_json: bool) -> None:
+        self._of_json = of_json
         self._source = Source(text, name)
         self._text = self._source.text
         self._state = State(Ruleset(source=name), self._source)
@@ -227,7 +229,7 @@ class _Parser:
     def _set_block(self, table: Table, kind: str, name: str, position: int) -> int:
         text, start = self._text, position
         item = Set(name=name, key=Types(()), line=self._source.line(position))
-        declared = Declaration(item, kind == "map", table.family)
+        declared = Declaration(item, kind == "map", table.family, of_json=self._of_json)
         lists = self._state.rules(table).lists
         while True:
             position = self._skip(position)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import cast
 
-from svcc.grammar.nftables.datatypes import BY_NAME, GUESSED, Datatype
+from svcc.grammar.nftables.datatypes import BY_NAME, GUESSED, Datatype, integer
 from svcc.grammar.nftables.priorities import number_of
 from svcc.grammar.nftables.program import (
     MAX_COMMENT,
@@ -50,6 +51,7 @@ _SET_LINE = re.compile(
 _REST = re.compile(r'(?:[^\n;{}"#\\]++|"[^"\n]*"|\\\n)*+')
 _FLAGS = frozenset({"constant", "dynamic", "interval", "timeout"})
 _OBJECTS = frozenset({"counter", "quota", "limit", "synproxy", "secmark", "ct helper"})
+_KNOWN_TO_JSON = {**BY_NAME, "integer": integer(32)}
 _OPTIONS = {
     "policy": re.compile(r"policy (?:memory|performance)"),
     "auto-merge": re.compile(r"auto-merge"),
@@ -161,13 +163,17 @@ def _has_hook(family: TableFamily, hook: str) -> bool:
 
 @dataclass(slots=True)
 class Declaration:
-    """A set or map while its block is read. ``elements`` are offsets of its lists."""
+    """A set or map while its block is read.
+
+    ``elements`` are offsets of its lists; ``of_json``: the type ``integer`` may be written.
+    """
 
     item: Set
     is_map: bool
     family: TableFamily
     types: tuple[Datatypes, Datatypes | None] | None = None
     elements: tuple[int, ...] = ()
+    of_json: bool = False
 
     def line(self, text: str, position: int, lists: Lists) -> int:
         """Read a line of the block; where it ends.
@@ -225,7 +231,7 @@ class Declaration:
 
     def _type(self, rest: str, at: int) -> None:
         key, colon, data = rest.partition(":")
-        self.item.key, keys = _types(key, at)
+        self.item.key, keys = self._types(key, at)
         if bool(colon) != self.is_map:
             raise TextError(at, _map_or_set(self.is_map))
         if not colon:
@@ -236,8 +242,11 @@ class Declaration:
             self.item.data = Types((data,))
             self.types = (keys, (GUESSED,))
             return
-        self.item.data, found = _types(data, at + len(key) + 1)
+        self.item.data, found = self._types(data, at + len(key) + 1)
         self.types = (keys, found)
+
+    def _types(self, text: str, at: int) -> tuple[Types, Datatypes]:
+        return types_named(text, at, _KNOWN_TO_JSON if self.of_json else BY_NAME)
 
     def _typeof(self, rest: str, at: int, lists: Lists) -> None:
         try:
@@ -253,11 +262,16 @@ class Declaration:
             self.types = (key[1], data[1])
 
 
-def _types(text: str, at: int) -> tuple[Types, Datatypes]:
+def types_named(text: str, at: int, known: Mapping[str, Datatype]) -> tuple[Types, Datatypes]:
+    """``ipv4_addr . inet_service``, and what that is.
+
+    Raises:
+        TextError: there is no such type.
+    """
     names = tuple(name.strip() for name in text.split("."))
     found: list[Datatype] = []
     for name in names:
-        datatype = BY_NAME.get(name)
+        datatype = known.get(name)
         if datatype is None or datatype is GUESSED:
             raise TextError(at, f"no type {name!r}; write one such as ipv4_addr or inet_service")
         found.append(datatype)

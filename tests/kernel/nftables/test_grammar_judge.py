@@ -10,7 +10,8 @@ import pytest
 
 from svcc.grammar.errors import InputError
 from svcc.grammar.nftables.parse import parse
-from svcc.grammar.nftables.program import Ruleset
+from svcc.grammar.nftables.program import Ruleset, Types
+from svcc.grammar.nftables.read_json import parse_json
 from svcc.grammar.nftables.write import write
 from tests.support.kernel.testbed import Testbed
 
@@ -169,3 +170,18 @@ def test_what_the_reader_takes_nft_takes(testbed: Testbed, family: str) -> None:
     if refused(testbed, text_of(family, rules)):
         said = {rule: refused(testbed, text_of(family, [rule])) for rule in rules}
         assert not {rule: message for rule, message in said.items() if message}
+
+
+@pytest.mark.parametrize("family", ["ip", "ip6"])
+def test_json_is_read_as_the_text_is(testbed: Testbed, family: str) -> None:
+    testbed.node.run("nft", "-f", "-", text=text_of(family, lines(family)))
+    of_text = parse(testbed.node.run("nft", "list", "ruleset"), source="text")
+    (table,) = of_text.tables.values()
+    # What nft leaves out of its JSON: a flag, and the expressions of a typeof.
+    table.sets["clients"].flags -= {"dynamic"}
+    address = NAMES[family]["address"]
+    backends = table.sets["backends"]
+    backends.key = Types((address, "inet_proto", "inet_service", "integer"))
+    backends.data = Types((address, "inet_service"))
+    of_json = parse_json(testbed.node.run("nft", "-j", "list", "ruleset"), source="json")
+    assert of_json == of_text
