@@ -1,423 +1,263 @@
-"""nftables text to tables: what ``nft list`` prints, and the scripts that ``nft -f`` reads.
-
-Written by hand and not with lark as iptables' grammar: nft's own grammar depends on the context at
-every word, and its texts have tens of thousands of chains and elements, each read once. Elements
-and rules are split by regular expressions and read from left to right.
-"""
+"""Reading nftables text: what ``nft list ruleset`` prints and ``nft -f`` takes (nft(8))."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+import re
 
 from svcc.grammar.errors import InputError, Position, Problem
-from svcc.grammar.nftables.elements import ElementError, read_elements
-from svcc.grammar.nftables.priorities import number_of
 from svcc.grammar.nftables.program import (
-    CHAIN_TYPES,
-    FAMILIES,
-    HOOKS,
-    BaseChain,
     Chain,
-    ChainType,
-    Element,
-    Expression,
-    Hook,
     OtherObject,
     Ruleset,
     Set,
     Table,
-    TableFamily,
     Types,
 )
-from svcc.grammar.nftables.references import undeclared
-from svcc.grammar.nftables.scan import Scanner
-from svcc.grammar.nftables.statements import WORDS, RuleError, read_expression, read_rule
-from svcc.grammar.nftables.values import milliseconds
+from svcc.grammar.nftables.reading.blocks import (
+    NAME,
+    SEPARATOR,
+    SKIPPED,
+    Declaration,
+    quoted,
+    read_base,
+    skip_block,
+    text_until_separator,
+)
+from svcc.grammar.nftables.reading.commands import Commands, State
+from svcc.grammar.nftables.reading.shapes import TextError
+from svcc.grammar.nftables.reading.source import Source
 
-_FAMILY_OF: dict[str, TableFamily] = {family: family for family in FAMILIES}
-_HOOK_OF: dict[str, Hook] = {hook: hook for hook in HOOKS}
-_TYPE_OF: dict[str, ChainType] = {kind: kind for kind in CHAIN_TYPES}
-_OTHERS = ("counter", "quota", "limit", "ct", "flowtable", "synproxy", "secmark")
-_SET_OPTIONS = ("policy", "auto-merge", "counter", "quota", "limit")
+MAX_PROBLEMS = 100
+
+_OBJECT = re.compile(
+    rf"(chain|set|map|counter|quota|limit|flowtable|synproxy|secmark|ct\s+(?:helper|timeout|"
+    rf"expectation))\s+({NAME})\s*\{{"
+)
+_WORD = re.compile(r"[\w-]+|\S")
+_STRUCTURE = re.compile(r'"[^"\n]*"|[{}\n;]')
 
 
-def parse(text: str, *, source: str) -> Ruleset:
-    """The tables that are there when the text has been loaded on nothing.
+def parse(text: str, *, source: str, of_json: bool = False) -> Ruleset:
+    """Read a whole text; the rule set is what a kernel without rules has after loading it.
 
     Args:
-        text: of ``nft list ruleset`` or for ``nft -f``.
-        source: its name in messages.
+        text: what nft lists, or input for ``nft -f``.
+        source: its name, for messages.
+        of_json: it was made of JSON, which has ``integer`` for what only a typeof can declare.
 
     Raises:
-        InputError: nft would not take it.
+        InputError: what nft would not take, with line and column.
     """
-    reader = _Parser(text, source)
-    reader.read()
-    problems = reader.problems or list(undeclared(reader.ruleset))
-    if problems:
-        raise InputError(problems)
-    return reader.ruleset
-
-
-class _WrongError(Exception):
-    """Something that nft would not take, at an offset."""
-
-    def __init__(self, at: int, message: str) -> None:
-        super().__init__(message)
-        self.at = at
-        self.message = message
+    return _Parser(text, source, of_json=of_json).run()
 
 
 class _Parser:
-    def __init__(self, text: str, source: str) -> None:
-        self._scanner = Scanner(text)
-        self.ruleset = Ruleset(source=source)
-        self.problems: list[Problem] = []
+    def __init__(self, text: str, name: str, *, of_json: bool) -> None:
+        self._of_json = of_json
+        self._source = Source(text, name)
+        self._text = self._source.text
+        self._state = State(Ruleset(source=name), self._source)
+        self._problems: list[Problem] = list(self._source.problems)
 
-    def _problem(self, at: int, message: str) -> None:
-        line, column = self._scanner.line_of(at), self._scanner.column_of(at)
-        self.problems.append(Problem(Position(self.ruleset.source, line, column), message))
-
-    def read(self) -> None:
-        """All commands."""
-        scanner = self._scanner
-        while not scanner.is_done():
-            start = scanner.at
-            words = scanner.words_of_head()
+    def run(self) -> Ruleset:
+        commands = Commands(self._state, self._table_block, self._chain_block, self._set_block)
+        position = self._skip(0)
+        while position < len(self._text):
             try:
-                if not words:
-                    raise _WrongError(start, "a table or a command such as add is expected here")
-                self._command(words, start)
-            except _WrongError as wrong:
-                self._problem(wrong.at, wrong.message)
-                _pass_over(scanner)
+                position = self._skip(commands.read(position))
+            except TextError as error:
+                position = self._skip(self._after(error, position))
+            except _NoMoreError:
+                break
+        if not self._problems:
+            for offset, message in self._state.check():
+                self._problem(TextError(offset, message))
+        if self._problems:
+            raise InputError(self._problems)
+        return self._state.ruleset
 
-    # -- commands ----------------------------------------------------------------------
+    def _skip(self, position: int) -> int:
+        found = SKIPPED.match(self._text, position)
+        assert found is not None
+        return found.end()
 
-    def _command(self, words: list[str], start: int) -> None:
-        command, *rest = words
-        if command == "table":
-            self._table(rest, start)
-        elif command in ("add", "create"):
-            self._add(rest, start)
-        elif command in ("delete", "destroy"):
-            self._delete(rest, start, must_be=command == "delete")
-        elif command == "flush":
-            self._flush(rest, start)
-        else:
-            raise _WrongError(
-                start,
-                f"svcc reads no {command!r}; give what `nft list ruleset` prints, or tables and "
-                "the commands add, delete, destroy and flush",
-            )
+    def _after(self, error: TextError, position: int) -> int:
+        """Note a problem of what begins at a position; where to read on."""
+        self._problem(error)
+        text, depth = self._text, 0
+        for found in _STRUCTURE.finditer(text, position):
+            mark = found[0]
+            if mark == "{":
+                depth += 1
+            elif mark == "}":
+                depth -= 1
+                if depth < 0:
+                    return max(found.start(), position + 1)
+            elif depth == 0 and mark in ("\n", ";"):
+                return found.end()
+        return len(text)
 
-    def _table_key(self, words: list[str], start: int) -> tuple[tuple[TableFamily, str], list[str]]:
-        """Family and name of the table that words begin with, and the words behind."""
-        family: TableFamily = "ip"
-        if words and words[0] in _FAMILY_OF:
-            family, words = _FAMILY_OF[words[0]], words[1:]
-        if not words:
-            raise _WrongError(start, "the name of a table is missing")
-        return (family, words[0]), words[1:]
+    def _problem(self, error: TextError) -> None:
+        place = self._source.position(error.offset)
+        self._problems.append(Problem(place, error.message))
+        if len(self._problems) >= MAX_PROBLEMS:
+            message = "too many errors; the rest of the file was not read"
+            self._problems.append(Problem(Position(place.file, place.line, 1), message))
+            raise _NoMoreError
 
-    def _known_table(self, words: list[str], start: int) -> tuple[Table, list[str]]:
-        key, rest = self._table_key(words, start)
-        table = self.ruleset.tables.get(key)
-        if table is None:
-            raise _WrongError(start, f"there is no table {' '.join(key)}; add it first")
-        return table, rest
+    def _open_end(self, offset: int, kind: str) -> Exception:
+        """What to raise at the end of the text within a block."""
+        if self._problems:
+            # Braces were taken for others there; what else is wrong is not known.
+            return _NoMoreError()
+        return TextError(offset, f"the {kind} has no end; close it with }}")
 
-    def _table(self, words: list[str], start: int) -> None:
-        key, rest = self._table_key(words, start)
-        if rest:
-            raise _WrongError(start, f"{rest[0]!r} is not expected behind the name of a table")
-        table = self.ruleset.tables.get(key)
-        if table is None:
-            table = Table(*key, line=self._scanner.line_of(start))
-            self.ruleset.add(table)
-        if self._scanner.take("{"):
-            self._body(table)
+    # -- blocks --------------------------------------------------------------------------
 
-    def _add(self, words: list[str], start: int) -> None:
-        if not words:
-            raise _WrongError(start, "what to add is missing")
-        kind, *rest = words
-        if kind == "table":
-            self._table(rest, start)
-            return
-        if kind == "rule":
-            self._add_rule(rest, start)
-            return
-        table, names = self._known_table(rest, start)
-        if len(names) != 1:
-            raise _WrongError(start, f"add {kind} needs one name behind the table")
-        if kind == "element":
-            self._add_elements(table, names[0], start)
+    def _table_block(self, table: Table, position: int) -> int:
+        """A table from behind its brace on; where it ends."""
+        text, start = self._text, position
+        while True:
+            position = self._skip(position)
+            if text[position : position + 1] == "}":
+                return position + 1
+            if position >= len(text):
+                raise self._open_end(start - 1, "table")
+            try:
+                position = self._in_table(table, position)
+            except TextError as error:
+                position = self._after(error, position)
+
+    def _in_table(self, table: Table, position: int) -> int:
+        text = self._text
+        found = _OBJECT.match(text, position)
+        if found is None:
+            return self._of_table(table, position)
+        kind, name = found[1], found[2]
+        if kind == "chain":
+            end = self._chain_block(table, self._state.chain(table, name, position), found.end())
         elif kind in ("set", "map"):
-            self._set(table, kind, names[0], start)
-        elif kind == "chain":
-            self._chain(table, names[0], start)
+            end = self._set_block(table, kind, name, found.end())
         else:
-            raise _WrongError(start, f"svcc reads no 'add {kind}'")
+            end = skip_block(text, found.end())
+            self._state.other(table, OtherObject(kind, name, _plain(text[position:end])))
+        return self._closed(end)
 
-    def _add_rule(self, words: list[str], start: int) -> None:
-        table, rest = self._known_table(words, start)
-        if not rest or rest[0] not in table.chains:
-            raise _WrongError(start, "there is no such chain; add it first")
-        scanner = self._scanner
-        # The rule begins behind the chain's name, which the words are of.
-        offset = scanner.text.index(rest[0], start + len("add rule"))
-        scanner.at = offset + len(rest[0])
-        self._rule(table.chains[rest[0]])
-
-    def _add_elements(self, table: Table, name: str, start: int) -> None:
-        item = table.sets.get(name)
-        if item is None:
-            raise _WrongError(start, f"there is no set or map {name}; add it first")
-        self._scanner.skip()
-        text, offset = self._scanner.block()
-        self._elements(item, text, offset)
-
-    def _delete(self, words: list[str], start: int, *, must_be: bool) -> None:
-        if not words:
-            raise _WrongError(start, "what to delete is missing")
-        kind, *rest = words
-        if kind == "table":
-            key, _ = self._table_key(rest, start)
-            if self.ruleset.tables.pop(key, None) is None and must_be:
-                raise _WrongError(start, f"there is no table {' '.join(key)} to delete")
-            return
-        table, names = self._known_table(rest, start)
-        if kind == "element" and len(names) == 1 and names[0] in table.sets:
-            self._scanner.skip()
-            text, offset = self._scanner.block()
-            gone = self._read_elements(text, offset)
-            for element in gone:
-                table.sets[names[0]].elements.pop(element.key, None)
-            return
-        if kind in ("chain", "set", "map") and len(names) == 1:
-            found: dict[str, Chain] | dict[str, Set]
-            found = table.chains if kind == "chain" else table.sets
-            if found.pop(names[0], None) is None and must_be:
-                raise _WrongError(start, f"there is no {kind} {names[0]} to delete")
-            return
-        raise _WrongError(start, f"svcc reads no 'delete {kind}' of this form")
-
-    def _flush(self, words: list[str], start: int) -> None:
-        if words == ["ruleset"]:
-            self.ruleset.tables.clear()
-            return
-        if not words:
-            raise _WrongError(start, "what to flush is missing")
-        kind, *rest = words
-        if kind == "ruleset" and len(rest) == 1:
-            for key in [key for key in self.ruleset.tables if key[0] == rest[0]]:
-                del self.ruleset.tables[key]
-            return
-        table, names = self._known_table(rest, start)
-        if kind == "table":
-            for chain in table.chains.values():
-                chain.rules.clear()
-        elif kind == "chain" and len(names) == 1 and names[0] in table.chains:
-            table.chains[names[0]].rules.clear()
-        elif kind in ("set", "map") and len(names) == 1 and names[0] in table.sets:
-            table.sets[names[0]].elements.clear()
-        else:
-            raise _WrongError(start, f"svcc reads no 'flush {' '.join(words)}'")
-
-    # -- blocks ------------------------------------------------------------------------
-
-    def _body(self, table: Table) -> None:
-        scanner = self._scanner
-        while not scanner.take("}"):
-            if scanner.is_done():
-                self._problem(scanner.at - 1, f"table {table.name} is not closed: }} is missing")
-                return
-            start = scanner.at
-            words = scanner.words_of_head()
-            try:
-                self._object(table, words, start)
-            except _WrongError as wrong:
-                self._problem(wrong.at, wrong.message)
-                _pass_over(scanner)
-
-    def _object(self, table: Table, words: list[str], start: int) -> None:
-        scanner = self._scanner
-        match words:
-            case ["set" | "map" as kind, name]:
-                self._set(table, kind, name, start)
-            case ["chain", name]:
-                self._chain(table, name, start)
-            case ["comment", text]:
-                table.comment = text.strip('"')
-            case ["flags", *names]:
-                table.flags = frozenset(" ".join(names).replace(",", " ").split())
-            case [kind, *rest] if kind in _OTHERS:
-                scanner.skip()
-                scanner.block()
-                text = scanner.text[start : scanner.at]
-                table.others.append(OtherObject(kind, " ".join(rest), text))
-            case _:
-                raise _WrongError(start, "a chain, set or map is expected here")
-
-    def _set(self, table: Table, kind: str, name: str, start: int) -> None:
-        scanner = self._scanner
-        item = Set(name=name, key=Types(()), line=scanner.line_of(start))
-        if not scanner.take("{"):
-            raise _WrongError(start, f"{kind} {name} needs a type, in braces")
-        while not scanner.take("}"):
-            if scanner.is_done():
-                raise _WrongError(start, f"{kind} {name} is not closed: }} is missing")
-            self._set_statement(item)
-        if item.key == Types(()):
-            raise _WrongError(start, f"{kind} {name} has no type; say type or typeof")
-        if (kind == "map") != (item.data is not None):
-            raise _WrongError(
-                start, f"{name} is a {'set' if item.data is None else 'map'} by its type"
-            )
-        known = table.sets.get(name)
-        if known is None:
-            table.sets[name] = item
-        else:
-            known.elements.update(item.elements)
-
-    def _set_statement(self, item: Set) -> None:
-        scanner = self._scanner
-        text, at, _ = scanner.statement()
-        word, _, rest = text.partition(" ")
-        rest = rest.strip()
-        try:
-            if word in ("type", "typeof"):
-                key, _, data = rest.partition(" : ")
-                item.key = _type(key, word)
-                item.data = _type(data, word) if data else None
-            elif word == "elements":
-                opening = scanner.text.index("{", at)
-                closing = text.rindex("}") + at
-                self._elements(item, scanner.text[opening + 1 : closing], opening + 1)
-            elif word == "flags":
-                item.flags = frozenset(rest.replace(",", " ").split())
-            elif word == "timeout":
-                item.timeout = milliseconds(rest)
-            elif word == "gc-interval":
-                item.gc_interval = milliseconds(rest)
-            elif word == "size":
-                item.size = int(rest)
-            elif word == "comment":
-                item.comment = rest.strip('"')
-            elif word in _SET_OPTIONS:
-                item.options = (*item.options, text)
-            elif not text.startswith("# "):
-                self._problem(at, f"{word!r} is nothing that a set has")
-        except RuleError as wrong:
-            self._problem(at, wrong.message)
-        except ValueError as wrong_value:
-            self._problem(at, str(wrong_value) or f"{text!r} cannot be read")
-
-    def _elements(self, item: Set, text: str, offset: int) -> None:
-        for element in self._read_elements(text, offset):
-            item.elements[element.key] = element
-
-    def _read_elements(self, text: str, offset: int) -> list[Element]:
-        try:
-            return read_elements(text, self._scanner.line_of(offset))
-        except ElementError as wrong:
-            position = Position(self.ruleset.source, wrong.line, 1)
-            self.problems.append(Problem(position, wrong.message))
-            return []
-
-    def _chain(self, table: Table, name: str, start: int) -> None:
-        scanner = self._scanner
-        chain = table.chains.get(name)
-        if chain is None:
-            chain = table.chains[name] = Chain(name, line=scanner.line_of(start))
-        if not scanner.take("{"):
-            return
-        while not scanner.take("}"):
-            if scanner.is_done():
-                raise _WrongError(start, f"chain {name} is not closed: }} is missing")
-            if scanner.text.startswith(("type ", "policy ", "comment "), scanner.at):
-                self._chain_statement(chain)
+    def _of_table(self, table: Table, position: int) -> int:
+        text = self._text
+        word = _WORD.match(text, position)
+        shown = word[0] if word else ""
+        if shown in ("comment", "flags"):
+            rest, end = text_until_separator(text, position + len(shown))
+            if shown == "comment":
+                table.comment = quoted(rest, position)
+            elif not set(re.split(r"\s*,\s*", rest)) <= {"dormant", "owner", "persist"}:
+                raise TextError(position, f"no flag {rest!r} of a table; there is dormant")
             else:
-                self._rule(chain)
+                table.flags = frozenset(re.split(r"\s*,\s*", rest))
+            return end
+        message = f"cannot read {shown!r} in a table; write chain, set or map NAME {{ … }}"
+        raise TextError(position, message)
 
-    def _chain_statement(self, chain: Chain) -> None:
-        text, at, _ = self._scanner.statement()
-        word, _, rest = text.partition(" ")
-        if word == "comment":
-            chain.comment = rest.strip().strip('"')
-        elif word == "type":
-            chain.base = self._base(rest.split(), at)
-        elif chain.base is None or rest not in ("accept", "drop"):
-            self._problem(at, "only a base chain has a policy, accept or drop")
-        else:
-            base = chain.base
-            chain.base = replace(base, policy="drop" if rest == "drop" else "accept")
+    def _closed(self, position: int) -> int:
+        """Behind what ends a block within a table.
 
-    def _base(self, words: list[str], at: int) -> BaseChain | None:
-        if len(words) < 4 or words[0] not in _TYPE_OF or words[2] not in _HOOK_OF:
-            self._problem(at, "a base chain is 'type TYPE hook HOOK priority PRIORITY'")
-            return None
-        kind, hook, rest = _TYPE_OF[words[0]], _HOOK_OF[words[2]], words[3:]
-        device = None
-        if rest[:1] in (["device"], ["devices"]):
-            end = rest.index("priority") if "priority" in rest else len(rest)
-            device = " ".join(rest[1:end]).strip('"')
-            rest = rest[end:]
-        try:
-            if rest[:1] != ["priority"]:
-                raise ValueError("a base chain needs a priority")
-            return BaseChain(kind, hook, _priority(rest[1:], hook), device=device)
-        except ValueError as error:
-            self._problem(at, str(error))
-            return None
+        Raises:
+            TextError: it is not the end of the line.
+        """
+        found = SEPARATOR.match(self._text, position)
+        if found is None:
+            raise TextError(position, "a line ends behind }; start a new one")
+        return found.end()
 
-    def _rule(self, chain: Chain) -> None:
-        scanner = self._scanner
-        while scanner.text[scanner.at : scanner.at + 1] in (" ", "\t"):
-            scanner.at += 1
-        text, at, handle = scanner.statement()
-        if not text:
-            return
-        try:
-            rule = read_rule(text)
-        except RuleError as wrong:
-            places = [found.start() for found in WORDS.finditer(text)]
-            inside = places[wrong.at] if wrong.at < len(places) else len(text) - 1
-            self._problem(at + inside, wrong.message)
-            return
-        rule.handle, rule.line = handle, scanner.line_of(at)
-        chain.rules.append(rule)
+    def _chain_block(self, table: Table, chain: Chain, position: int) -> int:
+        rules = self._state.rules(table)
+        text, start, append = self._text, position, chain.rules.append
+        position = self._skip(position)
+        while True:
+            known = rules.known(position)
+            if known is not None:
+                append(known[0])
+                position = known[1]
+                continue
+            skipped = self._skip(position)
+            if skipped > position and text[skipped : skipped + 1] != "}":
+                position = skipped
+                continue
+            position = skipped
+            first = text[position : position + 1]
+            if first == "}":
+                return position + 1
+            if not first:
+                raise self._open_end(start - 1, "chain")
+            try:
+                position = self._in_chain(table, chain, position)
+            except TextError as error:
+                position = self._after(error, position)
+
+    def _in_chain(self, table: Table, chain: Chain, position: int) -> int:
+        text = self._text
+        word = _WORD.match(text, position)
+        match word[0] if word else "":
+            case "type":
+                base, end = read_base(text, position, table.family)
+                if chain.base is not None and chain.base.policy == "drop":
+                    base.policy = "drop"
+                self._state.hook(chain, base, position)
+                return end
+            case "policy":
+                rest, end = text_until_separator(text, position + 6)
+                if rest not in ("accept", "drop") or chain.base is None:
+                    message = "write policy accept or policy drop, behind type … hook …"
+                    raise TextError(position, message)
+                chain.base.policy = "drop" if rest == "drop" else "accept"
+                return end
+            case "comment":
+                rest, end = text_until_separator(text, position + 7)
+                chain.comment = quoted(rest, position)
+                return end
+            case "flags":
+                rest, end = text_until_separator(text, position + 5)
+                if rest != "offload":
+                    raise TextError(position, f"no flag {rest!r} of a chain; there is offload")
+                return end
+            case _:
+                rule, end = self._state.rules(table).read(position)
+                chain.rules.append(rule)
+                return end
+
+    def _set_block(self, table: Table, kind: str, name: str, position: int) -> int:
+        text, start = self._text, position
+        item = Set(name=name, key=Types(()), line=self._source.line(position))
+        declared = Declaration(item, kind == "map", table.family, of_json=self._of_json)
+        lists = self._state.rules(table).lists
+        while True:
+            position = self._skip(position)
+            first = text[position : position + 1]
+            if first == "}":
+                break
+            if not first:
+                raise self._open_end(start - 1, kind)
+            try:
+                position = declared.line(text, position, lists)
+            except TextError as error:
+                position = self._after(error, position)
+        if declared.types is None:
+            if self._problems:
+                return position + 1
+            raise TextError(start - 1, f"the {kind} {name} has no type; write type KEY")
+        item = self._state.declare(table, item, declared.types, start)
+        for offset in declared.elements:
+            try:
+                self._state.add_elements(table, item, offset)
+            except TextError as error:
+                self._problem(error)
+        return position + 1
 
 
-def _pass_over(scanner: Scanner) -> None:
-    """Go on behind what could not be read: a line, or a block."""
-    while scanner.at < len(scanner.text) and scanner.text[scanner.at] not in "\n{}":
-        scanner.at += 1
-    if scanner.text[scanner.at : scanner.at + 1] == "{":
-        scanner.block()
+class _NoMoreError(Exception):
+    """No more problems are told."""
 
 
-def _priority(words: list[str], hook: Hook) -> int:
-    """``dstnat``, ``filter + 10``, ``-150``.
-
-    Raises:
-        ValueError: it is none.
-    """
-    match words:
-        case [number] if number.lstrip("-").isdigit():
-            return int(number)
-        case [name]:
-            return number_of(name, hook)
-        case [name, "+" | "-" as sign, number] if number.isdigit():
-            return number_of(name, hook) + (int(number) if sign == "+" else -int(number))
-        case _:
-            raise ValueError(f"{' '.join(words)!r} is no priority")
-
-
-def _type(text: str, word: str) -> Types | Expression:
-    if word == "type":
-        return Types(tuple(text.split(" . ")))
-    if text.strip() == "verdict":
-        return Types(("verdict",))
-    return read_expression(WORDS.findall(text))
+def _plain(text: str) -> str:
+    return re.sub(r"[ \t]*# handle \d+", "", text)

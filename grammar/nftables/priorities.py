@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from svcc.grammar.nftables.program import Hook
+from svcc.grammar.nftables.program import Hook, TableFamily
 
 STANDARD = {"raw": -300, "mangle": -150, "dstnat": -100, "filter": 0, "security": 50,
             "srcnat": 100}  # fmt: skip
 _ONLY_AT: dict[str, Hook] = {"dstnat": "prerouting", "srcnat": "postrouting"}
+_OF_BRIDGES = {"dstnat": -300, "filter": -200, "out": 100, "srcnat": 300}
 _NEAR = 10
 
 
-def number_of(name: str, hook: Hook) -> int:
+def number_of(name: str, hook: Hook, family: TableFamily = "ip") -> int:
     """The priority that a name has at a hook.
 
     Raises:
         ValueError: there is no such name there.
     """
+    if family == "bridge":
+        if name not in _OF_BRIDGES:
+            raise ValueError(f"no standard priority {name!r} in family bridge; write the number")
+        return _OF_BRIDGES[name]
     if name not in STANDARD or _ONLY_AT.get(name, hook) != hook:
         raise ValueError(f"no standard priority {name!r} at hook {hook}; write the number")
     return STANDARD[name]

@@ -118,11 +118,22 @@ class SetReference:
     name: str
 
 
-@dataclass(slots=True, unsafe_hash=True)
+@dataclass(slots=True, eq=False)
 class AnonymousSet:
-    """``{ ELEMENT, … }`` in a rule; a map where the elements have data."""
+    """``{ ELEMENT, … }`` in a rule; a map where the elements have data.
+
+    The order of elements makes no difference.
+    """
 
     elements: tuple[Element, ...]
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, AnonymousSet):
+            return NotImplemented
+        return self.elements == other.elements or set(self.elements) == set(other.elements)
+
+    def __hash__(self) -> int:
+        return hash(frozenset(self.elements))
 
 
 @dataclass(slots=True, unsafe_hash=True)
@@ -200,12 +211,14 @@ class Match:
     """``LEFT [OPERATOR] RIGHT``: the rule ends here for packets that do not fulfil it.
 
     With ``ct state``, ``ct status`` and ``tcp flags`` one value or :class:`Flags` on the right
-    under ``==`` means any of them.
+    under ``==`` means any of them; where ``exact`` is True, all of them and no other
+    (``tcp flags == syn``).
     """
 
     left: Expression
     operator: Comparison
     right: Expression
+    exact: bool = False
 
 
 @dataclass(slots=True, unsafe_hash=True)
@@ -252,14 +265,16 @@ class SetField:
 class DynamicSet:
     """``add|update|delete @NAME { KEY [timeout …] [: DATA] }``: an element by the packet.
 
-    ``timeout`` in milliseconds, None for the set's own.
+    ``timeout`` in milliseconds, None for the set's own. ``statements`` are what each element
+    counts or limits; the rule ends where one of them does.
     """
 
     operation: Literal["add", "update", "delete"]
     name: str
     key: Expression
     timeout: int | None = None
-    data: Expression | None = None
+    data: Expression | AnyVerdict | None = None
+    statements: tuple[Statement, ...] = ()
 
 
 @dataclass(slots=True, unsafe_hash=True)
@@ -321,13 +336,15 @@ Statement = (
 class Element:
     """An element of a set or map; ``data`` None: of a set.
 
-    ``timeout`` in milliseconds. ``expires`` and ``line`` take no part in comparison.
+    ``timeout`` in milliseconds. ``statements`` are limits and quotas that a packet in the
+    element must pass. ``expires`` and ``line`` take no part in comparison.
     """
 
     key: Expression
     data: Expression | AnyVerdict | None = None
     comment: str | None = None
     timeout: int | None = None
+    statements: tuple[Statement, ...] = ()
     expires: int | None = field(default=None, compare=False)
     line: int = field(default=0, compare=False)
 

@@ -49,9 +49,10 @@ from svcc.grammar.nftables.program import (
     Verdict,
     VerdictMap,
 )
+from svcc.grammar.nftables.times import write_time
 
+_RANKS = {"|": 0, "^": 1, "&": 2, "<<": 3, ">>": 3}
 _FLAG_ORDER = ("constant", "dynamic", "interval", "timeout")
-_UNITS = (("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1))
 
 
 def write(ruleset: Ruleset) -> str:
@@ -143,14 +144,17 @@ def write_element(element: Element) -> str:
     text = write_expression(element.key)
     if element.timeout is not None:
         text += f" timeout {write_time(element.timeout)}"
+    for statement in element.statements:
+        text += f" {write_statement(statement)}"
     if element.comment is not None:
         text += f" comment {_quoted(element.comment)}"
-    data = element.data
-    if data is None:
-        return text
+    return text if element.data is None else f"{text} : {_data(element.data)}"
+
+
+def _data(data: Expression | AnyVerdict) -> str:
     if isinstance(data, Verdict | Jump | Goto):
-        return f"{text} : {write_verdict(data)}"
-    return f"{text} : {write_expression(data)}"
+        return write_verdict(data)
+    return write_expression(data)
 
 
 def write_verdict(verdict: AnyVerdict) -> str:
@@ -199,9 +203,16 @@ def write_statement(statement: Statement) -> str:
 
 
 def _match(asked: Match) -> str:
-    left, right = write_expression(asked.left), write_expression(asked.right)
-    # nft prints == only where the left side is calculated.
-    if asked.operator == "==" and not isinstance(asked.left, Operation):
+    operator, right = asked.operator, write_expression(asked.right)
+    if isinstance(asked.left, Operation) and isinstance(asked.left.right, Flags | Symbol):
+        left, mask = write_expression(asked.left.left), write_expression(asked.left.right)
+        if isinstance(asked.left.right, Symbol):
+            return f"{left} & {mask} {operator} {right}"
+        shown_operator = "" if operator == "==" else f"{operator} "
+        return f"{left} {shown_operator}{right} / {mask}"
+    left = write_expression(asked.left)
+    # nft prints == only where the left side is calculated, or where any bit would do without.
+    if operator == "==" and not isinstance(asked.left, Operation) and not asked.exact:
         return f"{left} {right}"
     return f"{left} {asked.operator} {right}"
 
@@ -229,8 +240,9 @@ def _dynamic(statement: DynamicSet) -> str:
     words = [statement.operation, f"@{statement.name}", "{", write_expression(statement.key)]
     if statement.timeout is not None:
         words.append(f"timeout {write_time(statement.timeout)}")
+    words += [write_statement(kept) for kept in statement.statements]
     if statement.data is not None:
-        words += [":", write_expression(statement.data)]
+        words += [":", _data(statement.data)]
     return " ".join([*words, "}"])
 
 
@@ -254,8 +266,7 @@ def write_expression(expression: Expression) -> str:
         case Flags():
             return ",".join(map(write_expression, expression.members))
         case Operation():
-            left, right = write_expression(expression.left), write_expression(expression.right)
-            return f"{left} {expression.operator} {right}"
+            return _operation(expression)
         case Numgen():
             offset = f" offset {expression.offset}" if expression.offset else ""
             return f"numgen {expression.kind} mod {expression.modulus}{offset}"
@@ -277,6 +288,16 @@ def write_expression(expression: Expression) -> str:
             assert_never(expression)
 
 
+def _operation(operation: Operation) -> str:
+    rank = _RANKS[operation.operator]
+    texts = []
+    for operand, least in ((operation.left, rank), (operation.right, rank + 1)):
+        text = write_expression(operand)
+        lower = isinstance(operand, Operation) and _RANKS[operand.operator] < least
+        texts.append(f"({text})" if lower else text)
+    return f"{texts[0]} {operation.operator} {texts[1]}"
+
+
 def _braces(items: Iterable[str]) -> str:
     return f"{{ {', '.join(items)} }}"
 
@@ -289,16 +310,6 @@ def _address(address: Address) -> str:
 @lru_cache(maxsize=1 << 12)
 def _network(network: Network) -> str:
     return str(network)
-
-
-def write_time(milliseconds: int) -> str:
-    """A duration as nft prints it: ``3h``, ``1m30s``, ``500ms``."""
-    text = ""
-    for unit, size in _UNITS:
-        count, milliseconds = divmod(milliseconds, size)
-        if count:
-            text += f"{count}{unit}"
-    return text or "0s"
 
 
 def _quoted(text: str) -> str:

@@ -49,6 +49,17 @@ ROOMS = (
     Room("grammar", "", "text and types: what everybody else is about"),
     Room("grammar.ipvs", "grammar", "ipset and ipvsadm know nothing of rules"),
     Room("grammar.iptables", "grammar grammar.ipvs", "a rule set may have virtual servers beside"),
+    Room("grammar.nftables", "grammar", "tables and their text; it knows no other tool's"),
+    Room(
+        "grammar.nftables.reading",
+        "grammar grammar.nftables",
+        "words become statements and blocks; who asks for a text asks parse",
+    ),
+    Room(
+        "grammar.nftables.parse",
+        "grammar grammar.nftables grammar.nftables.reading",
+        "the whole text in one call",
+    ),
     Room("compiler.model", "grammar", "objects, however they were read"),
     Room("compiler.api_names", "", "names that the API knows, whatever they are looked up for"),
     Room("compiler.consistency", "grammar compiler.model", "objects, wherever they were read"),

@@ -196,6 +196,9 @@ class _RuleReader:
             item = self.reader.matching.named(statement.name)
         except OutsideError:
             return (unknown(write_statement(statement)),)
+        if statement.statements:
+            # A limit of its own may end the rule.
+            return (unknown(write_statement(statement)),)
         match = self.reader.matching.filled.recorded(item)
         return () if match is None else (Atom("match", match),)
 

@@ -83,10 +83,13 @@ class Matching:
         self._ends_for_other_version((name,))
         if isinstance(right, AnonymousSet | SetReference):
             return self._members(left, (name,), right, negated=negated)
+        of_bits = isinstance(right, Flags) or name in ("tcp flags", "ct status")
+        if of_bits and (negated or statement.exact):
+            return [_all_of(name, right, negated=negated)]
         if isinstance(right, Flags):
-            return [_any_of(name, right.members, negated=negated)]
+            return [_any_of(name, right.members)]
         if name == "tcp flags":
-            return [_any_of(name, (right,), negated=negated)]
+            return [_any_of(name, (right,))]
         return fields.single(name, right, self.family, negated=negated)
 
     def _ends_for_other_version(self, names: Iterable[str]) -> None:
@@ -227,16 +230,23 @@ def _compared(left: Expression, operator: str, right: Expression, family: Family
     return fields.single(name, Range(Number(low), Number(high)), family, negated=False)
 
 
-def _any_of(name: str, values: tuple[Expression, ...], *, negated: bool) -> Atoms:
+def _any_of(name: str, values: tuple[Expression, ...]) -> Atoms:
     if name == "ct state":
-        return fields.states(values, negated=negated)
-    if name == "ct status" and not negated:
+        return fields.states(values, negated=False)
+    if name == "ct status":
         return fields.status(values)
-    if name == "tcp flags" and not negated:
-        bits = sum(_tcp_flags(value) for value in values)
-        return _tcp(TcpFlags(bits, 0, True))
-    if name == "tcp flags" and len(values) == 1:
-        return _tcp(TcpFlags(0xFF, _tcp_flags(values[0]), True))
+    if name == "tcp flags":
+        return _tcp(TcpFlags(_all_flags(values), 0, True))
+    raise OutsideError
+
+
+def _all_of(name: str, value: Expression, *, negated: bool) -> Atoms:
+    """All bits of a field compared at once, as the kernel does but for ``FIELD a,b``."""
+    if name == "tcp flags":
+        return _tcp(TcpFlags(0xFF, _tcp_flags(value), negated))
+    if name == "ct state" and negated:
+        # A connection is in one state alone, so it never is in several.
+        return ()
     raise OutsideError
 
 

@@ -249,9 +249,9 @@ def lasting(elements: Iterable[Element]) -> list[Element]:
     """The elements of a set or map.
 
     Raises:
-        OutsideError: one of them goes away by itself.
+        OutsideError: one of them goes away by itself, or is for some packets only.
     """
     found = list(elements)
-    if any(element.timeout is not None or element.expires is not None for element in found):
+    if any(e.timeout is not None or e.expires is not None or e.statements for e in found):
         raise OutsideError
     return found

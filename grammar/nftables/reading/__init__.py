@@ -1,0 +1,1 @@
+"""How nftables text is read: words to expressions, statements, rules, blocks and commands."""
