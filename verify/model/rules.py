@@ -58,6 +58,11 @@ class ChainIndex:
     by_destination: dict[int, dict[int, list[int]]] = field(default_factory=dict)
     """mask → masked address → positions of rules with that positive ``-d``."""
     any_destination: list[int] = field(default_factory=list)
+    """Positions of the others."""
+    any_destination_by_port: dict[int, list[int]] = field(default_factory=dict)
+    """Of those, by the one ``--dport`` that they have …"""
+    any_at_all: list[int] = field(default_factory=list)
+    """… and those that have none either."""
     by_port: dict[int, list[int]] = field(default_factory=dict)
     """port → positions of rules without ``-d`` … and with exactly that ``--dport``."""
     any_port: list[int] = field(default_factory=list)
@@ -87,12 +92,16 @@ def _index(records: list[Record]) -> ChainIndex | None:
     index = ChainIndex()
     for position, record in enumerate(records):
         destination = required_network(record)
-        if destination is None:
-            index.any_destination.append(position)
-        else:
+        port = exact_port(record)
+        if destination is not None:
             masked = index.by_destination.setdefault(destination.mask, {})
             masked.setdefault(destination.address, []).append(position)
-        port = exact_port(record)
+        else:
+            index.any_destination.append(position)
+            if port is None:
+                index.any_at_all.append(position)
+            else:
+                index.any_destination_by_port.setdefault(port, []).append(position)
         if port is None:
             index.any_port.append(position)
         else:

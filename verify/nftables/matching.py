@@ -42,6 +42,8 @@ from svcc.verify.nftables.fields import FULL_MARK, Alternatives, OutsideError
 from svcc.verify.nftables.sets import _ADDRESS, Filled, Written, lasting
 
 _TCP_FLAGS = {"fin": 1, "syn": 2, "rst": 4, "psh": 8, "ack": 16, "urg": 32, "ecn": 64, "cwr": 128}
+MAX_PORTS = 15
+"""As many ports stand in one condition, as many as iptables has in one (xt_multiport.h)."""
 _TURNED = {"<": ">=", "<=": ">", ">": "<=", ">=": "<"}
 
 
@@ -141,7 +143,7 @@ class Matching:
             return [(Atom("match", match),)]
         if name == "ct state":
             return [fields.states(tuple(elements), negated=negated)]
-        if name.endswith((" dport", " sport")):
+        if name.endswith((" dport", " sport")) and (negated or len(elements) <= MAX_PORTS):
             return [self._ports(name, elements, negated=negated)]
         if not negated:
             return None

@@ -114,7 +114,8 @@ class Written:
             if isinstance(part, Network)
         )
         one = "ip" if exact else "net"
-        kinds = {1: one, 2: f"{one},port", 3: f"ip,port,{one}"}
+        two = f"{one},port" if flags[-1:] == ("dst",) else "net,net"
+        kinds = {1: one, 2: two, 3: f"ip,port,{one}"}
         if len(flags) == 3 and not all(
             isinstance(e[0], Network) and e[0].prefix_length == self.family.bits for e in entries
         ):
@@ -158,6 +159,11 @@ def _kind_of(
         else:
             raise OutsideError
     both = protocol >= 0 and port >= 0
+    if len(sides) == 2 and protocol < 0 and port < 0:
+        first, second = sorted(sides, key=lambda pair: pair[1])
+        if first[1] == second[1]:
+            raise OutsideError
+        return (first[0], second[0]), ("dst", "src")
     if (protocol >= 0) != (port >= 0) or not sides:
         raise OutsideError
     if len(sides) == 1:

@@ -210,7 +210,12 @@ class Slicer:
             return range(len(chain.records))
         found: set[int]
         if all(box.mask == self._full_mask for box in boxes):
-            found = set(index.any_destination)
+            if index.any_destination_by_port and all(b.first_port == b.last_port for b in boxes):
+                found = set(index.any_at_all)
+                for box in boxes:
+                    found.update(index.any_destination_by_port.get(box.first_port, ()))
+            else:
+                found = set(index.any_destination)
             for mask, by_address in index.by_destination.items():
                 for box in boxes:
                     found.update(by_address.get(box.address & mask, ()))
