@@ -23,7 +23,7 @@ from svcc.verify.model.conditions import (
     Source,
     SourcePort,
 )
-from svcc.verify.model.rules import IndexedChain, IndexedRules, Record, exact_port
+from svcc.verify.model.rules import ChainIndex, IndexedChain, IndexedRules, Record, exact_port
 from svcc.verify.model.sets import EveryPacket, NoPacket
 from svcc.verify.slicing.box import Box
 from svcc.verify.slicing.box_evaluation import Truth
@@ -79,7 +79,7 @@ class Slicer:
         self._narrowed: tuple[Box, ...] | None = None
         """The packets that the last rule sent into another chain."""
         self._full_mask = (1 << rules.family.bits) - 1
-        self._truth = Truth(rules, always_local, never_local, state)
+        self._truth = Truth(rules, always_local, never_local, state, absent)
         self._excluded = excluded
         self._sets = SetConditions(
             rules.sets, self._full_mask, self._truth.normal, excluded, absent
@@ -209,6 +209,9 @@ class Slicer:
         if index is None:
             return range(len(chain.records))
         found: set[int]
+        original = self._truth.original
+        if index.by_original and original.mask != self._full_mask:
+            return range(len(chain.records))
         if all(box.mask == self._full_mask for box in boxes):
             if index.any_destination_by_port and all(b.first_port == b.last_port for b in boxes):
                 found = set(index.any_at_all)
@@ -219,11 +222,13 @@ class Slicer:
             for mask, by_address in index.by_destination.items():
                 for box in boxes:
                     found.update(by_address.get(box.address & mask, ()))
+            _add_of_original(index, original, found)
             return sorted(found)
         if all(box.first_port == box.last_port for box in boxes):
             found = set(index.any_port)
             for box in boxes:
                 found.update(index.by_port.get(box.first_port, ()))
+            _add_of_original(index, original, found)
             return sorted(found)
         return range(len(chain.records))
 
@@ -367,6 +372,11 @@ class Slicer:
         result = frozenset(ports)
         self._ports[key] = result
         return result
+
+
+def _add_of_original(index: ChainIndex, original: Box, found: set[int]) -> None:
+    for mask, by_address in index.by_original.items():
+        found.update(by_address.get(original.address & mask, ()))
 
 
 def _without_effect(conditions: list[ItemCondition], record: Record) -> Item:
