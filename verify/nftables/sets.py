@@ -209,7 +209,10 @@ class Filled:
             s.operation == "update" and s.data is None and s.key == Field(source)
             for s in statements
         )
-        if not statements or not updated or len(kept) != 1 or item.data is not None:
+        if not statements and "dynamic" in item.flags and not item.elements:
+            # Whoever fills it, somebody may have.
+            kept = {item.timeout}
+        if not updated or len(kept) != 1 or item.data is not None:
             raise OutsideError
         (timeout,) = kept
         if timeout is None:
