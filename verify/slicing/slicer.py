@@ -84,6 +84,8 @@ class Slicer:
         self._sets = SetConditions(
             rules.sets, self._full_mask, self._truth.normal, excluded, absent
         )
+        self._absent = absent
+        self._of_others: dict[tuple[str, str], list[int]] = {}
         self._memo: dict[tuple[str, str, tuple[Box, ...]], tuple[Item, ...]] = {}
         self._ports: dict[tuple[str, str], frozenset[int] | None] = {}
         self._size = 0
@@ -209,9 +211,6 @@ class Slicer:
         if index is None:
             return range(len(chain.records))
         found: set[int]
-        original = self._truth.original
-        if index.by_original and original.mask != self._full_mask:
-            return range(len(chain.records))
         if all(box.mask == self._full_mask for box in boxes):
             if index.any_destination_by_port and all(b.first_port == b.last_port for b in boxes):
                 found = set(index.any_at_all)
@@ -222,15 +221,33 @@ class Slicer:
             for mask, by_address in index.by_destination.items():
                 for box in boxes:
                     found.update(by_address.get(box.address & mask, ()))
-            _add_of_original(index, original, found)
+            self._add_of_original(table, chain.name, index, found)
             return sorted(found)
         if all(box.first_port == box.last_port for box in boxes):
             found = set(index.any_port)
             for box in boxes:
                 found.update(index.by_port.get(box.first_port, ()))
-            _add_of_original(index, original, found)
+            self._add_of_original(table, chain.name, index, found)
             return sorted(found)
         return range(len(chain.records))
+
+    def _add_of_original(self, table: str, chain: str, index: ChainIndex, found: set[int]) -> None:
+        """Add the rules that the region's packets may fulfil by where they were addressed to."""
+        original = self._truth.original
+        if original.mask == self._full_mask:
+            for mask, by_address in index.by_original.items():
+                found.update(by_address.get(original.address & mask, ()))
+            return
+        present = self._of_others.get((table, chain))
+        if present is None:
+            present = self._of_others[table, chain] = [
+                position
+                for mask, by_address in index.by_original.items()
+                for address, positions in by_address.items()
+                if mask != self._full_mask or address not in self._absent
+                for position in positions
+            ]
+        found.update(present)
 
     def _item(self, table: str, record: Record, boxes: tuple[Box, ...]) -> Item | None:
         """What is left of a rule for packets of some boxes; None if it does nothing to them."""
@@ -372,11 +389,6 @@ class Slicer:
         result = frozenset(ports)
         self._ports[key] = result
         return result
-
-
-def _add_of_original(index: ChainIndex, original: Box, found: set[int]) -> None:
-    for mask, by_address in index.by_original.items():
-        found.update(by_address.get(original.address & mask, ()))
 
 
 def _without_effect(conditions: list[ItemCondition], record: Record) -> Item:
