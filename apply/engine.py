@@ -188,7 +188,7 @@ def cleanup(
     dry_run: bool = False,
     tell: Tell | None = None,
     keep_localnet: bool = False,
-    must_read: bool = True,
+    behind_tables: bool = False,
 ) -> Outcome:
     """Remove all that is svcc's, in both families and both variants, and nothing else.
 
@@ -202,7 +202,8 @@ def cleanup(
         dry_run: only plan, and take no lock.
         tell: as in :func:`apply`.
         keep_localnet: leave ``route_localnet`` on, nftables mode needs it.
-        must_read: fail where iptables cannot be used at all.
+        behind_tables: svcc's nftables tables serve by now, so UDP flows stay as they are, and
+            iptables need not be there at all.
 
     Raises:
         ApplyError: failed; the message says whether the node is as it was before.
@@ -212,7 +213,8 @@ def cleanup(
         other = tools.other_variant()
         variants = [tools, other] if other else [tools]
         looks = [
-            _look_for_own(variant, must_read=must_read and variant is tools) for variant in variants
+            _look_for_own(variant, must_read=not behind_tables and variant is tools)
+            for variant in variants
         ]
         beside = _look_beside(tools, None, exclude, drain)
         outcome = Outcome((), dry_run=dry_run)
@@ -222,7 +224,11 @@ def cleanup(
             servers = beside if variant is variants[-1] else None
             switch = None if keep_localnet else _localnet_to_set(before, wanted=False)
             server_steps = servers.steps(served_by_nat(before)) if servers is not None else None
-            steps = tuple(make_steps(before, wanted, switch, server_steps))
+            steps = tuple(
+                step
+                for step in make_steps(before, wanted, switch, server_steps)
+                if not (behind_tables and isinstance(step, ReleaseFlows | ReleaseServed))
+            )
             try:
                 done = Done()
                 if not dry_run:

@@ -15,6 +15,7 @@ from svcc.apply.engine import Outcome
 from svcc.apply.iptables.tool import Iptables
 from svcc.apply.nftables import engine as nftables
 from svcc.apply.nftables.read import exist
+from svcc.apply.nftables.steps import ReleaseTranslated
 from svcc.apply.system import lock
 from svcc.apply.system.errors import ApplyError, ToolError
 from svcc.apply.system.lock import Tell
@@ -66,7 +67,7 @@ def apply_tables(
             dry_run=dry_run,
             tell=tell,
             keep_localnet=route_localnet,
-            must_read=False,
+            behind_tables=True,
         )
     except ApplyError as error:
         message = f"the nftables tables are loaded, but what another mode left is there: {error}"
@@ -81,8 +82,11 @@ def remove_tables(
     dry_run: bool = False,
     tell: Tell | None = None,
     keep_localnet: bool = False,
+    behind_rules: bool = False,
 ) -> Outcome:
     """Remove svcc's nftables tables, if there are any; arguments as above.
+
+    ``behind_rules``: iptables or ipvs mode serves by now, so UDP flows stay as they are.
 
     Raises:
         ApplyError: failed; the message says whether the node is as it was before.
@@ -97,6 +101,8 @@ def remove_tables(
         return Outcome((), dry_run=dry_run)
     with _locked(tools, wait, tell, only_read=dry_run):
         plan = nftables.plan(tools, Ruleset(), route_localnet=keep_localnet)
+        if behind_rules:
+            plan.steps = tuple(s for s in plan.steps if not isinstance(s, ReleaseTranslated))
         if not dry_run:
             nftables.run(plan, tools)
     return Outcome(plan.steps, tuple(plan.warnings), (), plan.released, dry_run)

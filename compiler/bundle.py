@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-from pathlib import Path
 from typing import Any
 
 from svcc import __version__
@@ -117,6 +115,7 @@ def render(compiled: Compiled) -> dict[str, str]:
     manifest: dict[str, Any] = {
         "svcc": __version__,
         "node": compiled.settings.node_name,
+        "known_node": compiled.settings.known_node,
         "mode": compiled.settings.mode,
         "route_localnet": compiled.route_localnet,
         "frontends": {
@@ -136,6 +135,10 @@ def render(compiled: Compiled) -> dict[str, str]:
     }
     if compiled.ipvs is not None:
         manifest["sysctls"] = sysctls(compiled.ipvs)
+        exclude = compiled.settings.ipvs.exclude_networks
+        manifest["exclude"] = [str(network) for network in exclude]
+        timeouts = zip(("tcp", "tcpfin", "udp"), compiled.ipvs.timeouts, strict=True)
+        manifest["timeouts"] = {name: seconds for name, seconds in timeouts if seconds}
     files[MANIFEST] = json.dumps(manifest, indent=2, sort_keys=True) + "\n"
     return files
 
@@ -150,20 +153,3 @@ def _nftables_counts(tables: Ruleset) -> dict[str, int]:
         "sets": len(sets),
         "elements": sum(len(item.elements) for item in sets),
     }
-
-
-def write_bundle(compiled: Compiled, directory: str) -> list[Path]:
-    """Write the bundle into a folder, made if need be; each file appears whole or not at all.
-
-    Raises:
-        OSError: the folder cannot be written.
-    """
-    folder = Path(directory)
-    folder.mkdir(parents=True, exist_ok=True)
-    written = []
-    for name, text in render(compiled).items():
-        unfinished = folder / f".{name}.{os.getpid()}"
-        unfinished.write_text(text, encoding="utf-8")
-        unfinished.replace(folder / name)
-        written.append(folder / name)
-    return written

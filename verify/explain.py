@@ -2,32 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from fractions import Fraction
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 from svcc.compiler.model.objects import Objects
 from svcc.compiler.settings.node import NodeSettings
 from svcc.grammar.address import Address, Family
-from svcc.verify.confirm.findings import Finding, VerdictName, is_worse, worst
-from svcc.verify.confirm.judge import allowed_outcomes, describe_outcome, describe_result
+from svcc.verify.confirm.findings import Finding, is_worse, worst
+from svcc.verify.confirm.judge import allowed_outcomes, describe_outcome
 from svcc.verify.confirm.replay import every_way
 from svcc.verify.model.owned_rules import owned_rules
 from svcc.verify.prepare.loaded import LoadedRules
 from svcc.verify.prepare.prepare import prepare
 from svcc.verify.proof.prover import Prover
+from svcc.verify.questions.senders import Destination, destination_of, usual_packets
+from svcc.verify.questions.why import Reasons
 from svcc.verify.region_judge import RegionJudge
+from svcc.verify.report.explanation import Explanation, Way
 from svcc.verify.report.report import MAX_NAMED, rule_text
 from svcc.verify.simulator.interpreter import distribution
 from svcc.verify.simulator.matching import UndecidableError
-from svcc.verify.simulator.packet import (
-    DOCUMENTATION_SOURCE,
-    EPHEMERAL_PORT,
-    Allowances,
-    Packet,
-    Result,
-    World,
-)
+from svcc.verify.simulator.packet import Allowances, Packet, World
 from svcc.verify.slicing.regions import Region, Regions
 from svcc.verify.spec.expectation import Frontend
 from svcc.verify.spec.for_rules import expectations_of
@@ -39,46 +34,6 @@ class EndlessError(Exception):
     def __init__(self, source: str, reason: str) -> None:
         super().__init__(reason)
         self.source = source
-
-
-@dataclass(frozen=True, slots=True)
-class Way:
-    """One thing that can become of the packet, with its exact probability."""
-
-    share: Fraction
-    result: Result
-
-    def text(self, packet: Packet) -> str:
-        """The share, and what becomes of the packet."""
-        return f"{share_text(self.share):>18}  {describe_result(packet, self.result)}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Explanation:
-    """What becomes of a packet, what must, and what is wrong with that.
-
-    ``ways`` are what the rules do, in the world in which it is wrong if it is in some; ``worlds``
-    says what that world is, in words. ``notes`` are what a reader must know besides.
-    """
-
-    packet: Packet
-    frontend: Frontend | None
-    expected: str
-    ways: tuple[Way, ...]
-    verdict: VerdictName
-    wrong: tuple[Finding, ...] = ()
-    undecided: tuple[str, ...] = ()
-    worlds: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
-    source: str
-    """The name of the text that the rules were read from."""
-    sender: str = ""
-    """``outside``, ``pod`` or ``node`` where a Service was asked for; ``other``: a packet that
-    fares worse than those of all these."""
-
-    def outcomes(self) -> list[tuple[Fraction, str]]:
-        """All that can become of the packet: exact share, and what in words."""
-        return [(way.share, describe_result(self.packet, way.result)) for way in self.ways]
 
 
 class Explainer:
@@ -112,6 +67,7 @@ class Explainer:
         self._source = loaded.source
         self._settings = settings
         self._family = family
+        self._reasons = Reasons(objects, settings)
         prover = prover or Prover()
         expectation, *others = expectations_of(objects, settings, prepared.rules)[reading:]
         self._other: Explainer | None = None
@@ -172,6 +128,8 @@ class Explainer:
             packet=packet,
             frontend=region.frontend,
             expected=", or ".join(describe_outcome(packet, outcome) for outcome in allowed),
+            allowed=tuple(allowed),
+            why=self._reasons.of(region.frontend, packet, allowed) if region.frontend else (),
             ways=ways,
             verdict="violated" if wrong else "undecided" if undecided else "proved",
             wrong=wrong,
@@ -266,20 +224,32 @@ class Explainer:
 
     # -- frontends ---------------------------------------------------------------------
 
+    @property
+    def frontends(self) -> list[Frontend]:
+        """Every frontend that is judged."""
+        every = (region.frontend for region in self._every if not region.from_node)
+        return [frontend for frontend in every if frontend is not None]
+
     def service(self, name: str) -> Iterator[Explanation]:
         """Every frontend of a Service (``NAMESPACE/NAME`` or ``NAMESPACE/NAME:PORT``), for each
         kind of sender.
         """
+        return self.every_sender(lambda f: name in (f.service, f.service.partition(":")[0]))
+
+    def every_sender(
+        self, wanted: Callable[[Frontend], bool], at: Address | None = None
+    ) -> Iterator[Explanation]:
+        """Frontends, each for every kind of sender. ``at``: where packets to node ports are
+        sent, None: to the node's first address.
+        """
         for region in self._every:
             frontend = region.frontend
-            if frontend is None or region.from_node:
+            if frontend is None or region.from_node or not wanted(frontend):
                 continue
-            if name not in (frontend.service, frontend.service.partition(":")[0]):
-                continue
-            shown = [
-                replace(self.packet(packet), sender=sender)
-                for sender, packet in self._senders(frontend, region)
-            ]
+            to = destination_of(frontend)
+            if to.address is None and at is not None:
+                to = replace(to, address=at.value)
+            shown = list(self.to(to))
             yield from shown
             seen = worst(item.verdict for item in shown)
             for other in (region, replace(region, from_node=True)):
@@ -290,6 +260,23 @@ class Explainer:
                     if not self._is_right_otherwise(found.packet):
                         seen = finding.verdict
                         yield replace(found, sender="other")
+
+    def to(self, destination: Destination) -> Iterator[Explanation]:
+        """A packet from every kind of sender to a place, frontend or not."""
+        for sender, packet in usual_packets(self._settings, destination):
+            yield replace(self.packet(packet), sender=sender)
+
+    def leading_to(self, address: int, port: int | None) -> frozenset[Frontend]:
+        """The frontends from which some rule may send packets on to an address and port (None:
+        any).
+        """
+        return frozenset(
+            region.frontend
+            for region in self._every
+            if region.frontend is not None
+            and region.frontend.address != address
+            and self._judge.may_send_to(region, address, port)
+        )
 
     def _is_right_otherwise(self, packet: Packet) -> bool:
         """Whether the packet is right by the other way to read the objects."""
@@ -305,30 +292,6 @@ class Explainer:
             undecided=(self._why(finding),),
             ways=(),
         )
-
-    def _senders(self, frontend: Frontend, region: Region) -> Iterator[tuple[str, Packet]]:
-        primary = self._settings.primary_address(self._family)
-        own = primary.value if primary is not None else self._regions.node_networks[0][0] | 1
-        outside = Packet(
-            self._family,
-            False,
-            DOCUMENTATION_SOURCE[self._family],
-            EPHEMERAL_PORT,
-            own if frontend.address is None else frontend.address,
-            frontend.port,
-            frontend.protocol,
-            "eth0",
-        )
-        yield "outside", outside
-        pods = self._settings.pods
-        if self._family in pods.networks:
-            yield "pod", replace(outside, source=pods.networks[self._family].value + 9)
-        elif pods.in_interface is not None:
-            name = pods.in_interface
-            if name.endswith("+"):
-                name = name[:-1] + "0"
-            yield "pod", replace(outside, in_interface=name)
-        yield "node", replace(outside, source=own, from_node=True, in_interface="")
 
     def _regions_of(self, packet: Packet) -> list[Region]:
         """The region that a packet is in, and the one that it is in if its destination is an
@@ -354,13 +317,3 @@ class Explainer:
         if node_port is not None and not self._regions.never_local(packet.destination):
             found.append(node_port)
         return [region for region in found if region is not None]
-
-
-def share_text(share: Fraction) -> str:
-    """``1/3 (33.3333%)``: the nearest simple fraction, as the kernel rounds to 2**-31."""
-    if share == 1:
-        return "always"
-    simple = share.limit_denominator(10_000)
-    near = abs(simple - share) < Fraction(1, 1 << 28)
-    fraction = f"{simple}" if near else f"{float(share):.6f}"
-    return f"{fraction} ({float(share):.4%})"

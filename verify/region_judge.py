@@ -100,6 +100,21 @@ class RegionJudge:
             else:
                 statements.judge(region, cut, self.allowances(region))
 
+    def may_send_to(self, region: Region, address: int, port: int | None) -> bool:
+        """Whether the rules may translate packets of a region to an address and port (None: any);
+        also where they are too many to tell.
+        """
+        try:
+            boxes = self._cutter.cut(region).boxes
+        except SliceTooLargeError:
+            return True
+        return any(
+            not (address ^ box.address) & box.mask
+            and (port is None or box.first_port <= port <= box.last_port)
+            for box in boxes
+            if box[:5] != region.box[:5]
+        )
+
     def findings(self, region: Region) -> list[Finding]:
         """One finding per property that the region has a say in."""
         try:

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from svcc.api.comparison import compare
-    from svcc.api.compilation import CompiledRules, compile  # noqa: A004
+    from svcc.api.compilation import CompiledRules, compile, compile_nodes  # noqa: A004
     from svcc.api.errors import ApplyError, InputError, NotProvedError
-    from svcc.api.explanation import explain
+    from svcc.api.explanation import Answer, ask, explain
     from svcc.api.inputs import load
     from svcc.api.live import live_rules
     from svcc.api.node import apply, cleanup, diff
     from svcc.api.policies import read_policies
-    from svcc.api.rules import Rules, read_rules
+    from svcc.api.rules import Rules, read_node_rules, read_rules
     from svcc.api.settings import Flags, all_node_settings, load_configuration, node_settings
     from svcc.api.verification import verify, verify_nodes
     from svcc.apply.engine import Outcome
@@ -30,12 +30,13 @@ if TYPE_CHECKING:
     from svcc.grammar.address import Family
     from svcc.grammar.errors import Position, Problem
     from svcc.verify.confirm.findings import Counterexample, Finding
-    from svcc.verify.explain import Explanation
+    from svcc.verify.report.explanation import Explanation
     from svcc.verify.report.report import Report
     from svcc.verify.spec.codes import CODES
 
 __all__ = [
     "CODES",
+    "Answer",
     "ApplyError",
     "CompiledRules",
     "Configuration",
@@ -55,15 +56,18 @@ __all__ = [
     "Rules",
     "all_node_settings",
     "apply",
+    "ask",
     "cleanup",
     "compare",
     "compile",
+    "compile_nodes",
     "diff",
     "explain",
     "live_rules",
     "load",
     "load_configuration",
     "node_settings",
+    "read_node_rules",
     "read_policies",
     "read_rules",
     "verify",
@@ -72,14 +76,14 @@ __all__ = [
 
 _HOME = {
     "svcc.api.comparison": ("compare",),
-    "svcc.api.compilation": ("CompiledRules", "compile"),
+    "svcc.api.compilation": ("CompiledRules", "compile", "compile_nodes"),
     "svcc.api.errors": ("ApplyError", "InputError", "NotProvedError"),
-    "svcc.api.explanation": ("explain",),
+    "svcc.api.explanation": ("Answer", "ask", "explain"),
     "svcc.api.inputs": ("load",),
     "svcc.api.live": ("live_rules",),
     "svcc.api.node": ("apply", "cleanup", "diff"),
     "svcc.api.policies": ("read_policies",),
-    "svcc.api.rules": ("Rules", "read_rules"),
+    "svcc.api.rules": ("Rules", "read_node_rules", "read_rules"),
     "svcc.api.settings": ("Flags", "all_node_settings", "load_configuration", "node_settings"),
     "svcc.api.verification": ("verify", "verify_nodes"),
     "svcc.apply.engine": ("Outcome",),
@@ -89,7 +93,7 @@ _HOME = {
     "svcc.grammar.address": ("Family",),
     "svcc.grammar.errors": ("Position", "Problem"),
     "svcc.verify.confirm.findings": ("Counterexample", "Finding"),
-    "svcc.verify.explain": ("Explanation",),
+    "svcc.verify.report.explanation": ("Explanation",),
     "svcc.verify.report.report": ("Report",),
     "svcc.verify.spec.codes": ("CODES",),
 }

@@ -7,8 +7,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from svcc.api.errors import bad_input
+from svcc.api.inputs import once
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from pathlib import Path
 
     from svcc.api.inputs import Note
@@ -74,10 +76,12 @@ class CompiledRules:
     def write(self, folder: str | os.PathLike[str]) -> list[Path]:
         """Write the files into a folder, made if need be; each appears whole or not at all.
 
+        What an earlier run has written there and this one has not goes; other files stay.
+
         Raises:
-            InputError: the folder cannot be written.
+            InputError: the folder cannot be written, or its ``bundle.json`` is not svcc's.
         """
-        from svcc.compiler.bundle import write_bundle
+        from svcc.compiler.files.write import write_bundle
 
         try:
             return write_bundle(self._compiled, os.fspath(folder))
@@ -99,6 +103,39 @@ def compile(  # noqa: A001
         InputError: the kernel's limits are too narrow.
     """
     return CompiledRules(compiled_for(objects, settings, comments=comments))
+
+
+def compile_nodes(
+    objects: Objects,
+    nodes: Iterable[NodeSettings],
+    folder: str | os.PathLike[str],
+    *,
+    comments: bool = True,
+    note: Note | None = None,
+) -> list[Path]:
+    """Compile the objects for several nodes, and write each one's files into a subfolder of its
+    name; nothing is written unless all of them can be compiled.
+
+    Args:
+        objects: from :func:`svcc.api.load`.
+        nodes: from :func:`svcc.api.all_node_settings`.
+        folder: made if need be. What an earlier run has written there and this one has not goes.
+        comments: whether rules say which Service they are for.
+        note: is told what a person should know, each thing once.
+
+    Raises:
+        InputError: as :func:`compile`, or the folder cannot be written.
+    """
+    from svcc.compiler.files.write import write_bundles
+
+    tell = once(note)
+    try:
+        return write_bundles(
+            (compiled_for(objects, each, comments=comments, note=tell) for each in nodes),
+            os.fspath(folder),
+        )
+    except OSError as error:
+        raise bad_input(os.fspath(folder), f"cannot write: {error.strerror}") from None
 
 
 def compiled_for(

@@ -14,12 +14,17 @@ __all__ = ["ApplyError", "InputError", "NotProvedError", "bad_input"]
 
 
 class NotProvedError(Exception):
-    """The compiled rules are not proved, so nothing was loaded: ``report`` says what is wrong."""
+    """The rules are not proved, so nothing was loaded: ``report`` says what is wrong.
 
-    def __init__(self, report: Report) -> None:
+    ``folder`` is where they were read, empty for those that were compiled just now.
+    """
+
+    def __init__(self, report: Report, folder: str = "") -> None:
         self.report = report
         super().__init__(
-            "the compiled rules are not proved, so nothing was loaded; please report this"
+            f"the rules of {folder} are not proved by these objects, so nothing was loaded"
+            if folder
+            else "the compiled rules are not proved, so nothing was loaded; please report this"
         )
 
 

@@ -88,3 +88,17 @@ def named_texts(text: str | Mapping[str, str]) -> list[tuple[str, str]]:
     if isinstance(text, str):
         return [(TEXT, text)] if text else []
     return list(text.items())
+
+
+def once(note: Note | None) -> Note | None:
+    """Tells everything once, be there ever so many nodes."""
+    if note is None:
+        return None
+    told: set[str] = set()
+
+    def tell(text: str) -> None:
+        if text not in told:
+            told.add(text)
+            note(text)
+
+    return tell

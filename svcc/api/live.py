@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from svcc.grammar.address import Family
     from svcc.grammar.ipvs.state import Ipvs
     from svcc.verify.confirm.findings import Finding
-    from svcc.verify.explain import Explanation
     from svcc.verify.prepare.loaded import LoadedRules
+    from svcc.verify.report.explanation import Explanation
 
 
 NFT_LIST = "nft list ruleset"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from svcc.api.compilation import compiled_for
-from svcc.api.errors import NotProvedError
+from svcc.api.errors import NotProvedError, bad_input
+from svcc.api.own_rules import wanted_of, wanted_of_folder
 from svcc.apply import engine, modes
 from svcc.apply.engine import DRAIN_SECONDS, Outcome
 from svcc.apply.iptables.tool import Iptables, Variant, chosen
@@ -18,9 +20,9 @@ from svcc.apply.system.lock import Tell
 
 if TYPE_CHECKING:
     from svcc.api.inputs import Note
+    from svcc.api.own_rules import Wanted
     from svcc.apply.moments import Moment
     from svcc.compiler.model.objects import Objects
-    from svcc.compiler.pipeline import Compiled
     from svcc.compiler.settings.node import NodeSettings
 
 
@@ -28,6 +30,7 @@ def apply(
     objects: Objects,
     settings: NodeSettings,
     *,
+    rules: str | os.PathLike[str] | None = None,
     prove: bool = True,
     dry_run: bool = False,
     comments: bool = True,
@@ -44,6 +47,8 @@ def apply(
     Args:
         objects: what is wanted.
         settings: this node's.
+        rules: load those of this folder, which ``svcc compile -o`` wrote, in place of compiling;
+            the mode is the folder's.
         prove: load nothing that is not proved, the order of the steps in ipvs mode included.
         dry_run: only plan.
         comments: whether rules say which Service they are for.
@@ -58,34 +63,36 @@ def apply(
         The steps that were done, or would be; with warnings and notes of its own.
 
     Raises:
-        InputError: compiling fails; nothing was touched.
+        InputError: compiling fails, or the folder is not as it was written; nothing was touched.
         NotProvedError: the rules are not proved; nothing was touched.
         ApplyError: failed; ``restored`` tells whether the node is as it was before.
     """
+    given = _given(rules, settings, fallback)
+    settings = given.settings if given is not None else settings
     tools = Iptables(iptables) if settings.mode == "nftables" else chosen_tools(iptables)
     settings = _for_this_node(settings, tools, fallback, note)
-    compiled = compiled_for(objects, settings, comments=comments, note=note)
+    wanted = _wanted(objects, settings, given, comments, note)
     if prove:
-        _prove(objects, compiled)
+        _prove(objects, wanted)
 
     def judge(moments: Iterable[Moment]) -> str | None:
         return _unsafe(moments, settings, note)
 
-    if compiled.tables is not None:
+    if wanted.tables is not None:
         return modes.apply_tables(
-            compiled.tables,
-            route_localnet=compiled.route_localnet,
-            exclude=settings.ipvs.exclude_networks,
+            wanted.tables,
+            route_localnet=wanted.route_localnet,
+            exclude=wanted.exclude,
             tools=tools,
             wait=wait,
             dry_run=dry_run,
             tell=_as_note(note),
         )
     outcome = engine.apply(
-        compiled.programs,
-        route_localnet=compiled.route_localnet,
-        ipvs=compiled.ipvs,
-        exclude=settings.ipvs.exclude_networks,
+        wanted.programs,
+        route_localnet=wanted.route_localnet,
+        ipvs=wanted.ipvs,
+        exclude=wanted.exclude,
         drain=drain_timeout,
         tools=tools,
         wait=wait,
@@ -98,10 +105,11 @@ def apply(
         wait=wait,
         dry_run=dry_run,
         tell=_as_note(note),
-        keep_localnet=compiled.route_localnet,
+        keep_localnet=wanted.route_localnet,
+        behind_rules=True,
     )
     outcome = modes.together(outcome, left)
-    doubts = tuple(_in_force_beside(objects, compiled, tools))
+    doubts = tuple(_in_force_beside(objects, wanted, tools))
     return replace(outcome, warnings=(*outcome.warnings, *doubts))
 
 
@@ -109,6 +117,7 @@ def diff(
     objects: Objects,
     settings: NodeSettings,
     *,
+    rules: str | os.PathLike[str] | None = None,
     comments: bool = True,
     iptables: Variant | None = None,
     fallback: bool = False,
@@ -125,35 +134,63 @@ def diff(
         ApplyError: the node's rules cannot be read.
     """
     del wait
+    given = _given(rules, settings, fallback)
+    settings = given.settings if given is not None else settings
     tools = Iptables(iptables) if settings.mode == "nftables" else chosen_tools(iptables)
     settings = _for_this_node(settings, tools, fallback, note)
-    compiled = compiled_for(objects, settings, comments=comments, note=note)
+    wanted = _wanted(objects, settings, given, comments, note)
     if note is not None:
-        for doubt in _in_force_beside(objects, compiled, tools):
+        for doubt in _in_force_beside(objects, wanted, tools):
             note(f"warning: {doubt}")
-    if compiled.tables is not None:
-        return modes.difference(
-            compiled.tables, route_localnet=compiled.route_localnet, tools=tools
-        )
+    if wanted.tables is not None:
+        return modes.difference(wanted.tables, route_localnet=wanted.route_localnet, tools=tools)
     try:
         return engine.diff(
-            compiled.programs,
-            route_localnet=compiled.route_localnet,
-            ipvs=compiled.ipvs,
-            exclude=settings.ipvs.exclude_networks,
+            wanted.programs,
+            route_localnet=wanted.route_localnet,
+            ipvs=wanted.ipvs,
+            exclude=wanted.exclude,
             tools=tools,
         )
     except ToolError as error:
         raise ApplyError(str(error)) from error
 
 
-def _in_force_beside(objects: Objects, compiled: Compiled, tools: Iptables) -> Iterator[str]:
+def _given(
+    rules: str | os.PathLike[str] | None, settings: NodeSettings, fallback: bool
+) -> Wanted | None:
+    """What a folder holds, None without one.
+
+    Raises:
+        InputError: it is not as it was written, or another node's.
+    """
+    if rules is None:
+        return None
+    if fallback:
+        raise bad_input("--fallback", "not together with --rules, which are of one mode")
+    return wanted_of_folder(os.fspath(rules), settings)
+
+
+def _wanted(
+    objects: Objects,
+    settings: NodeSettings,
+    given: Wanted | None,
+    comments: bool,
+    note: Note | None,
+) -> Wanted:
+    """What a folder holds, or without one what is compiled now."""
+    if given is not None:
+        return replace(given, settings=settings)
+    return wanted_of(compiled_for(objects, settings, comments=comments, note=note))
+
+
+def _in_force_beside(objects: Objects, wanted: Wanted, tools: Iptables) -> Iterator[str]:
     """What else can touch packets to Services here, whatever is loaded by these tools."""
     from svcc.api.live import in_force_beside
 
-    beside = in_force_beside(tools, list(compiled.programs))
-    for family in compiled.programs:
-        for doubt in beside.doubts(objects, compiled.settings, family):
+    beside = in_force_beside(tools, list(wanted.programs))
+    for family in wanted.programs:
+        for doubt in beside.doubts(objects, wanted.settings, family):
             yield f"{family.label}: {doubt}; svcc explain --live tells what it may touch"
 
 
@@ -173,9 +210,7 @@ def cleanup(
     """
     tools, tell = Iptables(iptables), _as_note(note)
     tables = modes.remove_tables(tools, wait=wait, dry_run=dry_run, tell=tell)
-    rules = engine.cleanup(
-        tools=tools, wait=wait, dry_run=dry_run, tell=tell, must_read=not tables.changed
-    )
+    rules = engine.cleanup(tools=tools, wait=wait, dry_run=dry_run, tell=tell)
     return modes.together(tables, rules)
 
 
@@ -224,13 +259,12 @@ def _for_this_node(
     return replace(settings, mode="iptables")
 
 
-def _prove(objects: Objects, compiled: Compiled) -> None:
-    from svcc.api.own_rules import read_back
+def _prove(objects: Objects, wanted: Wanted) -> None:
     from svcc.verify.engine import verify
 
-    report = verify(objects, compiled.settings, read_back(compiled))
+    report = verify(objects, wanted.settings, wanted.for_verifier())
     if report.verdict != "proved":
-        raise NotProvedError(report)
+        raise NotProvedError(report, wanted.folder)
 
 
 def _unsafe(moments: Iterable[Moment], settings: NodeSettings, note: Note | None) -> str | None:

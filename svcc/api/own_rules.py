@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from svcc.api.compilation import compiled_for
@@ -12,8 +14,93 @@ if TYPE_CHECKING:
     from svcc.compiler.model.objects import Objects
     from svcc.compiler.pipeline import Compiled
     from svcc.compiler.settings.node import NodeSettings
-    from svcc.grammar.address import Family
+    from svcc.grammar.address import Family, Network
+    from svcc.grammar.iptables.program import Program
+    from svcc.grammar.ipvs.state import Ipvs
+    from svcc.grammar.nftables.program import Ruleset
     from svcc.verify.prepare.loaded import LoadedRules
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What a node is to load: compiled just now, or read from a folder.
+
+    ``tables`` are those of nftables mode, which has no ``programs``. ``loaded`` are the same rules
+    as the verifier takes them, None to read ``compiled`` back. ``exclude`` are addresses whose
+    virtual servers are left alone, ``folder`` is where it was read.
+    """
+
+    settings: NodeSettings
+    programs: Mapping[Family, Program]
+    route_localnet: bool
+    ipvs: Ipvs | None
+    exclude: tuple[Network, ...]
+    compiled: Compiled | None = None
+    tables: Ruleset | None = None
+    loaded: Mapping[Family, LoadedRules] | None = None
+    folder: str = ""
+
+    def for_verifier(self) -> Mapping[Family, LoadedRules]:
+        """The rules as the verifier takes them."""
+        if self.loaded is not None:
+            return self.loaded
+        assert self.compiled is not None
+        return read_back(self.compiled)
+
+
+def wanted_of(compiled: Compiled) -> Wanted:
+    """What was compiled."""
+    return Wanted(
+        compiled.settings,
+        compiled.programs,
+        compiled.route_localnet,
+        compiled.ipvs,
+        compiled.settings.ipvs.exclude_networks,
+        compiled,
+        compiled.tables,
+    )
+
+
+def wanted_of_folder(folder: str, settings: NodeSettings) -> Wanted:
+    """What a folder holds that ``svcc compile -o`` wrote: for one node, or with ``--all-nodes``
+    for all, of which the one of the settings counts. The mode is the folder's.
+
+    Raises:
+        InputError: it is no such folder, something in it is not as it was written, or it is
+            another node's.
+    """
+    from pathlib import Path
+
+    from svcc.api.errors import bad_input
+    from svcc.api.rules import must_be_of, node_folders
+    from svcc.compiler.files.read import read_bundle
+    from svcc.grammar.errors import InputError
+    from svcc.verify.prepare.loaded import EVERYTHING
+    from svcc.verify.rule_files import from_files
+
+    if (nodes := node_folders(folder)) is not None:
+        folders, problems = nodes
+        if settings.node_name not in folders:
+            names = ", ".join(folders)
+            message = f"no rules of node {settings.node_name}; there are those of {names}"
+            raise bad_input(folder, message)
+        if problems:
+            raise InputError(problems)
+        folder = folders[settings.node_name][0]
+    bundle = read_bundle(folder)
+    manifest = bundle.manifest
+    must_be_of(manifest.node, settings.node_name, of_files=False)
+    loaded = from_files([str(Path(folder))], None)
+    return Wanted(
+        replace(settings, mode=manifest.mode),
+        bundle.programs,
+        manifest.route_localnet,
+        bundle.ipvs,
+        (*settings.ipvs.exclude_networks, *manifest.exclude),
+        tables=bundle.tables,
+        loaded={family: replace(item, whole=EVERYTHING) for family, item in loaded.items()},
+        folder=folder,
+    )
 
 
 def read_back(compiled: Compiled) -> dict[Family, LoadedRules]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from svcc.api.beside import Beside
@@ -12,22 +12,27 @@ from svcc.api.inputs import named_texts
 
 if TYPE_CHECKING:
     from svcc.grammar.address import Family
+    from svcc.grammar.errors import Problem
     from svcc.verify.prepare.loaded import LoadedRules
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """Rules by family, as they were read.
+    """Rules of one node by family, as they were read.
 
     ``name`` is the variant of iptables that they are live rules of, empty if they are not live.
     ``beside`` is what else is in force, which packets must get through as well.
-    ``in_files``: whether their sources are files that people can open.
+    ``in_files``: whether their sources are files that people can open. ``node`` is whose they are
+    by the bundle that they are from, empty if nobody says. ``problems`` tell what of a bundle is
+    not as svcc compile wrote it; what is there all the same is what is judged.
     """
 
     loaded: Mapping[Family, LoadedRules]
     in_files: bool = False
     name: str = ""
     beside: Beside = field(default_factory=Beside)
+    node: str = ""
+    problems: tuple[Problem, ...] = ()
 
     @property
     def families(self) -> tuple[Family, ...]:
@@ -37,6 +42,32 @@ class Rules:
     def of(self, family: Family | None) -> dict[Family, LoadedRules]:
         """Those of one family; of all for None."""
         return {f: item for f, item in self.loaded.items() if family in (None, f)}
+
+    def must_be_of(self, node: str) -> None:
+        """Refuse to take one node's rules for another's.
+
+        Raises:
+            InputError: they are another node's.
+        """
+        must_be_of(self.node, node)
+
+
+def must_be_of(whose: str, node: str, *, of_files: bool = True) -> None:
+    """Refuse to take one node's rules for another's; ``whose`` may be empty: nobody says.
+
+    Raises:
+        InputError: they are another node's.
+    """
+    from svcc.api.errors import bad_input
+
+    if whose in ("", node):
+        return
+    hint = f", or the files themselves to have them judged for {node}" if of_files else ""
+    raise bad_input(
+        "--rules",
+        f"these are the rules of node {whose}, not of {node}; name the node with --node {whose}"
+        f"{hint}",
+    )
 
 
 def read_rules(
@@ -48,12 +79,13 @@ def read_rules(
 
     Args:
         paths: what ``iptables-save``, ``iptables-restore``, ``ipvsadm -Sn`` and ``ipset save``
-            print or read, or folders that ``svcc compile -o`` wrote.
+            print or read, or folders that ``svcc compile -o`` wrote for one node.
         text: such a text, or several by the names that messages call them.
         family: of a text that does not tell.
 
     Raises:
-        InputError: something cannot be read, or two are of one family.
+        InputError: something cannot be read, two are of one family, or a folder has the rules of
+            several nodes.
     """
     from svcc.api.errors import bad_input
     from svcc.verify.rule_files import from_files, from_texts
@@ -63,4 +95,106 @@ def read_rules(
         raise bad_input("rules", "give paths or texts, not both")
     if texts:
         return Rules(from_texts(texts, family))
-    return Rules(from_files([os.fspath(path) for path in paths], family), in_files=True)
+    names = [os.fspath(path) for path in paths]
+    nodes, problems = _of_bundles([name for name in names if os.path.isdir(name)])
+    if len(nodes) > 1:
+        raise bad_input("--rules", f"these are rules of several nodes: {', '.join(sorted(nodes))}")
+    return Rules(
+        from_files(names, family), in_files=True, node="".join(nodes), problems=tuple(problems)
+    )
+
+
+def read_node_rules(
+    rules: str | os.PathLike[str] | Mapping[str, Sequence[str | os.PathLike[str]]],
+    *,
+    family: Family | None = None,
+) -> dict[str, Rules]:
+    """The rules of several nodes, by the nodes' names.
+
+    Args:
+        rules: the folder that ``svcc compile --all-nodes -o`` wrote, or for each node what
+            :func:`read_rules` takes.
+        family: of a text that does not tell.
+
+    Raises:
+        InputError: as there, or a bundle is another node's.
+    """
+    from svcc.api.errors import InputError, bad_input
+
+    problems: list[Problem] = []
+    if not isinstance(rules, Mapping):
+        nodes = node_folders(rules)
+        if nodes is None:
+            raise bad_input(os.fspath(rules), "no folder of several nodes' rules")
+        rules, problems = nodes
+    found: dict[str, Rules] = {}
+    wrong: list[Problem] = []
+    for node, paths in rules.items():
+        try:
+            item = read_rules(*paths, family=family)
+            item.must_be_of(node)
+        except InputError as error:
+            wrong += error.problems
+            continue
+        found[node] = replace(item, node=node, problems=(*problems, *item.problems))
+        problems = []
+    if wrong:
+        raise InputError([*problems, *wrong])
+    return found
+
+
+def node_folders(
+    folder: str | os.PathLike[str],
+) -> tuple[dict[str, list[str]], list[Problem]] | None:
+    """The folders of nodes in the one that ``svcc compile --all-nodes -o`` wrote, and what is not
+    as it was written; None if it is no such folder.
+
+    Raises:
+        InputError: its ``bundle.json`` cannot be read.
+    """
+    from pathlib import Path
+
+    path = Path(folder)
+    if not path.is_dir():
+        return None
+    from svcc.compiler.files.manifest import differences, read_manifest
+
+    manifest = read_manifest(path)
+    if manifest is None or manifest.nodes is None:
+        return None
+    there = {name: [str(path / name)] for name in sorted(manifest.nodes) if (path / name).is_dir()}
+    return there, list(differences(manifest))
+
+
+def _of_bundles(folders: Sequence[str]) -> tuple[set[str], list[Problem]]:
+    """Whose rules folders hold, and what in them is not as svcc compile wrote it."""
+    from pathlib import Path
+
+    from svcc.api.errors import InputError
+    from svcc.grammar.errors import Position, Problem
+
+    nodes: set[str] = set()
+    problems: list[Problem] = []
+    if not folders:
+        return nodes, problems
+    from svcc.compiler.files.manifest import differences, read_manifest
+
+    for folder in folders:
+        manifest = read_manifest(Path(folder))
+        if manifest is None:
+            message = (
+                "there is no bundle.json, so nobody can tell whether the rules are what svcc "
+                "compile wrote; compile into the folder again, or name the files themselves"
+            )
+            problems.append(Problem(Position(folder), message))
+            continue
+        if manifest.nodes is not None:
+            names = ", ".join(sorted(manifest.nodes)[:5])
+            message = (
+                f"the rules of several nodes ({names}); name one node's folder, or judge all with "
+                "--all-nodes and no other --rules"
+            )
+            raise InputError([Problem(Position(folder), message)])
+        nodes |= {manifest.node} - {""}
+        problems += differences(manifest)
+    return nodes, problems

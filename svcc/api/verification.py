@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from svcc.api.compilation import compiled_for
 from svcc.api.errors import bad_input
+from svcc.api.inputs import once
 from svcc.api.live import missing_proxy, open_questions
 from svcc.api.own_rules import read_back
 from svcc.grammar.address import Family
@@ -86,7 +87,7 @@ def verify(
 def verify_nodes(
     objects: Objects,
     nodes: Sequence[NodeSettings],
-    rules: Rules | None = None,
+    rules: Rules | Mapping[str, Rules] | None = None,
     *,
     family: Family | None = None,
     policies: Sequence[Placed] = (),
@@ -96,36 +97,72 @@ def verify_nodes(
     note: Note | None = None,
     progress: Progress | None = None,
 ) -> list[Report]:
-    """As :func:`verify`, a report for each node; nodes that nothing tells apart share a proof."""
+    """As :func:`verify`, a report for each node; nodes that nothing tells apart share a proof.
+
+    Args:
+        nodes: from :func:`svcc.api.all_node_settings`.
+        rules: for each node, by its name, its own; None: what svcc compiles for each.
+
+    Raises:
+        InputError: as there, rules of a node are missing, or rules of one node are given for
+            several.
+    """
     if policies_only and not policies:
         raise bad_input("--policy-only", "there are no statements; name their file with --policy")
     check(policies, objects, nodes)
-    note = _once(note)
-    judge = _Judge(objects, rules, family, policies, policies_only, paranoid, note)
+    note = once(note)
+    by_node = _by_node(nodes, rules)
+    judge = _Judge(objects, by_node, family, policies, policies_only, paranoid, note)
     reports = list(judge.reports(nodes, progress))
     for report, settings in zip(reports, nodes, strict=True):
-        if rules is not None:
-            report.findings += open_questions(rules, objects, settings, note)
-            report.in_files = rules.in_files
+        of_node = by_node[settings.node_name] if by_node is not None else None
+        if of_node is not None:
+            report.findings += open_questions(of_node, objects, settings, note)
+            report.in_files = of_node.in_files
         questions = list(judge.questions(settings, report, strict))
         report.findings = left_open(report.findings, questions)
         report.passed_over, report.problems = objects.passed_over, objects.problems
+        if of_node is not None:
+            report.problems += of_node.problems
         _warn(questions, report, note)
     return reports
 
 
-def _once(note: Note | None) -> Note | None:
-    """Tells everything once, be there ever so many nodes."""
-    if note is None:
+def _by_node(
+    nodes: Sequence[NodeSettings], rules: Rules | Mapping[str, Rules] | None
+) -> Mapping[str, Rules] | None:
+    """Each node's rules; None for what svcc compiles.
+
+    Raises:
+        InputError: a node has none, or one node's are given for several.
+    """
+    if rules is None:
         return None
-    told: set[str] = set()
+    if isinstance(rules, Mapping):
+        names = [settings.node_name for settings in nodes]
+        if missing := [name for name in names if name not in rules]:
+            raise bad_input(
+                "--rules",
+                f"there are no rules of {_some(missing)}; give them with --rules NODE=PATH, or "
+                "name the node to judge with --node",
+            )
+        if unknown := sorted(set(rules) - set(names)):
+            raise bad_input("--rules", f"no Node {_some(unknown)} is judged, but has rules")
+    elif len(nodes) > 1:
+        raise bad_input(
+            "--live" if rules.name else "--rules",
+            f"these are the rules of one node, and {len(nodes)} are to be judged: each node has "
+            "rules of its own; give them with --rules NODE=PATH (repeatable), or name the one "
+            "node with --node",
+        )
+    found = rules if isinstance(rules, Mapping) else {s.node_name: rules for s in nodes}
+    for name, item in found.items():
+        item.must_be_of(name)
+    return found
 
-    def tell(text: str) -> None:
-        if text not in told:
-            told.add(text)
-            note(text)
 
-    return tell
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
 
 
 def _warn(questions: Iterable[OpenQuestion], report: Report, note: Note | None) -> None:
@@ -141,7 +178,7 @@ class _Judge:
     def __init__(
         self,
         objects: Objects,
-        rules: Rules | None,
+        rules: Mapping[str, Rules] | None,
         family: Family | None,
         policies: Sequence[Placed],
         policies_only: bool,
@@ -180,7 +217,7 @@ class _Judge:
     ) -> Iterator[OpenQuestion]:
         """What was not given or not looked at for one node's report."""
         if self._rules is not None:
-            loaded = self._rules.of(self._family)
+            loaded = self._rules[settings.node_name].of(self._family)
         else:
             loaded = {
                 family: LoadedRules(RuleSet(family), source, EVERYTHING)
@@ -207,12 +244,13 @@ class _Judge:
 
     def _loaded(self, settings: NodeSettings) -> dict[Family, LoadedRules]:
         if self._rules is not None:
-            _check_families(self._objects, settings, self._rules, self._family)
+            rules = self._rules[settings.node_name]
+            _check_families(self._objects, settings, rules, self._family)
             # What is no Service proxy's is not judged as such.
             return {
                 family: item
-                for family, item in self._rules.of(self._family).items()
-                if not missing_proxy(self._rules, self._objects, settings, family)
+                for family, item in rules.of(self._family).items()
+                if not missing_proxy(rules, self._objects, settings, family)
             }
         own = read_back(compiled_for(self._objects, settings, note=self._note))
         return {f: item for f, item in own.items() if self._family in (None, f)}

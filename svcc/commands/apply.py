@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Arguments of the command."""
-    options.add_input(parser)
+    options.add_input(parser, required=False)
     options.add_node(parser)
+    options.add_folder(parser)
     parser.add_argument(
         "--dry-run", action="store_true", help="print what would be loaded, and load nothing"
     )
@@ -51,12 +52,12 @@ def run(arguments: argparse.Namespace) -> int:
     """Apply."""
     from svcc.api import ApplyError, NotProvedError, apply
 
-    objects = given_by.objects(arguments)
-    node = given_by.node(arguments, objects)
+    objects, node = given_by.to_load(arguments, proved=not arguments.no_verify)
     try:
         outcome = apply(
             objects,
             node,
+            rules=arguments.rules,
             prove=not arguments.no_verify,
             dry_run=arguments.dry_run,
             comments=not arguments.no_comments,

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 from svcc.api.errors import bad_input
 from svcc.commands.terminal import say
 
 if TYPE_CHECKING:
-    from svcc.api import Configuration, Family, Flags, NodeSettings, Objects, Rules
+    from svcc.api import Configuration, Family, Flags, NodeSettings, Objects, Problem, Rules
     from svcc.api.inputs import Note
+
+MAX_NAMED = 5
 
 _SWITCHES = (
     "masquerade_all", "iptables_localhost_nodeports", "conntrack_tcp_be_liberal",
@@ -49,18 +53,25 @@ def objects(arguments: argparse.Namespace, *, keep_going: bool = False) -> Objec
     return found
 
 
-def node(arguments: argparse.Namespace, objects: Objects, note: Note | None = say) -> NodeSettings:
-    """The settings of the one node.
+def node(
+    arguments: argparse.Namespace,
+    objects: Objects,
+    note: Note | None = say,
+    *,
+    name: str | None = None,
+) -> NodeSettings:
+    """The settings of the one node; ``name``: which it is if --node does not say.
 
     Raises:
         InputError: bad input.
     """
     from svcc.api import node_settings
 
+    given = arguments.hostname_override
     return node_settings(
         objects,
         _configuration(arguments),
-        node=arguments.hostname_override,
+        node=name if given is None else given,
         environment=os.environ,
         note=note,
         **_flags(arguments),
@@ -82,6 +93,128 @@ def nodes(arguments: argparse.Namespace, objects: Objects) -> list[NodeSettings]
     )
 
 
+def judged(
+    arguments: argparse.Namespace, objects: Objects, note: Note | None = say
+) -> tuple[list[NodeSettings], dict[str, Rules] | Rules | None]:
+    """The nodes that are asked about, and their rules: by node where they say whose they are.
+
+    Raises:
+        InputError: bad input.
+    """
+    from svcc.api import InputError, read_node_rules
+
+    every = bool(getattr(arguments, "all_nodes", False))
+    paths, problems = _paths_by_node(arguments)
+    if paths is None:
+        found = rules(arguments)
+        tell_problems(found)
+        if every:
+            return nodes(arguments, objects), found
+        name = found.node if found is not None and found.node else None
+        return [node(arguments, objects, note, name=name)], found
+    given = arguments.hostname_override
+    if given is not None and (key := given.strip().lower()) in paths:
+        paths = {key: paths[key]}
+    by_node: dict[str, Rules] = dict(read_node_rules(paths, family=family(arguments)))
+    if problems and by_node:
+        first = next(iter(by_node))
+        by_node[first] = replace(by_node[first], problems=(*problems, *by_node[first].problems))
+    elif problems:
+        raise InputError(problems)
+    for item in by_node.values():
+        tell_problems(item)
+    if every:
+        return nodes(arguments, objects), by_node
+    if given is not None:
+        return [node(arguments, objects, note)], by_node
+    return [node(arguments, objects, note, name=name) for name in by_node], by_node
+
+
+def one_judged(
+    arguments: argparse.Namespace, objects: Objects, note: Note | None = say
+) -> tuple[NodeSettings, Rules | None]:
+    """The one node that is asked about, and its rules.
+
+    Raises:
+        InputError: bad input, or there are rules of several nodes.
+    """
+    found, of_nodes = judged(arguments, objects, note)
+    if len(found) > 1:
+        names = ", ".join(settings.node_name for settings in found[:MAX_NAMED])
+        raise bad_input("--node", f"there are rules of several nodes ({names}); name one")
+    if isinstance(of_nodes, dict):
+        name = found[0].node_name
+        if name not in of_nodes:
+            raise bad_input("--rules", f"there are no rules of node {name}")
+        return found[0], of_nodes[name]
+    return found[0], of_nodes
+
+
+def tell_problems(rules: Rules | None) -> None:
+    """Say what of a bundle is not as it was written."""
+    for problem in rules.problems if rules is not None else ():
+        say(str(problem))
+
+
+def _paths_by_node(
+    arguments: argparse.Namespace,
+) -> tuple[dict[str, list[str]] | None, list[Problem]]:
+    """What --rules names for each node, and what is wrong with the folder of all; None where it
+    does not say whose rules they are.
+    """
+    given: list[str] = arguments.rules
+    if given and not arguments.live:
+        from svcc.api.rules import node_folders
+
+        named = [split_rules(text) for text in given]
+        if any(node for node, _ in named):
+            paths: dict[str, list[str]] = {}
+            for node, path in named:
+                if not node or not path:
+                    raise bad_input(
+                        f"--rules {path or node}", "write NODE=PATH for each, or for none of them"
+                    )
+                paths.setdefault(node, []).append(path)
+            return paths, []
+        if len(given) == 1 and (found := node_folders(given[0])) is not None:
+            return found
+    return None, []
+
+
+def split_rules(text: str) -> tuple[str, str]:
+    """The node that ``NODE=PATH`` names, empty if it names none, and the path."""
+    node, equals, path = text.partition("=")
+    if equals and re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9.-]*", node) and not os.path.exists(text):
+        return node.lower(), path
+    return "", text
+
+
+def to_load(arguments: argparse.Namespace, *, proved: bool) -> tuple[Objects, NodeSettings]:
+    """The objects and this node, for commands that load rules; of a folder's rules objects need
+    not be given unless they are to be ``proved``.
+
+    Raises:
+        InputError: bad input.
+    """
+    from svcc.api import Objects
+
+    if arguments.rules is not None:
+        for flag, value in (
+            ("--mode", arguments.proxy_mode),
+            ("--no-comments", arguments.no_comments),
+        ):
+            if value:
+                raise bad_input(flag, "not together with --rules, which are what they are")
+        if not arguments.filename and not proved:
+            nothing = Objects()
+            return nothing, node(arguments, nothing, None)
+    if not arguments.filename:
+        hint = "name the objects that the rules are proved by, or give --no-verify"
+        raise bad_input("-f", "name the objects" if arguments.rules is None else hint)
+    found = objects(arguments)
+    return found, node(arguments, found)
+
+
 def family(arguments: argparse.Namespace) -> Family | None:
     """What --family names, if anything."""
     from svcc.api import Family
@@ -91,7 +224,7 @@ def family(arguments: argparse.Namespace) -> Family | None:
 
 
 def rules(arguments: argparse.Namespace) -> Rules | None:
-    """The rules that were named or are loaded; None to judge our own.
+    """The rules of one node that were named or are loaded; None to judge our own.
 
     Raises:
         InputError: bad input.

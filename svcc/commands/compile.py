@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
+from svcc.api.errors import bad_input
 from svcc.commands import arguments as given_by
 from svcc.commands import options
 from svcc.commands.exit_codes import OK
@@ -14,13 +15,14 @@ from svcc.commands.terminal import say
 def add(parser: argparse.ArgumentParser) -> None:
     """Arguments of the command."""
     options.add_input(parser)
-    options.add_node(parser)
+    options.add_node(parser, all_nodes=True)
     parser.add_argument(
         "-o",
         "--output",
         default="-",
         metavar="DIR|-",
-        help="folder for the scripts and bundle.json, or - to print one script",
+        help="folder for the scripts and bundle.json (of all nodes a subfolder each), or - to "
+        "print one script",
     )
     parser.add_argument(
         "--family", choices=("ipv4", "ipv6"), help="which script -o - prints (default: ipv4)"
@@ -31,9 +33,16 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Compile."""
-    from svcc.api import Family, compile  # noqa: A004
+    from svcc.api import Family, compile, compile_nodes  # noqa: A004
 
     objects = given_by.objects(arguments)
+    if arguments.all_nodes:
+        if arguments.output == "-":
+            raise bad_input("--all-nodes", "name a folder for the nodes' rules with -o DIR")
+        nodes = given_by.nodes(arguments, objects)
+        comments = not arguments.no_comments
+        compile_nodes(objects, nodes, arguments.output, comments=comments, note=say)
+        return OK
     node = given_by.node(arguments, objects)
     compiled = compile(objects, node, comments=not arguments.no_comments)
     for note in compiled.notes:

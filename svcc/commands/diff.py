@@ -13,8 +13,9 @@ from svcc.commands.terminal import say
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Arguments of the command."""
-    options.add_input(parser)
+    options.add_input(parser, required=False)
     options.add_node(parser)
+    options.add_folder(parser)
     options.add_no_comments(parser)
     options.add_fallback(parser)
     options.add_kernel(parser)
@@ -26,12 +27,12 @@ def run(arguments: argparse.Namespace) -> int:
     """Diff."""
     from svcc.api import ApplyError, diff
 
-    objects = given_by.objects(arguments)
-    node = given_by.node(arguments, objects)
+    objects, node = given_by.to_load(arguments, proved=False)
     try:
         text = diff(
             objects,
             node,
+            rules=arguments.rules,
             comments=not arguments.no_comments,
             iptables=arguments.iptables,
             fallback=arguments.fallback,

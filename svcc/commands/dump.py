@@ -15,7 +15,7 @@ from svcc.commands.exit_codes import OK
 from svcc.commands.terminal import say
 
 if TYPE_CHECKING:
-    from svcc.api import Family, NodeSettings, Objects
+    from svcc.api import Family, NodeSettings, Objects, Rules
     from svcc.verify.report.kept_rules import RegionSlice
 
 _WHATS = (
@@ -74,13 +74,13 @@ def add(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Dump."""
     objects = given_by.objects(arguments)
-    node = given_by.node(arguments, objects)
     family = given_by.family(arguments)
     if arguments.what == "ir":
-        return _ir(arguments, objects, node, family)
+        return _ir(arguments, objects, given_by.node(arguments, objects), family)
+    node, rules = given_by.one_judged(arguments, objects)
     if arguments.what == "smt":
-        return _smt(arguments, objects, node, family)
-    return _slices(arguments, objects, node, family)
+        return _smt(arguments, objects, node, rules, family)
+    return _slices(arguments, objects, node, rules, family)
 
 
 def _ir(
@@ -98,12 +98,15 @@ def _ir(
 
 
 def _slices(
-    arguments: argparse.Namespace, objects: Objects, node: NodeSettings, family: Family | None
+    arguments: argparse.Namespace,
+    objects: Objects,
+    node: NodeSettings,
+    rules: Rules | None,
+    family: Family | None,
 ) -> int:
     from svcc.api.inside.dump import dump_slices
     from svcc.commands.slice_text import rules_json, rules_text, slice_json, slice_text
 
-    rules = given_by.rules(arguments)
     slices = dump_slices(objects, node, arguments.service, rules, family=family, note=say)
     by_frontend: dict[str, list[RegionSlice]] = {}
     for item in slices:
@@ -123,11 +126,14 @@ def _slices(
 
 
 def _smt(
-    arguments: argparse.Namespace, objects: Objects, node: NodeSettings, family: Family | None
+    arguments: argparse.Namespace,
+    objects: Objects,
+    node: NodeSettings,
+    rules: Rules | None,
+    family: Family | None,
 ) -> int:
     from svcc.api.inside.dump import dump_smt
 
-    rules = given_by.rules(arguments)
     scripts = dump_smt(objects, node, arguments.service, rules, family=family, note=say)
     if arguments.output == "-":
         # What a solver reads in one go, it forgets in between.

@@ -123,10 +123,20 @@ def add_rules(parser: argparse.ArgumentParser) -> None:
         "--rules",
         action="append",
         default=[],
-        metavar="PATH",
-        help="iptables-save or iptables-restore text, or a bundle folder; repeatable",
+        metavar="[NODE=]PATH",
+        help="iptables-save or iptables-restore text, or a folder that svcc compile -o wrote; "
+        "NODE= says whose rules they are; repeatable",
     )
     group.add_argument("--live", action="store_true", help="the rules of this network namespace")
+
+
+def add_folder(parser: argparse.ArgumentParser) -> None:
+    """--rules of commands that load them."""
+    parser.add_argument(
+        "--rules",
+        metavar="DIR",
+        help="take the rules of a folder that svcc compile -o wrote, in place of compiling",
+    )
 
 
 def add_family(parser: argparse.ArgumentParser) -> None:

@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from svcc.commands.arguments import split_rules
+
 if TYPE_CHECKING:
     from svcc.api import Objects, Problem, Report
     from svcc.api.manifests import Manifests
@@ -20,6 +22,10 @@ def write(arguments: argparse.Namespace, objects: Objects, reports: list[Report]
     if arguments.output == "text":
         for report in reports:
             sys.stdout.write(report.to_text())
+        if len(reports) > 1:
+            from svcc.verify.report.several import nodes_in_short
+
+            sys.stdout.write(f"{nodes_in_short(reports)}\n")
         return
     from svcc.api.manifests import Manifests
 
@@ -31,7 +37,9 @@ def write(arguments: argparse.Namespace, objects: Objects, reports: list[Report]
         _write_json(combined_json(reports, manifests.of_origin))
         return
     manifests.look_up_for(reports)
-    problems = [problem for problem in objects.problems if problem.severity != "note"]
+    # Those of a bundle are in its node's report alone.
+    every = dict.fromkeys((*objects.problems, *(p for report in reports for p in report.problems)))
+    problems = [problem for problem in every if problem.severity != "note"]
     _write_for_tools(arguments, reports, problems, _places(arguments, manifests))
 
 
@@ -80,5 +88,6 @@ def _places(arguments: argparse.Namespace, manifests: Manifests) -> Places:
 
     # GitHub tells the root of the sources; elsewhere it is where the command is run.
     root = os.environ.get("GITHUB_WORKSPACE") or os.getcwd()
-    inputs = (*arguments.rules, *(arguments.filename or ()))
+    rules = (split_rules(text)[1] for text in arguments.rules)
+    inputs = (*rules, *(arguments.filename or ()))
     return Places(Path(root), inputs, manifests.place, manifests.of_origin)

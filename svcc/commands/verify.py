@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from svcc.api.errors import bad_input
 from svcc.commands import arguments as given_by
 from svcc.commands import exit_codes, options, results
 from svcc.commands.progress import Progress
 from svcc.commands.terminal import say
+
+if TYPE_CHECKING:
+    from svcc.api import Rules
+    from svcc.verify.confirm.findings import VerdictName
 
 MAX_NAMED = 10
 
@@ -85,9 +91,8 @@ def _verify(arguments: argparse.Namespace) -> int:
     if not arguments.filename:
         raise bad_input("-f", "name the objects that the rules are judged by")
     objects = given_by.objects(arguments, keep_going=True)
-    nodes = given_by.nodes(arguments, objects)
+    nodes, rules = given_by.judged(arguments, objects)
     policies = read_policies(*arguments.policy)
-    rules = given_by.rules(arguments)
     bar = Progress("verify")
     try:
         reports = verify_nodes(
@@ -110,7 +115,20 @@ def _verify(arguments: argparse.Namespace) -> int:
         more = len(objects.not_judged) - MAX_NAMED
         say(f"not judged, for what is wrong with them: {names}{f' and {more} more' * (more > 0)}")
         return exit_codes.BAD_INPUT
-    return exit_codes.OF_VERDICT[worst(report.verdict for report in reports)]
+    return _code(worst(report.verdict for report in reports), rules)
+
+
+def _code(verdict: VerdictName, *rules: Rules | Mapping[str, Rules] | None) -> int:
+    """The exit code. A bundle that is not as it was written proves nothing of the one that was;
+    what is wrong with its rules is wrong all the same.
+    """
+    if verdict != "proved":
+        return exit_codes.OF_VERDICT[verdict]
+    given = [
+        item for each in rules for item in (each.values() if isinstance(each, Mapping) else (each,))
+    ]
+    is_changed = any(item is not None and item.problems for item in given)
+    return exit_codes.BAD_INPUT if is_changed else exit_codes.OK
 
 
 def _compare(arguments: argparse.Namespace) -> int:
@@ -123,15 +141,16 @@ def _compare(arguments: argparse.Namespace) -> int:
     objects, note = Objects(), None
     if arguments.filename:
         objects, note = given_by.objects(arguments), say
-    node = given_by.node(arguments, objects, note)
-    rules, family = given_by.rules(arguments), given_by.family(arguments)
+    node, rules = given_by.one_judged(arguments, objects, note)
+    family = given_by.family(arguments)
     if rules is None:
         raise bad_input("--against", "name what to compare with --rules or --live")
     against = read_rules(*arguments.against, family=family)
+    given_by.tell_problems(against)
     bar = Progress("compare")
     try:
         report = compare(rules, against, objects, node, family=family, progress=bar)
     finally:
         bar.clear()
     results.write(arguments, objects, [report])
-    return exit_codes.OF_VERDICT[report.verdict]
+    return _code(report.verdict, rules, against)

@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from svcc.cli import main
-from svcc.verify.explain import share_text
-from svcc.verify.packet_question import QuestionError, read_packet
+from svcc.verify.report.explanation import share_text
 from svcc.verify.spec.codes import CODES
 from tests.support.clusters.dumps import DUMPS
 
@@ -96,9 +95,10 @@ def test_json(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.parametrize(
     "words",
-    ["shop/nix", "from", "from 1.2.3.4", "to x", "to 10.96.0.10", "to 10.96.0.10:80/icmp",
-     "from ::1 to 10.96.0.10:80", "to 10.96.0.10:99999", "to 10.96.0.10:80 mark x",
-     "to 10.96.0.10:80 then"],
+    ["", "from", "from 1.2.3.4", "to", "to 10.96.0.10:80/icmp", "to 10.96.0.10:99999", "70000",
+     "to 10.96.0.10:80 mark x", "to 10.96.0.10:80 then", "shop/web then", "from x to shop/web",
+     "to shop/web to shop/web", "10.96.0", "[fd00::1", "[10.96.0.10/tcp", "shop/web/http", "shop/",
+     "a.b.c", "shop/web.shop", "web.shop.svc:"],
 )  # fmt: skip
 def test_what_is_not_understood(words: str, capsys: pytest.CaptureFixture[str]) -> None:
     code, text, error = explain(capsys, *GIVEN, words)
@@ -117,10 +117,3 @@ def test_shares_as_text() -> None:
     assert share_text(Fraction(1)) == "always"
     assert share_text(Fraction(715827883, 1 << 31)) == "1/3 (33.3333%)"
     assert share_text(Fraction(1, 4)) == "1/4 (25.0000%)"
-
-
-def test_ipv6_needs_brackets() -> None:
-    packet = read_packet(["to", "[fd00::1]:80/udp"], None)
-    assert (packet.destination_port, packet.protocol) == (80, 17)
-    with pytest.raises(QuestionError):
-        read_packet(["to", "fd00::1"], None)

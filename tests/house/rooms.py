@@ -84,6 +84,11 @@ ROOMS = (
         "the whole compiler in one call, from objects on",
     ),
     Room("compiler.bundle", "svcc grammar.* compiler.pipeline", "files of what was compiled"),
+    Room(
+        "compiler.files",
+        "svcc grammar.* compiler.settings compiler.load compiler.bundle compiler.pipeline",
+        "folders of such files: written, read back, checked",
+    ),
     Room("verify.netfilter", "grammar.*", "kernel facts: the trusted base of both models"),
     Room(
         "verify.spec",
@@ -145,6 +150,11 @@ ROOMS = (
         "verify.prepare verify.model verify.slicing verify.smt verify.confirm",
         "findings in words, however they were found",
     ),
+    Room(
+        "verify.questions",
+        f"grammar.* {_OBJECTS} compiler.api_names verify.netfilter verify.spec verify.simulator",
+        "what people mean is told by the objects, whatever the rules do",
+    ),
     Room("verify.recheck", f"grammar.* {_OBJECTS} {_CORE}", "an add-on: the core does without"),
     Room("verify.policy", f"grammar.* {_OBJECTS} {_CORE}", "an add-on: the core does without"),
     Room("verify.equivalence", f"grammar.* {_OBJECTS} {_CORE}", "an add-on: the core does without"),
@@ -195,7 +205,7 @@ NEVERS = (
     Never("compiler.lower.ipvs", "compiler.lower.iptables", "what both need is shared"),
     Never(
         "verify",
-        "compiler.resolve compiler.lower compiler.pipeline compiler.bundle apply",
+        "compiler.resolve compiler.lower compiler.pipeline compiler.bundle compiler.files apply",
         "a proof by the code that is to be proved is none",
     ),
     Never(

@@ -16,8 +16,9 @@ from svcc.compiler.settings.node import NodeSettings, PodDetection
 from svcc.grammar.address import Address, Family, parse_address, parse_network
 from svcc.grammar.errors import InputError
 from svcc.verify.confirm.judge import describe_result
-from svcc.verify.explain import Explainer, Explanation
+from svcc.verify.explain import Explainer
 from svcc.verify.prepare.loaded import LoadedRules
+from svcc.verify.report.explanation import Explanation
 from svcc.verify.report.report import Report
 from svcc.verify.simulator.packet import EPHEMERAL_PORT, Packet
 from tests.support.proofs import PROVER, verify

@@ -366,6 +366,7 @@ def combined_json(reports: list[Report], place: PlaceOf = _nowhere) -> JsonObjec
         return reports[0].to_json(place)
     first = reports[0].to_json(place)
     judged: dict[str, VerdictName] = {}
+    problems = [problem for report in reports for problem in report.problems]
     for report in reports:
         for key, verdict in report.services.items():
             judged[key] = worst((judged.get(key, "proved"), verdict))
@@ -373,7 +374,7 @@ def combined_json(reports: list[Report], place: PlaceOf = _nowhere) -> JsonObjec
         "version": JSON_VERSION,
         "judged": dict(sorted(judged.items())),
         "not_judged": first["not_judged"],
-        "problems": first["problems"],
+        "problems": [problem_json(problem) for problem in dict.fromkeys(problems)],
         "verdict": worst(report.verdict for report in reports),
         "properties": [
             {"node": report.node, **found}

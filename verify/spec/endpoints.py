@@ -53,13 +53,14 @@ def slices_by_service(
     return grouped
 
 
-def _endpoints(
+def endpoints_of(
     slices: Iterable[EndpointSlice],
     port: ServicePort,
     settings: NodeSettings,
     family: Family,
-    until_1_35: bool,
+    until_1_35: bool = False,
 ) -> list[tuple[Backend, Endpoint]]:
+    """All endpoints of a service port, usable or not; one where an address is used again."""
     found: dict[Backend, list[Endpoint]] = {}
     for item in slices:
         if item.family != family:
@@ -85,15 +86,16 @@ def _that_counts(same: list[Endpoint], settings: NodeSettings, until_1_35: bool)
     """
     if len(same) == 1:
         return same[0]
-    here = [endpoint for endpoint in same if _is_local(endpoint, settings)]
+    here = [endpoint for endpoint in same if is_local(endpoint, settings)]
     if until_1_35:
         return here[-1] if here else same[0]
     left = [endpoint for endpoint in same if not endpoint.terminating] or same
     left = [endpoint for endpoint in left if endpoint.ready] or left
-    return next((endpoint for endpoint in left if _is_local(endpoint, settings)), left[0])
+    return next((endpoint for endpoint in left if is_local(endpoint, settings)), left[0])
 
 
-def _is_local(endpoint: Endpoint, settings: NodeSettings) -> bool:
+def is_local(endpoint: Endpoint, settings: NodeSettings) -> bool:
+    """Whether an endpoint is on the node."""
     return settings.known_node and endpoint.node_name == settings.node_name
 
 
@@ -124,13 +126,13 @@ def choose(
     until_1_35: bool = False,
 ) -> Choice:
     """What each policy selects for a service port."""
-    endpoints = _endpoints(slices, port, settings, family, until_1_35)
+    endpoints = endpoints_of(slices, port, settings, family, until_1_35)
     ready = [pair for pair in endpoints if pair[1].ready]
     leaving = [
         pair for pair in endpoints if not pair[1].ready and pair[1].serving and pair[1].terminating
     ]
     everywhere = _hinted(ready, settings) if ready else [backend for backend, _ in leaving]
-    here = [backend for backend, endpoint in ready if _is_local(endpoint, settings)]
+    here = [backend for backend, endpoint in ready if is_local(endpoint, settings)]
     if not here:
-        here = [backend for backend, endpoint in leaving if _is_local(endpoint, settings)]
+        here = [backend for backend, endpoint in leaving if is_local(endpoint, settings)]
     return Choice(tuple(everywhere), tuple(here), bool(ready or leaving))

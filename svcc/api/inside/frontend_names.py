@@ -50,7 +50,7 @@ def read_frontend_name(text: str, settings: NodeSettings) -> FrontendName:
         InputError: it is neither.
     """
     from svcc.grammar.address import LOOPBACK
-    from svcc.verify.packet_question import QuestionError, read_destination
+    from svcc.verify.questions.targets import QuestionError, read_destination
 
     before, _, behind = text.partition("/")
     if behind and ":" not in before:

@@ -9,7 +9,8 @@ from random import Random
 
 import pytest
 
-from svcc.compiler.bundle import FILE_NAMES, MANIFEST, main_family, render, script, write_bundle
+from svcc.compiler.bundle import FILE_NAMES, MANIFEST, main_family, render, script
+from svcc.compiler.files.write import write_bundle
 from svcc.compiler.model.objects import Objects
 from svcc.compiler.pipeline import compile_objects
 from svcc.compiler.settings.node import NodeSettings

@@ -14,8 +14,9 @@ from svcc.compiler.pipeline import compile_objects
 from svcc.compiler.settings.node import NodeSettings
 from svcc.grammar.address import Address, Family, parse_address
 from svcc.verify.confirm.findings import Finding
-from svcc.verify.explain import Explainer, Explanation
+from svcc.verify.explain import Explainer
 from svcc.verify.prepare.loaded import LoadedRules
+from svcc.verify.report.explanation import Explanation
 from svcc.verify.rule_files import from_files, from_text
 from svcc.verify.simulator.packet import Packet
 from svcc.verify.spec.expectation import expect

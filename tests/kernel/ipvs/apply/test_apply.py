@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
+import svcc.api
 from svcc.apply.engine import ApplyError, cleanup, diff
 from svcc.apply.iptables.tool import Iptables
+from svcc.compiler.files.write import write_bundle
 from svcc.grammar.address import Network, parse_address
 from svcc.grammar.ipvs.state import DEVICE
 from tests.kernel.ipvs.apply.shop import NEW, OLD, compiled, put, service, state
@@ -41,6 +45,18 @@ def test_everything_is_loaded_and_the_second_run_does_nothing(node: Namespace) -
     assert second.summary().startswith("nothing to do")
     assert difference(OLD) == ""
     assert state(node) == now
+
+
+def test_a_folder_is_loaded_as_what_was_compiled(node: Namespace, tmp_path: Path) -> None:
+    what = compiled(OLD)
+    assert what.ipvs is not None
+    write_bundle(what, str(tmp_path))
+    outcome = svcc.api.apply(
+        svcc.api.Objects(), what.settings, rules=tmp_path, prove=False, iptables="legacy"
+    )
+    assert outcome.changed
+    assert state(node).servers == what.ipvs.servers
+    assert difference(OLD) == ""
 
 
 def test_a_change_ends_where_a_cold_start_does(node: Namespace) -> None:

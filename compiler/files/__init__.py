@@ -1,0 +1,1 @@
+"""Folders of what was compiled: written, read back, and checked."""
