@@ -49,6 +49,7 @@ ROOMS = (
     Room("grammar", "", "text and types: what everybody else is about"),
     Room("grammar.ipvs", "grammar", "ipset and ipvsadm know nothing of rules"),
     Room("grammar.iptables", "grammar grammar.ipvs", "a rule set may have virtual servers beside"),
+    Room("grammar.nftables", "grammar", "nftables knows nothing of iptables"),
     Room("compiler.model", "grammar", "objects, however they were read"),
     Room("compiler.api_names", "", "names that the API knows, whatever they are looked up for"),
     Room("compiler.consistency", "grammar compiler.model", "objects, wherever they were read"),
