@@ -42,6 +42,8 @@ from svcc.verify.nftables.fields import FULL_MARK, Alternatives, OutsideError
 from svcc.verify.nftables.sets import _ADDRESS, Filled, Written, lasting
 
 _TCP_FLAGS = {"fin": 1, "syn": 2, "rst": 4, "psh": 8, "ack": 16, "urg": 32, "ecn": 64, "cwr": 128}
+_LIMITING = ("limit", "quota", "ct")
+"""What elements of a set may ask besides their key (nf_tables_api.c, set expressions)."""
 MAX_PORTS = 15
 """As many ports stand in one condition, as many as iptables has in one (xt_multiport.h)."""
 _TURNED = {"<": ">=", "<=": ">", ">": "<=", ">=": "<"}
@@ -169,7 +171,7 @@ class Matching:
             OutsideError: there is none of that name.
         """
         item = self.table.sets.get(name)
-        if item is None:
+        if item is None or any(option.split()[0] in _LIMITING for option in item.options):
             raise OutsideError
         return item
 
