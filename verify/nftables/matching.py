@@ -16,6 +16,7 @@ from svcc.grammar.iptables.program import (
     MarkMatch,
     MultiportMatch,
     PortRange,
+    RandomMatch,
     TcpFlags,
     TransportMatch,
 )
@@ -28,6 +29,7 @@ from svcc.grammar.nftables.program import (
     Flags,
     Match,
     Number,
+    Numgen,
     Operation,
     Range,
     Set,
@@ -36,6 +38,7 @@ from svcc.grammar.nftables.program import (
     Table,
 )
 from svcc.grammar.nftables.write import write_statement
+from svcc.verify.netfilter.ip_vs import thresholds
 from svcc.verify.nftables import fields
 from svcc.verify.nftables.atoms import TRANSPORT_NAMES, Atom, Atoms, NeverError, protocol
 from svcc.verify.nftables.fields import FULL_MARK, Alternatives, OutsideError
@@ -81,6 +84,8 @@ class Matching:
             keys = tuple(_name_of(part) for part in left.parts)
             self._ends_for_other_version(keys)
             return self._members(left, keys, right, negated=negated)
+        if isinstance(left, Numgen):
+            return _by_chance(left, right, negated=negated)
         if isinstance(left, Operation):
             return [_masked(left, right, negated=negated)]
         name = _name_of(left)
@@ -195,6 +200,19 @@ class Matching:
                 else [(*known, *atoms) for known in found for atoms in each]
             )
         return found
+
+
+def _by_chance(left: Numgen, right: Expression, *, negated: bool) -> Alternatives:
+    """``numgen random mod N`` is one number, or one of some."""
+    if left.kind != "random" or isinstance(right, AnonymousSet | SetReference):
+        raise OutsideError
+    first, last = fields.number_range(right, 0, FULL_MARK)
+    low, high = left.offset, left.offset + left.modulus - 1
+    weight = max(0, min(last, high) - max(first, low) + 1)
+    if weight in (0, left.modulus):
+        return [()] if bool(weight) != negated else []
+    (threshold,) = thresholds([weight, left.modulus - weight])
+    return [(Atom("match", RandomMatch(threshold, negated)),)]
 
 
 def _name_of(expression: Expression) -> str:

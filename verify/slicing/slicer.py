@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from svcc.verify.model.actions import Continue, Goto, Jump, MapMark, Return
+from svcc.grammar.iptables.ruleset import place_of
+from svcc.verify.model.actions import Continue, Goto, Jump, MapMark, Notrack, Return
 from svcc.verify.model.conditions import (
     InInterface,
     InSet,
@@ -286,6 +287,11 @@ class Slicer:
                 return item
             case MapMark():
                 return self._map_mark(record, action, conditions, boxes)
+            case Notrack() if place_of(table) != "raw" and self._state != "INVALID":
+                # nft_ct.c, nft_notrack_eval: what has a connection by now keeps it.
+                if not any(isinstance(c, Recent) for c in conditions):
+                    return None
+                action = _CONTINUE
             case Continue():
                 if not any(isinstance(c, Recent) for c in conditions):
                     return None
