@@ -1,4 +1,7 @@
-"""Random tables of nftables against the kernel; for longer runs ``python -m tests.fuzz --nftables``."""
+"""Random tables of nftables against the kernel, and what the translation takes of it.
+
+Longer runs: ``python -m tests.fuzz --nftables``.
+"""
 
 from __future__ import annotations
 
