@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from svcc.compiler.model.objects import Objects
 from svcc.compiler.settings.node import NodeSettings
@@ -53,30 +54,56 @@ def verify(
     report = Report(settings.node_name)
     for family, item in sorted(loaded.items()):
         report.sources[family] = item.source
-        prepared = prepare(item.rules, settings)
         report.rules += rule_count(item.rules)
-        endless = list(_endless(prepared))
-        report.findings += endless or [Finding(ENDS, "all chains", family, "proved")]
-        if endless:
-            continue
-        tried: list[list[Finding]] = []
-        for expectation in expectations_of(objects, settings, prepared.rules):
-            judge = _FamilyJudge(
-                expectation=expectation,
-                rules=prepared.rules,
-                prover=prover,
-                policies=policies,
-                visits=Visits() if paranoid else None,
-            )
-            found = judge.statements() if policies_only else judge.everything(progress)
-            tried.append(list(found))
-            if is_proved := worst(f.verdict for f in tried[-1]) == "proved":
-                break
-        report.findings += tried[-1 if is_proved else 0]
+
+        def findings_of(rules: RuleSet) -> list[Finding]:
+            prepared = prepare(rules, settings)
+            endless = list(_endless(prepared))
+            if endless:
+                return endless
+            tried: list[list[Finding]] = []
+            for expectation in expectations_of(objects, settings, prepared.rules):
+                judge = _FamilyJudge(
+                    expectation=expectation,
+                    rules=prepared.rules,
+                    prover=prover,
+                    policies=policies,
+                    visits=Visits() if paranoid else None,
+                )
+                found = judge.statements() if policies_only else judge.everything(progress)
+                tried.append(list(found))
+                if is_proved := worst(f.verdict for f in tried[-1]) == "proved":
+                    break
+            ends = Finding(ENDS, "all chains", rules.family, "proved")
+            return [ends, *tried[-1 if is_proved else 0]]
+
+        found = findings_of(item.rules)
+        if item.other_order is not None:
+            found = _of_both_orders(found, findings_of(item.other_order))
+        report.findings += found
     report.regions = prover.statistics.regions - before[0]
     report.schemas = prover.statistics.schemas - before[1]
     report.seconds = time.perf_counter() - started
     return report
+
+
+def _of_both_orders(found: list[Finding], turned: list[Finding]) -> list[Finding]:
+    """What holds whichever of some tables the kernel asks first."""
+    verdicts = {(f.property, f.frontend): f.verdict for f in turned}
+    result = []
+    for finding in found:
+        other = verdicts.pop((finding.property, finding.frontend), "proved")
+        if other != finding.verdict:
+            finding = replace(
+                finding,
+                verdict="undecided",
+                counterexample=None,
+                reason="it depends on which of two tables at one priority was registered first",
+                code=codes.IN_FORCE_BESIDE,
+            )
+        result.append(finding)
+    left = [f for f in turned if (f.property, f.frontend) in verdicts and f.verdict != "proved"]
+    return [*result, *left]
 
 
 def _endless(prepared: Prepared) -> Iterator[Finding]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 from svcc.grammar.address import Family
 from svcc.grammar.errors import InputError, Position, Problem
 from svcc.grammar.iptables.parse import parse
-from svcc.grammar.iptables.ruleset import load
+from svcc.grammar.iptables.ruleset import RuleSet, load, place_of
 from svcc.grammar.ipvs import addresses, ipset, ipvsadm
 from svcc.grammar.ipvs.state import Ipvs
 from svcc.grammar.packed import unpacked
@@ -44,11 +45,13 @@ def of_nftables(
     *,
     beside: Mapping[Family, LoadedRules] | None = None,
     whole: frozenset[Part] = frozenset({"tables"}),
+    of_iptables_too: bool = True,
 ) -> dict[Family, LoadedRules]:
     """The rules of a text of nft, of both families.
 
     ``beside``: rules of iptables that packets pass as well; tables that iptables-nft made are then
-    left to them.
+    left to them. ``of_iptables_too`` False: such tables are left out wherever they stand, as
+    somebody else looks at them.
 
     Raises:
         InputError: nft would not take it, or it has rules that only iptables-nft can show.
@@ -62,14 +65,32 @@ def of_nftables(
     for family in Family:
         known = None if beside is None else beside.get(family)
         of_iptables = None if known is None else known.rules
-        tables = without_tables_of_iptables(ruleset, family, of_iptables)
+        tables = without_tables_of_iptables(ruleset, family, of_iptables, every=not of_iptables_too)
         rules = translate(tables, family, of_iptables)
-        if known is None:
-            found[family] = LoadedRules(rules, source, whole)
-        else:
-            names = f"{known.source} and {source}"
-            found[family] = replace(known, rules=rules, source=names, whole=known.whole | whole)
+        turned = None
+        if len(rules.tables) > 1 and _have_ties(rules):
+            turned = translate(tables, family, of_iptables, ties_turned=True)
+            if list(turned.tables) == list(rules.tables):
+                turned = None
+        item = LoadedRules(rules, source) if known is None else known
+        found[family] = replace(
+            item,
+            rules=rules,
+            source=source if known is None else f"{known.source} and {source}",
+            whole=item.whole | whole,
+            other_order=turned,
+        )
     return found
+
+
+def _have_ties(rules: RuleSet) -> bool:
+    """Whether tables of several owners stand at one place, so that their order can matter."""
+    places = Counter(
+        place_of(table)
+        for table, chains in rules.tables.items()
+        if any(chain.rules or chain.policy == "DROP" for chain in chains.values())
+    )
+    return any(count > 1 for count in places.values())
 
 
 def from_files(paths: Sequence[str], family: Family | None) -> dict[Family, LoadedRules]:

@@ -84,6 +84,21 @@ def nft_tables(tools: Tools) -> tuple[NftTable, ...]:
     return touching_tables(chains, has_rules)
 
 
+def listing(tools: Tools) -> str:
+    """All tables, as nft prints them.
+
+    Raises:
+        ToolError: nft is not installed or fails.
+    """
+    path = find_tool("nft")
+    if path is None:
+        raise ToolError("nft is not installed")
+    result = tools.run([path, "list", "ruleset"])
+    if result.code:
+        raise ToolError(f"nft list ruleset: {' '.join(result.error.split())}")
+    return result.output
+
+
 def touching_tables(
     chains: str, has_rules: Callable[[str, str, str], bool]
 ) -> tuple[NftTable, ...]:

@@ -55,7 +55,7 @@ class Beside:
                     f"both are in force; {item.source} prints them"
                 )
         found += [
-            f"{table} is in force, too, and svcc does not read it; {table.command} prints it"
+            f"{table} is in force, too, and is not judged here; {table.command} prints it"
             for table in of_family(self.tables, family)
         ]
         return found

@@ -23,6 +23,11 @@ if TYPE_CHECKING:
     from svcc.verify.report.explanation import Explanation
 
 
+NFT_LIST = "nft list ruleset"
+JUDGED_FAMILIES = ("ip", "ip6", "inet", "netdev")
+"""Families of tables that are judged; bridges are told of, and ARP is no way of IP packets."""
+
+
 def live_rules(
     *,
     iptables: Variant | None = None,
@@ -43,7 +48,6 @@ def live_rules(
     from svcc.apply.iptables.tool import chosen
     from svcc.apply.system.errors import ToolError
     from svcc.grammar.address import Family
-    from svcc.verify.other_variant import has_service_chains
 
     say = note or _nobody
     try:
@@ -53,6 +57,19 @@ def live_rules(
         hint = "" if os.geteuid() == 0 else "; are you root?"
         raise bad_input("--live", f"{error}{hint}") from None
     name, beside = f"iptables-{tools.kind}", in_force_beside(tools, list(loaded), say)
+    return _with_nftables(tools, _of_chosen(loaded, beside, name, iptables, say), say)
+
+
+def _of_chosen(
+    loaded: dict[Family, LoadedRules],
+    beside: Beside,
+    name: str,
+    iptables: Variant | None,
+    say: Note,
+) -> Rules:
+    """The rules of the variant that has the service chains, or of the one that was asked for."""
+    from svcc.verify.other_variant import has_service_chains
+
     ours, theirs = (
         any(has_service_chains(item.rules) for item in side.values())
         for side in (loaded, beside.loaded)
@@ -65,6 +82,34 @@ def live_rules(
         other = replace(beside, name=name, loaded=loaded)
         return Rules(beside.loaded, name=beside.name, beside=other)
     return Rules(loaded, name=name, beside=beside)
+
+
+def _with_nftables(tools: Iptables, rules: Rules, say: Note) -> Rules:
+    """The rules together with the tables of nftables that packets pass as well."""
+    from svcc.apply.nftables.tables import listing
+    from svcc.apply.system.errors import ToolError
+    from svcc.grammar.errors import InputError
+    from svcc.verify.prepare.loaded import EVERYTHING
+    from svcc.verify.rule_files import of_nftables
+
+    tables = rules.beside.tables
+    if not tables:
+        return rules
+    try:
+        text = _printable(listing(tools))
+        loaded = of_nftables(
+            text, NFT_LIST, beside=rules.loaded, whole=EVERYTHING, of_iptables_too=False
+        )
+    except ToolError as error:
+        return replace(rules, beside=replace(rules.beside, unread=str(error)))
+    except InputError as error:
+        for problem in error.problems[:3]:
+            say(f"warning: {problem}")
+        return rules
+    left = tuple(table for table in tables if table.family not in JUDGED_FAMILIES)
+    kept = {family: item for family, item in loaded.items() if family in rules.loaded}
+    name = f"{rules.name} and nftables"
+    return replace(rules, loaded=kept, name=name, beside=replace(rules.beside, tables=left))
 
 
 def in_force_beside(tools: Iptables, families: list[Family], note: Note | None = None) -> Beside:
@@ -191,10 +236,7 @@ def missing_proxy(
         return None
     table = rules.beside.table_of_kube_proxy(family)
     if table is not None:
-        return (
-            "the Service rules are those of kube-proxy's nftables mode, which svcc does not read "
-            f"yet; {table.command} prints them"
-        )
+        return f"{table} could not be read; {table.command} prints it"
     chains = " nor ".join(DISPATCH)
     return (
         f"no rules of a Service proxy were found here: neither a chain {chains} nor a translation "

@@ -137,41 +137,62 @@ table inet idle {
   }
 }
 """
-KUBE_PROXY = """\
-table ip kube-proxy {
-  chain nat-prerouting {
-    type nat hook prerouting priority -100; policy accept;
-    ip daddr 10.96.0.11 dnat to 10.244.1.5
-  }
-}
-"""
+REAL = DATA / "kube-proxy-1.36" / "nodeport"
+OF_REAL = (
+    "-f", str(REAL / "objects.yaml"), "--node", "node-a", "--node-ip", "192.168.7.10",
+    "--cluster-cidr", "10.244.0.0/16", "--family", "ipv4", "--live",
+)  # fmt: skip
 
 
-def test_tables_of_nftables_are_told(node: Namespace) -> None:
+def test_tables_of_nftables_are_judged(node: Namespace) -> None:
     load(node, "legacy")
     node.run("nft", "-f", "-", text=IDLE)
     assert verify(node, "--iptables", "legacy").code == 0
     node.run("nft", "-f", "-", text=FIREWALL)
     done = verify(node, "--iptables", "legacy")
-    assert done.code == 3, done.out
-    assert "nft list table inet firewall prints it" in done.err
+    assert done.code == 1, done.out
+    assert "in: ip daddr 10.244.0.0/16 drop" in done.out
     assert "idle" not in done.err
     done = explain(node, "--iptables", "legacy", PACKET)
-    assert done.code == 3
-    assert "nft list table inet firewall prints it" in done.out
+    assert done.code == 1
+    assert "ip daddr 10.244.0.0/16 drop" in done.out
     done = svcc("diff", *OF_NODE, "--iptables", "legacy", inside=node)
     assert "nft list table inet firewall prints it" in done.err
 
 
-def test_kube_proxys_nftables_mode_is_named(node: Namespace) -> None:
-    node.run("nft", "-f", "-", text=KUBE_PROXY)
-    for done in (verify(node), explain(node, PACKET), explain(node, "shop/web")):
-        assert done.code == 3, done.out
-        said = done.out + done.err
-        assert "kube-proxy's nftables mode, which svcc does not read yet" in said
-        assert "nft list table ip kube-proxy" in said
-        assert "violated" not in done.out
-        assert "wrong" not in done.out
+def test_kube_proxys_nftables_mode_is_judged(node: Namespace) -> None:
+    node.run("nft", "-f", "-", text=(REAL / "nft.txt").read_text())
+    done = svcc("verify", *OF_REAL, inside=node)
+    assert done.code == 0, done.out + done.err
+    assert "warning" not in done.err
+    node.run("nft", "flush", "map", "ip", "kube-proxy", "service-nodeports")
+    done = svcc("verify", *OF_REAL, inside=node)
+    assert done.code == 1, done.out
+    assert "node port" in done.out
+
+
+@pytest.mark.parametrize("variant", ["legacy", "nft"])
+def test_iptables_rules_beside_kube_proxys_nftables_mode(node: Namespace, variant: str) -> None:
+    node.run("nft", "-f", "-", text=(REAL / "nft.txt").read_text())
+    tool = f"iptables-{variant}"
+    node.run(tool, "-t", "nat", "-A", "POSTROUTING", "-s", "10.244.0.0/16", "!", "-d",
+             "10.244.0.0/16", "-j", "MASQUERADE")  # fmt: skip
+    node.run(tool, "-A", "FORWARD", "-i", "docker0", "-j", "ACCEPT")
+    done = svcc("verify", *OF_REAL, "--iptables", variant, inside=node)
+    assert done.code == 0, done.out + done.err
+    node.run(tool, "-A", "FORWARD", "-d", "10.244.2.0/24", "-j", "DROP")
+    done = svcc("verify", *OF_REAL, "--iptables", variant, inside=node)
+    assert done.code == 1, done.out + done.err
+    assert "-A FORWARD -d 10.244.2.0/24 -j DROP" in done.out
+
+
+def test_what_translates_first_is_not_known(node: Namespace) -> None:
+    node.run("nft", "-f", "-", text=(REAL / "nft.txt").read_text())
+    rule = "-d 10.96.0.11 -p tcp --dport 80 -j DNAT --to-destination 10.9.9.9:8080"
+    node.run("iptables-legacy", "-t", "nat", "-A", "PREROUTING", *rule.split())
+    done = svcc("verify", *OF_REAL, "--iptables", "legacy", inside=node)
+    assert done.code == 3, done.out + done.err
+    assert "registered first" in done.out
 
 
 def test_a_namespace_without_a_service_proxy(node: Namespace) -> None:

@@ -14,10 +14,11 @@ from svcc.compiler.settings.node import NodeSettings
 from svcc.grammar.address import Family
 from svcc.verify.confirm.findings import Finding
 from svcc.verify.report.report import Report
-from svcc.verify.rule_files import from_text
+from svcc.verify.rule_files import from_text, of_nftables
+from tests.kube_proxy.dumps import real_objects, real_settings, real_text
 from tests.support.clusters.cases import case_objects
 from tests.support.clusters.dumps import DUMPS, dump_objects, dump_settings
-from tests.support.damage import dump_damage, ipvs_damage, own_damage
+from tests.support.damage import dump_damage, ipvs_damage, nft_damage, own_damage
 from tests.support.damage.edits import Change
 from tests.support.proofs import verify
 
@@ -26,6 +27,7 @@ RULES = {
     "kube-proxy": "kube-proxy's rules",
     "iptables": "svcc's own rules, iptables mode",
     "ipvs": "svcc's own rules, ipvs mode",
+    "kube-proxy-nftables": "kube-proxy's rules, nftables mode",
 }
 _WITHOUT_PACKET = {"cycle of jumps", "an address too many"}
 """What no packet shows: walks that do not end, and addresses of the node."""
@@ -89,6 +91,9 @@ def trials() -> Iterator[Trial]:
         ("iptables", "undecided", own_damage.UNDECIDED),
         ("ipvs", "violated", ipvs_damage.DAMAGE),
         ("ipvs", "proved", ipvs_damage.HARMLESS),
+        ("kube-proxy-nftables", "violated", nft_damage.DAMAGE),
+        ("kube-proxy-nftables", "proved", nft_damage.HARMLESS),
+        ("kube-proxy-nftables", "undecided", nft_damage.UNDECIDED),
     )
     for rules, wanted, changes in lists:
         for change in changes:
@@ -101,6 +106,11 @@ def run(trial: Trial) -> Tried:
     change = trial.change
     if trial.rules == "ipvs":
         return Tried(trial, ipvs_damage.judge(change.base, change))
+    if trial.rules == "kube-proxy-nftables":
+        objects, settings = real_objects(change.base), real_settings(change.base)
+        text = change.of(real_text(change.base, "nft.txt"))
+        loaded = of_nftables(text, "changed")
+        return Tried(trial, verify(objects, settings, loaded), objects, settings)
     if trial.rules == "kube-proxy":
         objects, settings = dump_objects(change.base), dump_settings(change.base)
         text = (DUMPS / change.base / "iptables-save.txt").read_text()

@@ -60,6 +60,11 @@ ROOMS = (
         "grammar grammar.nftables grammar.nftables.reading",
         "the whole text in one call",
     ),
+    Room(
+        "grammar.nftables.read_json",
+        "grammar grammar.nftables grammar.nftables.reading grammar.nftables.parse",
+        "JSON is put into words, which are read like others",
+    ),
     Room("compiler.model", "grammar", "objects, however they were read"),
     Room("compiler.api_names", "", "names that the API knows, whatever they are looked up for"),
     Room("compiler.consistency", "grammar compiler.model", "objects, wherever they were read"),
@@ -87,6 +92,11 @@ ROOMS = (
     Room(
         "compiler.lower.ipvs",
         "grammar.* compiler.settings compiler.resolve compiler.lower.shared",
+        "a mode knows no other mode",
+    ),
+    Room(
+        "compiler.lower.nftables",
+        "grammar grammar.nftables compiler.settings compiler.resolve compiler.lower.shared",
         "a mode knows no other mode",
     ),
     Room(

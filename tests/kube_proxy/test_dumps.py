@@ -9,7 +9,7 @@ import pytest
 from svcc.grammar.address import Family
 from svcc.grammar.errors import InputError
 from svcc.verify.prepare.loaded import LoadedRules
-from svcc.verify.rule_files import from_text
+from svcc.verify.rule_files import from_text, of_nftables
 from tests.kube_proxy.asking import bad_input, family_of, judged, node_settings, verdict
 from tests.kube_proxy.dumps import (
     real_ipvs,
@@ -88,6 +88,14 @@ def _has_local_policy(name: str, frontend: str) -> bool:
         for service in real_objects(name).services
         if "Local" in (service.internal_traffic_policy, service.external_traffic_policy)
     )
+
+
+@pytest.mark.parametrize("name", real_names("nft.txt"))
+def test_nftables_rules_of_a_real_kube_proxy_are_proved(name: str) -> None:
+    rules = of_nftables(real_text(name, "nft.txt"), "nft.txt")
+    report = verify(real_objects(name), real_settings(name), rules)
+    assert report.verdict == "proved", verdict(report)
+    assert len(report.findings) > 5
 
 
 CLUSTER_POLICIES = [

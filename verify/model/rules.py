@@ -9,7 +9,13 @@ from svcc.grammar.address import Family
 from svcc.grammar.iptables.program import Rule
 from svcc.grammar.iptables.ruleset import RuleSet
 from svcc.verify.model.actions import Action, Notrack
-from svcc.verify.model.conditions import Condition, Destination, DestinationPort, Recent
+from svcc.verify.model.conditions import (
+    Condition,
+    Destination,
+    DestinationPort,
+    OriginalDestination,
+    Recent,
+)
 from svcc.verify.model.sets import IndexedSet, index_sets
 from svcc.verify.model.translation import translate_action, translate_conditions
 from svcc.verify.model.virtual_servers import VirtualIndex, index_virtual
@@ -51,6 +57,18 @@ def required_network(record: Record) -> Destination | None:
     return None
 
 
+def _required_original(record: Record) -> OriginalDestination | None:
+    """The first network that the original destination must lie in; None where the rule records
+    a client whether it does or not.
+    """
+    for condition in record.conditions:
+        if isinstance(condition, OriginalDestination) and not condition.negated:
+            return condition
+        if isinstance(condition, Recent) and condition.records:
+            return None
+    return None
+
+
 @dataclass(slots=True)
 class ChainIndex:
     """Which rules of a chain can match a given destination address or port."""
@@ -58,6 +76,14 @@ class ChainIndex:
     by_destination: dict[int, dict[int, list[int]]] = field(default_factory=dict)
     """mask → masked address → positions of rules with that positive ``-d``."""
     any_destination: list[int] = field(default_factory=list)
+    """Positions of the others."""
+    any_destination_by_port: dict[int, list[int]] = field(default_factory=dict)
+    """Of those, by the one ``--dport`` that they have …"""
+    any_at_all: list[int] = field(default_factory=list)
+    """… and those that have none either."""
+    by_original: dict[int, dict[int, list[int]]] = field(default_factory=dict)
+    """As ``by_destination``, by what packets were addressed to before any translation; rules that
+    are here are nowhere else."""
     by_port: dict[int, list[int]] = field(default_factory=dict)
     """port → positions of rules without ``-d`` … and with exactly that ``--dport``."""
     any_port: list[int] = field(default_factory=list)
@@ -87,12 +113,21 @@ def _index(records: list[Record]) -> ChainIndex | None:
     index = ChainIndex()
     for position, record in enumerate(records):
         destination = required_network(record)
-        if destination is None:
-            index.any_destination.append(position)
-        else:
+        port = exact_port(record)
+        original = _required_original(record) if destination is None else None
+        if original is not None:
+            masked = index.by_original.setdefault(original.mask, {})
+            masked.setdefault(original.address, []).append(position)
+            continue
+        if destination is not None:
             masked = index.by_destination.setdefault(destination.mask, {})
             masked.setdefault(destination.address, []).append(position)
-        port = exact_port(record)
+        else:
+            index.any_destination.append(position)
+            if port is None:
+                index.any_at_all.append(position)
+            else:
+                index.any_destination_by_port.setdefault(port, []).append(position)
         if port is None:
             index.any_port.append(position)
         else:

@@ -174,7 +174,7 @@ class IndexedSet:
         if not self._is_told_by(flags):
             return self._unknown
         sources: list[Network] = []
-        is_partly = False
+        is_partly = 0
         halves: defaultdict[tuple[Part, ...], int] = defaultdict(int)
         for entry in self._candidates(flags, where, full_mask):
             covers, overlaps, source = _compare(entry, flags, where)
@@ -185,7 +185,10 @@ class IndexedSet:
             if covers and source is not None:
                 sources.append(source)
                 continue
-            is_partly = True
+            is_partly += 1
+            if is_partly > MAX_WRITTEN and not self._wide:
+                # Single hosts cover no more than themselves, and these are not written out.
+                return self._unknown
             first, rest = entry.parts[0], entry.parts[1:]
             if isinstance(first, Network) and first.prefix_length == 1 and flags[0] == "dst":
                 halves[rest] += 1

@@ -47,6 +47,9 @@ from svcc.verify.nftables.fields import OutsideError
 from svcc.verify.nftables.matching import Matching
 from svcc.verify.nftables.origin import Origin
 
+_WITHOUT_EFFECT, _CONDITION = "counter name ", "limit name "
+"""Statements about named objects: one counts, one ends the rule for some packets of every kind
+(nft_objref.c). Of any other that is carried as text, the text may hold the rest of the rule."""
 HOOK_NAMES = frozenset({"PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"})
 
 _VERDICTS = {
@@ -155,6 +158,10 @@ class _RuleReader:
                 case Verdict() | Jump() | Goto():
                     self._verdict(statement, atoms, inner=inner)
                     return
+                case OtherStatement() if statement.text.startswith(_WITHOUT_EFFECT):
+                    pass
+                case OtherStatement() if statement.text.startswith(_CONDITION):
+                    atoms += (unknown(statement.text, "limit"),)
                 case VerdictMap() | Nat() | Reject() | OtherStatement():
                     if records and isinstance(statement, VerdictMap | Nat):
                         self._behind(atoms, None, statements[place:], inner=inner)

@@ -317,7 +317,10 @@ for _word in ("iifname", "iif"):
 for _word in ("oifname", "oif"):
     _READERS[_word] = _READERS[f"meta {_word}"] = _interface("out")
 
-_FALSE_OF_SOME = {"meta skuid": "owner", "meta skgid": "owner", "ether saddr": "mac"}
+_FALSE_OF_SOME = {
+    "meta skuid": "owner", "meta skgid": "owner", "skuid": "owner", "skgid": "owner",
+    "ether saddr": "mac",
+}  # fmt: skip
 """Fields by the match of iptables that asks the same."""
 
 

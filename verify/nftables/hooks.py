@@ -86,17 +86,20 @@ def _place(base: BaseChain) -> tuple[str, bool]:
     return ("filter" if priority < _SECURITY else "security"), True
 
 
-def grouped(chains: Iterable[Standing]) -> list[list[Standing]]:
+def grouped(chains: Iterable[Standing], *, ties_turned: bool = False) -> list[list[Standing]]:
     """The chains that stand together as one table, in the order in which packets pass them.
 
     Those of one table of nftables stand together where that leaves the order as it is at every
-    hook; what they lead to is then translated once.
+    hook; what they lead to is then translated once. ``ties_turned``: those at one priority are
+    asked in the order in which they are given, not the other way round.
     """
     found: list[list[Standing]] = []
     for place in PLACES:
         there = [each for each in chains if each.place == place]
-        # Later registered, earlier asked.
-        there = [each for _, each in sorted(enumerate(there), key=lambda p: (p[1].priority, -p[0]))]
+        if not ties_turned:
+            # Later registered, earlier asked.
+            there.reverse()
+        there.sort(key=lambda each: each.priority)
         groups = _by_table(there, together=True)
         found += groups if _keeps_order(groups, there) else _by_table(there, together=False)
     return found

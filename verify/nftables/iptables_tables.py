@@ -25,9 +25,10 @@ def is_of_iptables(table: Table) -> bool:
 
 
 def without_tables_of_iptables(
-    ruleset: Ruleset, family: Family, of_iptables: RuleSet | None
+    ruleset: Ruleset, family: Family, of_iptables: RuleSet | None, *, every: bool = False
 ) -> Ruleset:
-    """The tables less those that iptables' own rules, where they are given, have too.
+    """The tables less those that iptables' own rules, where they are given, have too; with
+    ``every`` less all that iptables made.
 
     Raises:
         InputError: one that they do not have asks what nft does not show.
@@ -37,7 +38,7 @@ def without_tables_of_iptables(
     given = of_iptables.tables if of_iptables is not None else {}
     for key, table in ruleset.tables.items():
         if table.family == _FAMILY[family] and is_of_iptables(table):
-            if table.name in given:
+            if every or table.name in given:
                 continue
             line = _hidden(table)
             if line is not None:

@@ -16,6 +16,7 @@ from svcc.grammar.iptables.program import (
     MarkMatch,
     MultiportMatch,
     PortRange,
+    RandomMatch,
     TcpFlags,
     TransportMatch,
 )
@@ -28,6 +29,7 @@ from svcc.grammar.nftables.program import (
     Flags,
     Match,
     Number,
+    Numgen,
     Operation,
     Range,
     Set,
@@ -36,12 +38,17 @@ from svcc.grammar.nftables.program import (
     Table,
 )
 from svcc.grammar.nftables.write import write_statement
+from svcc.verify.netfilter.ip_vs import thresholds
 from svcc.verify.nftables import fields
 from svcc.verify.nftables.atoms import TRANSPORT_NAMES, Atom, Atoms, NeverError, protocol
 from svcc.verify.nftables.fields import FULL_MARK, Alternatives, OutsideError
 from svcc.verify.nftables.sets import _ADDRESS, Filled, Written, lasting
 
 _TCP_FLAGS = {"fin": 1, "syn": 2, "rst": 4, "psh": 8, "ack": 16, "urg": 32, "ecn": 64, "cwr": 128}
+_LIMITING = ("limit", "quota", "ct")
+"""What elements of a set may ask besides their key (nf_tables_api.c, set expressions)."""
+MAX_PORTS = 15
+"""As many ports stand in one condition, as many as iptables has in one (xt_multiport.h)."""
 _TURNED = {"<": ">=", "<=": ">", ">": "<=", ">=": "<"}
 
 
@@ -77,6 +84,8 @@ class Matching:
             keys = tuple(_name_of(part) for part in left.parts)
             self._ends_for_other_version(keys)
             return self._members(left, keys, right, negated=negated)
+        if isinstance(left, Numgen):
+            return _by_chance(left, right, negated=negated)
         if isinstance(left, Operation):
             return [_masked(left, right, negated=negated)]
         name = _name_of(left)
@@ -144,7 +153,7 @@ class Matching:
             return [(Atom("match", match),)]
         if name == "ct state":
             return [fields.states(tuple(elements), negated=negated)]
-        if name.endswith((" dport", " sport")):
+        if name.endswith((" dport", " sport")) and (negated or len(elements) <= MAX_PORTS):
             return [self._ports(name, elements, negated=negated)]
         if not negated:
             return None
@@ -170,7 +179,7 @@ class Matching:
             OutsideError: there is none of that name.
         """
         item = self.table.sets.get(name)
-        if item is None:
+        if item is None or any(option.split()[0] in _LIMITING for option in item.options):
             raise OutsideError
         return item
 
@@ -194,6 +203,19 @@ class Matching:
                 else [(*known, *atoms) for known in found for atoms in each]
             )
         return found
+
+
+def _by_chance(left: Numgen, right: Expression, *, negated: bool) -> Alternatives:
+    """``numgen random mod N`` is one number, or one of some."""
+    if left.kind != "random" or isinstance(right, AnonymousSet | SetReference):
+        raise OutsideError
+    first, last = fields.number_range(right, 0, FULL_MARK)
+    low, high = left.offset, left.offset + left.modulus - 1
+    weight = max(0, min(last, high) - max(first, low) + 1)
+    if weight in (0, left.modulus):
+        return [()] if bool(weight) != negated else []
+    (threshold,) = thresholds([weight, left.modulus - weight])
+    return [(Atom("match", RandomMatch(threshold, negated)),)]
 
 
 def _name_of(expression: Expression) -> str:

@@ -114,7 +114,8 @@ class Written:
             if isinstance(part, Network)
         )
         one = "ip" if exact else "net"
-        kinds = {1: one, 2: f"{one},port", 3: f"ip,port,{one}"}
+        two = f"{one},port" if flags[-1:] == ("dst",) else "net,net"
+        kinds = {1: one, 2: two, 3: f"ip,port,{one}"}
         if len(flags) == 3 and not all(
             isinstance(e[0], Network) and e[0].prefix_length == self.family.bits for e in entries
         ):
@@ -158,6 +159,11 @@ def _kind_of(
         else:
             raise OutsideError
     both = protocol >= 0 and port >= 0
+    if len(sides) == 2 and protocol < 0 and port < 0:
+        first, second = sorted(sides, key=lambda pair: pair[1])
+        if first[1] == second[1]:
+            raise OutsideError
+        return (first[0], second[0]), ("dst", "src")
     if (protocol >= 0) != (port >= 0) or not sides:
         raise OutsideError
     if len(sides) == 1:
@@ -203,7 +209,10 @@ class Filled:
             s.operation == "update" and s.data is None and s.key == Field(source)
             for s in statements
         )
-        if not statements or not updated or len(kept) != 1 or item.data is not None:
+        if not statements and "dynamic" in item.flags and not item.elements:
+            # Whoever fills it, somebody may have.
+            kept = {item.timeout}
+        if not updated or len(kept) != 1 or item.data is not None:
             raise OutsideError
         (timeout,) = kept
         if timeout is None:

@@ -33,10 +33,17 @@ _SEEN = {Family.IPV4: ("ip", "inet", "netdev"), Family.IPV6: ("ip6", "inet", "ne
 """Families of the tables that packets pass: bridge and arp are no way of routed packets."""
 
 
-def translate(ruleset: Ruleset, family: Family, of_iptables: RuleSet | None = None) -> RuleSet:
+def translate(
+    ruleset: Ruleset,
+    family: Family,
+    of_iptables: RuleSet | None = None,
+    *,
+    ties_turned: bool = False,
+) -> RuleSet:
     """The rules that packets of a family pass, in the order in which they pass them.
 
-    ``of_iptables``: rules of iptables that stand beside.
+    ``of_iptables``: rules of iptables that stand beside. ``ties_turned``: tables at one priority
+    are passed in the order of the text, not the other way round.
 
     What is not in the model becomes a match or target that both models take for unknown, with the
     text and line that it comes from.
@@ -61,7 +68,7 @@ def translate(ruleset: Ruleset, family: Family, of_iptables: RuleSet | None = No
     if of_iptables is not None:
         found.ipvs = of_iptables.ipvs
     readers: dict[object, _TableReader] = {}
-    for group in grouped([s for s in standings if s.known or _touches(s)]):
+    for group in grouped([s for s in standings if s.known or _touches(s)], ties_turned=ties_turned):
         table = group[0].table
         if table is None:
             found.tables[group[0].place] = beside[group[0].place]

@@ -29,10 +29,12 @@ class LoadedRules:
     """One family's rules, and the name of the text that they were read from.
 
     ``whole``: the parts of which nothing was left out, so that what is not in ``rules`` is not in
-    the kernel either.
+    the kernel either. ``other_order``: the rules with tables the other way round that stand at one
+    priority, where nobody can say which of them was registered first.
     """
 
     rules: RuleSet
     source: str
     whole: frozenset[Part] = frozenset()
     remarks: tuple[Remark, ...] = ()
+    other_order: RuleSet | None = None

@@ -189,7 +189,7 @@ class BoxTerms:
         ]
         for address in addresses:
             at = in_network(destination.address, address, full)
-            if address in regions.virtual_ips:
+            if address in regions.apart:
                 facts.append(implies(at, destination.local))
             elif regions.never_local(address):
                 facts.append(implies(at, negate(destination.local)))
@@ -204,7 +204,7 @@ class BoxTerms:
         found = []
         for address in addresses:
             at = in_network(self._present.address, address, full)
-            if virtual_ips and address in regions.virtual_ips:
+            if virtual_ips and address in regions.apart:
                 found.append(at)
                 continue
             found += [

@@ -185,7 +185,7 @@ class Recheck:
         every_port = {port for _, port in self._regions.node_ports}
         elsewhere = self._terms.judged_elsewhere
         questions = [(elsewhere((), every_port, (True, False)), of_ports, list[int]())]
-        named = sorted({a for a, _, _ in self._regions.addresses} | self._regions.virtual_ips)
+        named = sorted({a for a, _, _ in self._regions.addresses} | self._regions.apart)
         for some in _batches(named):
             own = [term for address in some for term in by_address[address]]
             questions.append((elsewhere(some, (), (False, True)), own, some))

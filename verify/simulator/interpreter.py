@@ -423,8 +423,9 @@ def _act(state: Passage, table: str, chain: str, rule: Rule) -> bool:
             note(f"mark {state.mark:#x}")
         return False
     if isinstance(target, Notrack):
-        # xt_CT.c, xt_ct_target: a packet that has a connection keeps it.
-        if not state.looped:
+        # xt_CT.c, xt_ct_target, and nft_ct.c, nft_notrack_eval: what has a connection keeps it.
+        has_none = place_of(table) == "raw" or state.world.state == "INVALID"
+        if has_none and not state.looped:
             state.untracked = True
             note("not tracked")
         return False

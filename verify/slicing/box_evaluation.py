@@ -40,6 +40,7 @@ class Truth:
     """Decides conditions on the destination over boxes.
 
     ``state`` is the packets' conntrack state; ``original`` their box before any translation.
+    ``absent``: no packet of a box without one address is addressed to one of these.
     """
 
     def __init__(
@@ -48,12 +49,14 @@ class Truth:
         always_local: Callable[[int, int], bool],
         never_local: Callable[[int], bool],
         state: str,
+        absent: frozenset[int] = frozenset(),
     ) -> None:
         self._tracks_all = rules.tracks_all
         self._full_mask = (1 << rules.family.bits) - 1
         self._always_local = always_local
         self._never_local = never_local
         self._connection_state = state
+        self._absent = absent
         self.original = Box()
 
     def normal(self, box: Box) -> Box:
@@ -84,6 +87,12 @@ class Truth:
                 if box.local is not None:
                     return box.local != condition.negated, box
                 return None, box._replace(local=not condition.negated)
+            case OriginalDestination(address, mask, negated) if (
+                address in self._absent
+                and mask == self._full_mask
+                and self.original.mask != self._full_mask
+            ):
+                return negated, box
             case OriginalDestination():
                 truth, _ = self._destination(
                     condition.address, condition.mask, condition.negated, self.original

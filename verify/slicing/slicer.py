@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from svcc.verify.model.actions import Continue, Goto, Jump, MapMark, Return
+from svcc.grammar.iptables.ruleset import place_of
+from svcc.verify.model.actions import Continue, Goto, Jump, MapMark, Notrack, Return
 from svcc.verify.model.conditions import (
     InInterface,
     InSet,
@@ -23,7 +24,7 @@ from svcc.verify.model.conditions import (
     Source,
     SourcePort,
 )
-from svcc.verify.model.rules import IndexedChain, IndexedRules, Record, exact_port
+from svcc.verify.model.rules import ChainIndex, IndexedChain, IndexedRules, Record, exact_port
 from svcc.verify.model.sets import EveryPacket, NoPacket
 from svcc.verify.slicing.box import Box
 from svcc.verify.slicing.box_evaluation import Truth
@@ -79,11 +80,13 @@ class Slicer:
         self._narrowed: tuple[Box, ...] | None = None
         """The packets that the last rule sent into another chain."""
         self._full_mask = (1 << rules.family.bits) - 1
-        self._truth = Truth(rules, always_local, never_local, state)
+        self._truth = Truth(rules, always_local, never_local, state, absent)
         self._excluded = excluded
         self._sets = SetConditions(
             rules.sets, self._full_mask, self._truth.normal, excluded, absent
         )
+        self._absent = absent
+        self._of_others: dict[tuple[str, str], list[int]] = {}
         self._memo: dict[tuple[str, str, tuple[Box, ...]], tuple[Item, ...]] = {}
         self._ports: dict[tuple[str, str], frozenset[int] | None] = {}
         self._size = 0
@@ -210,17 +213,42 @@ class Slicer:
             return range(len(chain.records))
         found: set[int]
         if all(box.mask == self._full_mask for box in boxes):
-            found = set(index.any_destination)
+            if index.any_destination_by_port and all(b.first_port == b.last_port for b in boxes):
+                found = set(index.any_at_all)
+                for box in boxes:
+                    found.update(index.any_destination_by_port.get(box.first_port, ()))
+            else:
+                found = set(index.any_destination)
             for mask, by_address in index.by_destination.items():
                 for box in boxes:
                     found.update(by_address.get(box.address & mask, ()))
+            self._add_of_original(table, chain.name, index, found)
             return sorted(found)
         if all(box.first_port == box.last_port for box in boxes):
             found = set(index.any_port)
             for box in boxes:
                 found.update(index.by_port.get(box.first_port, ()))
+            self._add_of_original(table, chain.name, index, found)
             return sorted(found)
         return range(len(chain.records))
+
+    def _add_of_original(self, table: str, chain: str, index: ChainIndex, found: set[int]) -> None:
+        """Add the rules that the region's packets may fulfil by where they were addressed to."""
+        original = self._truth.original
+        if original.mask == self._full_mask:
+            for mask, by_address in index.by_original.items():
+                found.update(by_address.get(original.address & mask, ()))
+            return
+        present = self._of_others.get((table, chain))
+        if present is None:
+            present = self._of_others[table, chain] = [
+                position
+                for mask, by_address in index.by_original.items()
+                for address, positions in by_address.items()
+                if mask != self._full_mask or address not in self._absent
+                for position in positions
+            ]
+        found.update(present)
 
     def _item(self, table: str, record: Record, boxes: tuple[Box, ...]) -> Item | None:
         """What is left of a rule for packets of some boxes; None if it does nothing to them."""
@@ -259,6 +287,11 @@ class Slicer:
                 return item
             case MapMark():
                 return self._map_mark(record, action, conditions, boxes)
+            case Notrack() if place_of(table) != "raw" and self._state != "INVALID":
+                # nft_ct.c, nft_notrack_eval: what has a connection by now keeps it.
+                if not any(isinstance(c, Recent) for c in conditions):
+                    return None
+                action = _CONTINUE
             case Continue():
                 if not any(isinstance(c, Recent) for c in conditions):
                     return None

@@ -1,0 +1,186 @@
+"""What rules of nftables become: the rules that both models judge."""
+
+from __future__ import annotations
+
+import pytest
+
+from svcc.grammar.address import Family
+from svcc.grammar.iptables.program import Jump, OtherMatch, OtherTarget, RandomMatch, Rule
+from svcc.grammar.iptables.ruleset import RuleSet
+from svcc.grammar.iptables.write import write_rule
+from svcc.grammar.nftables.parse import parse
+from svcc.verify.nftables.translate import translate
+
+PREROUTING = "type nat hook prerouting priority dstnat; policy accept;"
+FORWARD = "type filter hook forward priority filter; policy accept;"
+
+
+def translated(body: str, family: Family = Family.IPV4, table: str = "ip t") -> RuleSet:
+    return translate(parse(f"table {table} {{\n{body}\n}}\n", source="nft"), family)
+
+
+def rules_of(
+    statements: str, *, family: Family = Family.IPV4, table: str = "ip t", sets: str = ""
+) -> list[Rule]:
+    """What rules in a FORWARD chain become."""
+    found = translated(
+        f"{sets}\nchain other {{\n}}\nchain c {{\n{FORWARD}\n{statements}\n}}", family, table
+    )
+    (place,) = found.tables
+    return found.tables[place]["FORWARD"].rules
+
+
+def lines(statements: str, **where: str) -> list[str]:
+    return [write_rule(rule, Family.IPV4) for rule in rules_of(statements, **where)]  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("written", "wanted"),
+    [
+        ("ip daddr 10.0.0.1 tcp dport 80 drop",
+         ["-A c -d 10.0.0.1/32 -p tcp -m tcp --dport 80 -j DROP"]),
+        ("ip saddr != 10.0.0.0/8 accept", ["-A c ! -s 10.0.0.0/8 -j ACCEPT"]),
+        ("udp dport 53-60 return", ["-A c -p udp -m udp --dport 53:60 -j RETURN"]),
+        ("iifname \"cali*\" oifname != \"eth0\" drop", ["-A c -i cali+ ! -o eth0 -j DROP"]),
+        ("ct state established,related accept",
+         ["-A c -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"]),
+        ("ct state vmap { invalid : drop, new : continue, established : accept }",
+         ["-A c -m conntrack --ctstate INVALID -j DROP",
+          "-A c -m conntrack --ctstate ESTABLISHED -j ACCEPT"]),
+        ("ct status dnat accept", ["-A c -m conntrack --ctstate DNAT -j ACCEPT"]),
+        ("meta mark & 0x00004000 != 0x00000000 drop", ["-A c -m mark ! --mark 0x0/0x4000 -j DROP"]),
+        ("meta mark set meta mark | 0x00004000", ["-A c -j MARK --set-xmark 0x4000/0x4000"]),
+        ("meta mark set meta mark & 0xffffbfff", ["-A c -j MARK --set-xmark 0x0/0x4000"]),
+        ("meta mark set meta mark ^ 0x00004000", ["-A c -j MARK --set-xmark 0x4000/0x0"]),
+        ("fib daddr type local drop", ["-A c -m addrtype --dst-type LOCAL -j DROP"]),
+        ("ip daddr { 10.0.0.1 } meta l4proto udp th dport 53 drop",
+         ["-A c -d 10.0.0.1/32 -p udp -m udp --dport 53 -j DROP"]),
+        ("meta l4proto { tcp, udp } th dport 53 drop",
+         ["-A c -p tcp -m tcp --dport 53 -j DROP", "-A c -p udp -m udp --dport 53 -j DROP"]),
+        ("tcp dport { 80, 443 } drop", ["-A c -p tcp -m multiport --dports 80,443 -j DROP"]),
+        ("ip daddr 10.0.0.0/8 ip daddr 10.1.0.0/16 drop", ["-A c -d 10.1.0.0/16 -j DROP"]),
+        ("ip daddr 10.0.0.0/8 ip daddr 11.1.0.0/16 drop", []),
+        ("tcp dport 80 meta l4proto udp drop", []),
+        ("counter packets 1 bytes 2 log prefix \"x\" drop", ["-A c -j DROP"]),
+        ("ip daddr . tcp dport vmap { 10.0.0.1 . 80 : goto other, 10.0.0.2 . 81 : drop }",
+         ["-A c -d 10.0.0.1/32 -p tcp -m tcp --dport 80 -g other",
+          "-A c -d 10.0.0.2/32 -p tcp -m tcp --dport 81 -j DROP"]),
+    ],
+)  # fmt: skip
+def test_rules(written: str, wanted: list[str]) -> None:
+    assert lines(written) == wanted
+
+
+def test_a_rule_of_the_other_version_is_for_nobody() -> None:
+    assert lines("ip6 daddr fd00::1 drop", table="inet t") == []
+    assert lines("meta nfproto ipv6 drop", table="inet t") == []
+    assert lines("ip daddr 10.0.0.1 drop", table="inet t") == ["-A c -d 10.0.0.1/32 -j DROP"]
+    assert rules_of("ip daddr 10.0.0.1 drop", table="inet t", family=Family.IPV6) == []
+
+
+def test_a_choice_by_chance_is_a_chance_of_what_is_left() -> None:
+    found = translated(
+        f"chain c {{\n{PREROUTING}\nmeta l4proto tcp dnat ip to numgen random mod 4 map "
+        "{ 0 : 10.0.0.1 . 80, 2 : 10.0.0.2 . 80, 3 : 10.0.0.3 . 80 }\n}"
+    )
+    rules = found.tables["nat ip t"]["PREROUTING"].rules
+    chances = [m.threshold / 2**31 for r in rules for m in r.matches if isinstance(m, RandomMatch)]
+    assert chances == pytest.approx([1 / 4, 1 / 3, 1 / 2])
+
+
+def test_jumps_by_chance_do_not_choose_anew() -> None:
+    sets = "chain a {\n}\nchain b {\n}"
+    first, *rest = rules_of("numgen random mod 2 vmap { 0 : jump a, 1 : jump b }", sets=sets)
+    assert not rest
+    assert isinstance(first.target, Jump)
+    assert first.target.chain not in ("a", "b")
+
+
+def test_what_is_done_before_the_end_is_done_once() -> None:
+    """The second statement asks of the mark that the first has changed."""
+    found = translated(
+        "chain c {\ntype nat hook postrouting priority srcnat; policy accept;\n"
+        "meta mark & 0x1 == 0x1 meta mark set meta mark ^ 0x1 masquerade\n}"
+    )
+    chains = found.tables["nat ip t"]
+    (rule,) = chains["POSTROUTING"].rules
+    assert isinstance(rule.target, Jump)
+    part = [write_rule(r, Family.IPV4) for r in chains[rule.target.chain].rules]
+    assert part == ["-A c -j MARK --set-xmark 0x1/0x0", "-A c -j MASQUERADE"]
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "ip ttl 3 drop",
+        "meta pkttype broadcast drop",
+        "ip daddr @quota drop",
+        "ip daddr @leaving drop",
+        "quota over 10 mbytes drop",
+        "jhash ip saddr mod 2 vmap { 0 : drop, 1 : accept }",
+        "numgen inc mod 2 vmap { 0 : drop, 1 : accept }",
+        "ct status != dnat drop",
+        "meta mark << 2 == 4 drop",
+        "queue",
+        "ip daddr set 10.0.0.9",
+    ],
+)  # fmt: skip
+def test_what_is_not_in_the_model_is_said_to_be_unknown(statement: str) -> None:
+    sets = (
+        "set quota {\ntype ipv4_addr\nquota 10 bytes\nelements = { 10.0.0.1 }\n}\n"
+        "set leaving {\ntype ipv4_addr\nflags timeout\nelements = { 10.0.0.1 timeout 1h }\n}"
+    )
+    rules = rules_of(statement, sets=sets)
+    assert rules
+    for rule in rules:
+        outside = [m for m in rule.matches if isinstance(m, OtherMatch)]
+        assert outside or isinstance(rule.target, OtherTarget), write_rule(rule, Family.IPV4)
+    assert statement.removeprefix("meta ").split()[0] in str(rules[0].written)
+    assert rules[0].line
+
+
+@pytest.mark.parametrize(
+    ("head", "place", "hook"),
+    [
+        ("filter hook prerouting priority raw", "raw", "PREROUTING"),
+        ("filter hook prerouting priority -110", "mangle", "PREROUTING"),
+        ("nat hook prerouting priority -110", "nat", "PREROUTING"),
+        ("filter hook input priority -5", "mangle", "INPUT"),
+        ("filter hook forward priority 10", "filter", "FORWARD"),
+        ("filter hook output priority filter", "filter", "OUTPUT"),
+        ("filter hook forward priority security", "security", "FORWARD"),
+        ("nat hook postrouting priority srcnat", "nat", "POSTROUTING"),
+    ],
+)
+def test_base_chains_stand_where_their_priority_says(head: str, place: str, hook: str) -> None:
+    found = translated(f"chain c {{\ntype {head}; policy drop;\n}}")
+    assert list(found.tables) == [f"{place} ip t"]
+    assert found.tables[f"{place} ip t"][hook].policy == "DROP"
+
+
+def test_a_place_that_the_models_have_not() -> None:
+    head = "type filter hook prerouting priority filter; policy accept;"
+    assert translated(f"chain c {{\n{head}\ncounter accept\n}}").tables == {}
+    found = translated(f"chain c {{\n{head}\nip daddr 10.0.0.1 drop\n}}")
+    (rule,) = found.tables["mangle ip t"]["PREROUTING"].rules
+    assert isinstance(rule.target, OtherTarget)
+    assert "hook prerouting priority 0" in str(rule.written)
+
+
+def test_tables_are_passed_in_the_order_of_their_priorities() -> None:
+    text = "".join(
+        f"table ip {name} {{\nchain c {{\ntype filter hook forward priority {priority}; "
+        "policy accept;\ndrop\n}\n}\n"
+        for name, priority in (("late", 20), ("early", 1), ("tied", 20))
+    )
+    ruleset = parse(text, source="nft")
+    assert [t.split()[2] for t in translate(ruleset, Family.IPV4).tables] == [
+        "early", "tied", "late"
+    ]  # fmt: skip
+    turned = translate(ruleset, Family.IPV4, ties_turned=True)
+    assert [t.split()[2] for t in turned.tables] == ["early", "late", "tied"]
+
+
+def test_a_dormant_table_is_passed_by_nobody() -> None:
+    body = f"flags dormant\nchain c {{\n{FORWARD}\ndrop\n}}"
+    assert translated(body).tables == {}
