@@ -15,9 +15,10 @@ from svcc.apply.ipvs.run import run as run_commands
 from svcc.apply.ipvs.servers import Servers
 from svcc.apply.ipvs.steps import Change, ReleaseServed
 from svcc.apply.loaded import translated_to
-from svcc.apply.steps import Load, ReleaseFlows, SetRouteLocalnet, Step, make_steps
+from svcc.apply.steps import Load, ReleaseFlows, Step, make_steps
 from svcc.apply.system import sysctl
 from svcc.apply.system.errors import ApplyError, ToolError
+from svcc.apply.system.route_localnet import SetRouteLocalnet
 from svcc.grammar.address import Family
 
 _STAY = (

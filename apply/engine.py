@@ -29,7 +29,6 @@ from svcc.apply.nftables.steps import ReleaseTranslated, TableStep, Transact
 from svcc.apply.steps import (
     Load,
     ReleaseFlows,
-    SetRouteLocalnet,
     Step,
     has_loopback_guard,
     make_steps,
@@ -38,6 +37,7 @@ from svcc.apply.steps import (
 from svcc.apply.system import lock, sysctl
 from svcc.apply.system.errors import ApplyError, ToolError, UnreadableTableError
 from svcc.apply.system.lock import Tell
+from svcc.apply.system.route_localnet import SetRouteLocalnet
 from svcc.grammar.address import Address, Family, Network
 from svcc.grammar.iptables.program import Program
 from svcc.grammar.ipvs.state import Ipvs

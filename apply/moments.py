@@ -11,7 +11,8 @@ from svcc.apply.iptables.read import Tables, TableState
 from svcc.apply.ipvs.commands import Command
 from svcc.apply.ipvs.model import run_on
 from svcc.apply.ipvs.steps import Change, ReleaseServed
-from svcc.apply.steps import Load, ReleaseFlows, SetRouteLocalnet, Step
+from svcc.apply.steps import Load, ReleaseFlows, Step
+from svcc.apply.system.route_localnet import SetRouteLocalnet
 from svcc.grammar.address import Family
 from svcc.grammar.iptables.names import BUILT_IN_CHAINS
 from svcc.grammar.ipvs.state import Ipvs

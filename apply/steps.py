@@ -14,7 +14,7 @@ from svcc.apply.iptables.plan import UNFINISHED, Delta, delta, union
 from svcc.apply.iptables.read import Tables, TableState, is_ipvs_mode, own_target
 from svcc.apply.iptables.udp_release import changes_udp
 from svcc.apply.ipvs.steps import Change, ReleaseServed, ServerSteps
-from svcc.apply.system import sysctl
+from svcc.apply.system.route_localnet import SetRouteLocalnet
 from svcc.grammar.address import Address, Family
 from svcc.grammar.ipvs.ipvsadm import VirtualKey
 from svcc.grammar.numbers import TRANSPORTS
@@ -38,17 +38,6 @@ class Load:
         )
         parts = [f"{n} {noun}{'s' * (n != 1)} {verb}" for n, noun, verb in counts if n]
         return f"{self.family.label} {self.table} ({self.purpose}): {', '.join(parts)}"
-
-
-@dataclass(frozen=True, slots=True)
-class SetRouteLocalnet:
-    """Let the kernel route packets from and to 127/8 beyond loopback, or stop it."""
-
-    on: bool
-
-    def describe(self) -> str:
-        """One line for the person at the terminal."""
-        return f"sysctl {sysctl.dotted(sysctl.ROUTE_LOCALNET)} = {int(self.on)}"
 
 
 @dataclass(frozen=True, slots=True)

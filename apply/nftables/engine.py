@@ -11,9 +11,9 @@ from svcc.apply.nftables.generation import generation
 from svcc.apply.nftables.read import OWN, Reading, forget, read_own, remember
 from svcc.apply.nftables.steps import ReleaseTranslated, Transact
 from svcc.apply.nftables.udp_reach import TableReach
-from svcc.apply.steps import SetRouteLocalnet
 from svcc.apply.system import sysctl
 from svcc.apply.system.errors import ApplyError, ToolError
+from svcc.apply.system.route_localnet import SetRouteLocalnet
 from svcc.apply.system.tools import Tools
 from svcc.grammar.address import Family
 from svcc.grammar.nftables.program import Ruleset, Table, Verdict

@@ -187,7 +187,11 @@ ROOMS = (
     Room("apply.system", "grammar grammar.ipvs", "the node aside from its rules"),
     Room("apply.iptables", "grammar grammar.iptables apply.system", "one kernel interface"),
     Room("apply.ipvs", "grammar grammar.ipvs apply.system", "one kernel interface"),
-    Room("apply.nftables", "grammar grammar.iptables apply.system", "one kernel interface"),
+    Room(
+        "apply.nftables",
+        "grammar grammar.iptables grammar.nftables grammar.nftables.parse apply.system",
+        "one kernel interface",
+    ),
     Room("apply", "grammar.* apply.*", "the protocol; it is given programs, and compiles none"),
     Room(
         "api.applying",
@@ -226,9 +230,26 @@ NEVERS = (
     Never("grammar", "compiler verify apply api commands", "everybody reads and writes text"),
     Never("compiler", "apply", "compiling touches no kernel"),
     Never("compiler.load", "compiler.settings compiler.resolve", "loading decides nothing"),
-    Never("compiler.lower.shared", "compiler.lower.iptables compiler.lower.ipvs", "it is shared"),
-    Never("compiler.lower.iptables", "compiler.lower.ipvs", "what both need is shared"),
-    Never("compiler.lower.ipvs", "compiler.lower.iptables", "what both need is shared"),
+    Never(
+        "compiler.lower.shared",
+        "compiler.lower.iptables compiler.lower.ipvs compiler.lower.nftables",
+        "it is shared",
+    ),
+    Never(
+        "compiler.lower.iptables",
+        "compiler.lower.ipvs compiler.lower.nftables",
+        "what they need is shared",
+    ),
+    Never(
+        "compiler.lower.ipvs",
+        "compiler.lower.iptables compiler.lower.nftables",
+        "what they need is shared",
+    ),
+    Never(
+        "compiler.lower.nftables",
+        "compiler.lower.iptables compiler.lower.ipvs",
+        "what they need is shared",
+    ),
     Never(
         "verify",
         "compiler.resolve compiler.lower compiler.pipeline compiler.bundle compiler.files apply",
