@@ -15,6 +15,7 @@ from svcc.grammar.address import Family
 from svcc.verify.confirm.findings import Finding
 from svcc.verify.report.report import Report
 from svcc.verify.rule_files import from_text
+from tests.damages.blame import Damaged, damaged
 from tests.support.clusters.cases import case_objects
 from tests.support.clusters.dumps import DUMPS, dump_objects, dump_settings
 from tests.support.damage import dump_damage, ipvs_damage, own_damage
@@ -59,6 +60,7 @@ class Tried:
     objects: Objects | None = None
     settings: NodeSettings | None = None
     text: str = ""
+    damaged: Damaged | None = None
 
     @property
     def right(self) -> bool:
@@ -72,6 +74,15 @@ class Tried:
         if self.trial.name in _WITHOUT_PACKET:
             return bool(found)
         return self.trial.wanted != "violated" or len(shown) == len(found) > 0
+
+    def blamed(self) -> list[bool]:
+        """Of each thing that is found to be wrong, whether its cause is the damaged line."""
+        assert self.damaged is not None
+        return [
+            isinstance(cause := group.get("cause"), dict) and self.damaged.is_named_by(cause)
+            for group in self.report.groups_json()
+            if group["verdict"] == "violated"
+        ]
 
     def violations(self) -> list[Finding]:
         """What is violated."""
@@ -100,13 +111,16 @@ def run(trial: Trial) -> Tried:
     """Make the change and judge the rules, once in a process."""
     change = trial.change
     if trial.rules == "ipvs":
-        return Tried(trial, ipvs_damage.judge(change.base, change))
+        before = ipvs_damage.files(change.base)[change.file]
+        report = ipvs_damage.judge(change.base, change)
+        return Tried(trial, report, damaged=damaged(before, change.of(before), change.file))
     if trial.rules == "kube-proxy":
         objects, settings = dump_objects(change.base), dump_settings(change.base)
         text = (DUMPS / change.base / "iptables-save.txt").read_text()
     else:
         objects, settings = case_objects(change.base)
         text = script(compile_objects(objects, settings), Family.IPV4)
-    text = change.of(text)
+    before, text = text, change.of(text)
     loaded = {Family.IPV4: from_text(text, Family.IPV4, "changed")}
-    return Tried(trial, verify(objects, settings, loaded), objects, settings, text)
+    report = verify(objects, settings, loaded)
+    return Tried(trial, report, objects, settings, text, damaged(before, text, "changed"))
