@@ -19,12 +19,12 @@ from svcc.apply.ipvs.servers import NO_REUSE, settings_for
 from svcc.apply.ipvs.steps import Change, ServerSteps
 from svcc.apply.steps import (
     Load,
-    SetRouteLocalnet,
     Step,
     has_loopback_guard,
     make_steps,
     own_rules,
 )
+from svcc.apply.system.route_localnet import SetRouteLocalnet
 from svcc.compiler.bundle import sysctls
 from svcc.grammar.address import Family, parse_address
 from svcc.grammar.ipvs.state import Ipvs
