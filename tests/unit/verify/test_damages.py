@@ -23,7 +23,7 @@ def test_verdict(trial: Trial) -> None:
         assert re.search(r":\d+: (-A |\S+: |table )", tried.report.to_text())
 
 
-@pytest.mark.parametrize("trial", filter(with_a_line, TRIALS), ids=key)
+@pytest.mark.parametrize("trial", [t for t in TRIALS if with_a_line(t)], ids=key)
 def test_the_damaged_line_is_the_cause(trial: Trial) -> None:
     """For each finding; where it may not be, a reason is given. Which packet is found, and so
     which of several causes that are as good, depends on what the solver was asked before.
