@@ -53,13 +53,8 @@ _OPERATORS: dict[str, Operator] = {
 
 def start_of(node: Node | Token) -> int:
     """Where a part of the text begins."""
-    from lark import Token
-
-    while not isinstance(node, Token):
-        if not node.children:
-            return 0
-        node = node.children[0]
-    return node.start_pos or 0
+    place = node.meta if hasattr(node, "meta") else node
+    return getattr(place, "start_pos", None) or 0
 
 
 class Expressions:
@@ -224,8 +219,7 @@ class Expressions:
         Raises:
             TextError: the type is none of bits.
         """
-        names: list[Node]
-        names = [node] if node.data == "single" else list(_leaves(node))
+        names = _leaves(node)
         if len(names) > 1 and not datatype.is_bitmask:
             raise TextError(start_of(node), f"{datatype.name} is no set of bits; write {{ … }}")
         read: list[Value] = []
@@ -263,14 +257,21 @@ def bits(datatype: Datatype, values: Sequence[Value]) -> Expression:
 
 
 def _leaves(node: Node) -> list[Node]:
-    if node.data == "single":
-        return [node]
-    return [
-        leaf
-        for child in node.children
-        if hasattr(child, "data")
-        for leaf in _leaves(cast("Node", child))
-    ]
+    """The values that are combined by ``,`` or ``|``.
+
+    Raises:
+        TextError: something else is among them.
+    """
+    match node.data:
+        case "single":
+            return [node]
+        case "flags" | "either":
+            parts = [part for part in node.children if hasattr(part, "data")]
+        case "operation" if _OPERATORS[str(node.children[1])] == "|":
+            parts = [node.children[0], node.children[2]]
+        case _:
+            raise TextError(start_of(node), "names of bits are wanted here, such as a | b")
+    return [leaf for part in parts for leaf in _leaves(cast("Node", part))]
 
 
 def _modulus(text: str) -> int:
