@@ -66,6 +66,10 @@ def statements(rule: str) -> tuple[Statement, ...]:
         ('log prefix "a" level warn', 'log prefix "a"'),
         ("meta skuid root", "meta skuid 0"),
         ("counter", "counter packets 7 bytes 9"),
+        ("ct mark . ct status 1 . dnat", "ct mark . ct status 0x1 . 0x20"),
+        ("ip saddr . icmp type { 10.0.0.1 . redirect, 10.0.0.2 . redirect }",
+         "ip saddr . icmp type { 10.0.0.1 . 5, 10.0.0.2 . 5 }"),
+        ("icmp type . ct mark redirect . 1", "icmp type . ct mark 5 . 0x1"),
     ],
 )  # fmt: skip
 def test_spellings_of_the_same(spelled: str, listed: str) -> None:
