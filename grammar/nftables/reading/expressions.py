@@ -88,6 +88,8 @@ class Expressions:
 
     def left(self, node: Node) -> Made[Expression]:
         """An expression whose values, if there are any, are of its own types."""
+        if node.data == "operation":
+            return self._operation(node, self.types(node)[0], is_left=True)
         return self.general(node, self.types(node))
 
     def general(self, node: Node, datatypes: Datatypes) -> Made[Expression]:
@@ -140,7 +142,9 @@ class Expressions:
         made = [self.general(part, (t,)) for part, t in zip(parts, datatypes, strict=True)]
         return combined(Concatenation, together(made))
 
-    def _operation(self, node: Node, datatype: Datatype) -> Made[Expression]:
+    def _operation(
+        self, node: Node, datatype: Datatype, *, is_left: bool = False
+    ) -> Made[Expression]:
         left, operator, right = node.children
         sign = _OPERATORS[str(operator)]
         made_left = self.general(cast("Node", left), (datatype,))
@@ -148,6 +152,9 @@ class Expressions:
         if sign == "&" and datatype.is_bitmask:
             mask: Made[Expression] = fixed(self.flags(cast("Node", right), datatype))
             return combined(lambda a, b: Operation(sign, a, b), made_left, mask)
+        if is_left and getattr(right, "data", "") == "field":
+            # Only a mark that is set is calculated from two fields.
+            raise TextError(start_of(cast("Node", right)), "a number is wanted here, no field")
         made_right = self.general(cast("Node", right), (shifted,))
         return combined(lambda a, b: Operation(sign, a, b), made_left, made_right)
 
