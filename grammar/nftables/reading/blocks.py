@@ -73,6 +73,8 @@ def text_until_separator(text: str, position: int) -> tuple[str, int]:
     assert found is not None
     end = SEPARATOR.match(text, found.end())
     if end is None:
+        if text[found.end() : found.end() + 1] == '"':
+            raise TextError(found.end(), 'the quotation has no end; write " behind it')
         message = "this must end with its line or with ;"
         if text[found.end() : found.end() + 1] == "}":
             message += ", then comes }; write } on the next line"
@@ -86,8 +88,9 @@ def quoted(text: str, position: int) -> str:
     Raises:
         TextError: it is too long, or not a quotation.
     """
-    plain = text[1:-1] if text[:1] == '"' and text[-1:] == '"' and len(text) > 1 else text
-    if not plain or '"' in plain or (plain is text and not re.fullmatch(NAME, text)):
+    is_quoted = len(text) > 1 and text[0] == text[-1] == '"' and '"' not in text[1:-1]
+    plain = text[1:-1] if is_quoted else text
+    if not is_quoted and not re.fullmatch(NAME, text):
         raise TextError(position, 'a comment is quoted: comment "TEXT"')
     if len(plain.encode()) > MAX_COMMENT:
         raise TextError(position, f"the comment is longer than {MAX_COMMENT} bytes")

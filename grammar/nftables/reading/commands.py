@@ -10,6 +10,7 @@ from svcc.grammar.nftables.program import (
     MAX_NAME,
     BaseChain,
     Chain,
+    Expression,
     OtherObject,
     Ruleset,
     Set,
@@ -19,9 +20,11 @@ from svcc.grammar.nftables.program import (
 from svcc.grammar.nftables.reading.blocks import NAME, SEPARATOR
 from svcc.grammar.nftables.reading.check import Checker
 from svcc.grammar.nftables.reading.expressions import Datatypes
+from svcc.grammar.nftables.reading.intervals import is_interval, overlapping
 from svcc.grammar.nftables.reading.rules import Rules
 from svcc.grammar.nftables.reading.shapes import TextError
 from svcc.grammar.nftables.reading.source import Source
+from svcc.grammar.nftables.write import write_expression
 
 _FAMILY = r"(?:(ip6?|inet|arp|bridge|netdev)[ \t]+)?"
 _TABLE = re.compile(rf"(?:(?:add|create)[ \t]+)?table[ \t]+{_FAMILY}({NAME})(?:[ \t]*(\{{))?")
@@ -132,12 +135,25 @@ class State:
         lists = self.rules(table).lists
         lists.here = position
         elements, line = item.elements, self.source.line
+        takes_intervals = "interval" in item.flags
+        takes_times = item.timeout is not None or "timeout" in item.flags
+        offsets: dict[Expression, int] = {}
         for element, offset in lists.read(self.source.text, position, keys, data):
             element.line = line(offset)
+            if takes_intervals:
+                offsets[element.key] = offset
+            elif is_interval(element.key):
+                raise TextError(offset, f"{item.name} takes no ranges; declare it with interval")
+            if element.timeout is not None and not takes_times:
+                raise TextError(offset, f"{item.name} has no timeouts; declare it with timeout")
             known = elements.get(element.key)
             if known is not None and known.data != element.data:
                 raise TextError(offset, "the map has this key already, with other data")
             elements[element.key] = element
+        if offsets and len(keys) == 1 and "auto-merge" not in item.options:
+            for key in overlapping(elements, keys[0]):
+                shown = write_expression(key)
+                raise TextError(offsets.get(key, position), f"{shown} overlaps another element")
         return lists.end
 
     def remove_elements(self, table: Table, item: Set, position: int, *, must: bool) -> int:

@@ -53,13 +53,8 @@ _OPERATORS: dict[str, Operator] = {
 
 def start_of(node: Node | Token) -> int:
     """Where a part of the text begins."""
-    from lark import Token
-
-    while not isinstance(node, Token):
-        if not node.children:
-            return 0
-        node = node.children[0]
-    return node.start_pos or 0
+    place = node.meta if hasattr(node, "meta") else node
+    return getattr(place, "start_pos", None) or 0
 
 
 class Expressions:
@@ -93,6 +88,8 @@ class Expressions:
 
     def left(self, node: Node) -> Made[Expression]:
         """An expression whose values, if there are any, are of its own types."""
+        if node.data == "operation":
+            return self._operation(node, self.types(node)[0], is_left=True)
         return self.general(node, self.types(node))
 
     def general(self, node: Node, datatypes: Datatypes) -> Made[Expression]:
@@ -145,7 +142,9 @@ class Expressions:
         made = [self.general(part, (t,)) for part, t in zip(parts, datatypes, strict=True)]
         return combined(Concatenation, together(made))
 
-    def _operation(self, node: Node, datatype: Datatype) -> Made[Expression]:
+    def _operation(
+        self, node: Node, datatype: Datatype, *, is_left: bool = False
+    ) -> Made[Expression]:
         left, operator, right = node.children
         sign = _OPERATORS[str(operator)]
         made_left = self.general(cast("Node", left), (datatype,))
@@ -153,6 +152,9 @@ class Expressions:
         if sign == "&" and datatype.is_bitmask:
             mask: Made[Expression] = fixed(self.flags(cast("Node", right), datatype))
             return combined(lambda a, b: Operation(sign, a, b), made_left, mask)
+        if is_left and getattr(right, "data", "") == "field":
+            # Only a mark that is set is calculated from two fields.
+            raise TextError(start_of(cast("Node", right)), "a number is wanted here, no field")
         made_right = self.general(cast("Node", right), (shifted,))
         return combined(lambda a, b: Operation(sign, a, b), made_left, made_right)
 
@@ -224,8 +226,7 @@ class Expressions:
         Raises:
             TextError: the type is none of bits.
         """
-        names: list[Node]
-        names = [node] if node.data == "single" else list(_leaves(node))
+        names = _leaves(node)
         if len(names) > 1 and not datatype.is_bitmask:
             raise TextError(start_of(node), f"{datatype.name} is no set of bits; write {{ … }}")
         read: list[Value] = []
@@ -263,14 +264,21 @@ def bits(datatype: Datatype, values: Sequence[Value]) -> Expression:
 
 
 def _leaves(node: Node) -> list[Node]:
-    if node.data == "single":
-        return [node]
-    return [
-        leaf
-        for child in node.children
-        if hasattr(child, "data")
-        for leaf in _leaves(cast("Node", child))
-    ]
+    """The values that are combined by ``,`` or ``|``.
+
+    Raises:
+        TextError: something else is among them.
+    """
+    match node.data:
+        case "single":
+            return [node]
+        case "flags" | "either":
+            parts = [part for part in node.children if hasattr(part, "data")]
+        case "operation" if _OPERATORS[str(node.children[1])] == "|":
+            parts = [node.children[0], node.children[2]]
+        case _:
+            raise TextError(start_of(node), "names of bits are wanted here, such as a | b")
+    return [leaf for part in parts for leaf in _leaves(cast("Node", part))]
 
 
 def _modulus(text: str) -> int:

@@ -15,6 +15,7 @@ from svcc.grammar.nftables.reading.statements import read_element
 _ELEMENT = re.compile(r'[^,{}"]*+(?:"[^"\n]*"[^,{}"]*+)*+')
 _BLANK = re.compile(r"\s*")
 _COMMA = re.compile(r"\s*,?\s*")
+_BROKEN = re.compile(r"(?<!\\)\n")
 _END = r"\s*(?:,\s*|(?=\}))"
 _MAX_TRIED = 24
 
@@ -114,6 +115,8 @@ class Lists:
         if text[end : end + 1] not in (",", "}"):
             raise TextError(end, "the list is not closed; write } behind its last element")
         one = found[0].rstrip()
+        if (broken := _BROKEN.search(one)) is not None:
+            raise TextError(position + broken.start(), "a line ends within an element; join them")
         try:
             made, shape = read_element(
                 one, self._family, keys, data, self.anonymous, may_lack=may_lack

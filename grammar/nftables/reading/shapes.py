@@ -205,4 +205,5 @@ def _lark() -> Lark:
         parser="lalr",
         start=["rule", "element", "typeof"],
         maybe_placeholders=False,
+        propagate_positions=True,
     )

@@ -26,6 +26,7 @@ from svcc.grammar.nftables.program import (
     Reject,
     SetField,
     Statement,
+    String,
     Symbol,
     TableFamily,
     Verdict,
@@ -145,7 +146,8 @@ class _Reader:
             value: Made[Expression] = fixed(self._of.flags(right, types[0]))
         else:
             value = self._of.general(right, types)
-        if operator not in ("==", "!=") and not isinstance(value.value, Address | Number | Symbol):
+        is_one = isinstance(value.value, Address | Number | String | Symbol)
+        if operator not in ("==", "!=") and not is_one:
             raise TextError(start_of(right), f"{operator} is for one value; write a number")
         plain = not isinstance(made_left.value, Operation)
         exact = of_bits and operator == "==" and is_written and plain
