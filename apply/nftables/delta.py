@@ -87,6 +87,19 @@ def delta(current: Ruleset, wanted: Ruleset) -> Delta:
     return made
 
 
+def replacement(current: Ruleset, wanted: Ruleset) -> Delta:
+    """The same change with every table made anew."""
+    made = Delta()
+    for key in dict.fromkeys((*current.tables, *wanted.tables)):
+        old, new = current.tables.get(key), wanted.tables.get(key)
+        made.tables += 1
+        if old is not None:
+            made.lines.append(f"delete table {old.family} {old.name}")
+        if new is not None:
+            made.lines.append(write_table(new).rstrip("\n"))
+    return made
+
+
 def _is_hooked_otherwise(old: Table, new: Table) -> bool:
     def hooks(table: Table) -> dict[str, object]:
         return {name: chain.base for name, chain in table.chains.items() if chain.base is not None}

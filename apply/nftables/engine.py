@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from difflib import unified_diff
 from typing import NoReturn, assert_never
 
-from svcc.apply.nftables.delta import delta
+from svcc.apply.nftables.delta import delta, replacement
 from svcc.apply.nftables.generation import generation
 from svcc.apply.nftables.read import OWN, Reading, forget, read_own, remember
 from svcc.apply.nftables.steps import ReleaseTranslated, Transact
@@ -56,8 +56,7 @@ def plan(tools: Tools, wanted: Ruleset, *, route_localnet: bool) -> Plan:
         reading = read_own(tools)
     except ToolError as error:
         raise ApplyError(f"{error}; nothing was changed") from error
-    change = delta(reading.tables, wanted)
-    transact = [Transact(change)] if change.lines else []
+    transact = [step for step in (_transact(reading.tables, wanted),) if step.delta.lines]
     switch = _switch(reading.tables, route_localnet)
     flows = []
     for family, key in _FAMILIES.items():
@@ -69,6 +68,10 @@ def plan(tools: Tools, wanted: Ruleset, *, route_localnet: bool) -> Plan:
     steps: list[Step] = [*switch, *transact] if not route_localnet else [*transact, *switch]
     warnings = [_DRIFT] if reading.drifted and transact else []
     return Plan(reading, wanted, (*steps, *flows), warnings)
+
+
+def _transact(current: Ruleset, wanted: Ruleset) -> Transact:
+    return Transact(delta(current, wanted), replacement(current, wanted))
 
 
 def run(made: Plan, tools: Tools) -> None:
@@ -105,7 +108,7 @@ def _go_back(made: Plan, tools: Tools, ran: list[Step], problem: str) -> NoRetur
         try:
             match step:
                 case Transact():
-                    Transact(delta(made.wanted, made.reading.tables)).run(tools)
+                    _transact(made.wanted, made.reading.tables).run(tools)
                 case SetRouteLocalnet(on):
                     sysctl.write(sysctl.ROUTE_LOCALNET, not on)
                 case ReleaseTranslated():

@@ -15,9 +15,15 @@ from svcc.grammar.address import Family
 
 @dataclass(frozen=True, slots=True)
 class Transact:
-    """Give nft one transaction: the kernel takes all of it or nothing."""
+    """Give nft one transaction: the kernel takes all of it or nothing.
+
+    ``whole`` does the same by making the tables anew, for the changes that nft will not see in
+    tables that are there: 1.0.6 reads ``th`` in a map's ``typeof`` as something else than in a
+    rule that is added later ("conflicting protocols specified: ip vs. th").
+    """
 
     delta: Delta
+    whole: Delta
 
     def describe(self) -> str:
         """One line for the person at the terminal."""
@@ -34,6 +40,8 @@ class Transact:
             ToolError: nft is not installed or refuses; nothing was changed.
         """
         result = call(tools, "nft", ["-f", "-"], self.delta.script)
+        if result.code and self.whole.script != self.delta.script:
+            result = call(tools, "nft", ["-f", "-"], self.whole.script)
         if result.code:
             lines = result.error.strip().splitlines()
             raise ToolError(f"nft refuses the rules: {lines[0] if lines else 'without a reason'}")

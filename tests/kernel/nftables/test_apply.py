@@ -153,6 +153,14 @@ def test_what_somebody_else_changed_is_told_and_mended(node: Namespace) -> None:
     assert rules(node) == before
 
 
+def test_a_rule_that_somebody_took_away_comes_back(node: Namespace) -> None:
+    apply(compiled(A, B))
+    before = rules(node)
+    node.run("nft", "flush", "chain", "ip", "svcc", "balance-2")
+    apply(compiled(A, B))
+    assert rules(node) == before
+
+
 def test_the_memory_is_no_more_believed_than_the_kernel(node: Namespace) -> None:
     apply(compiled(A, B))
     node.run("nft", "flush", "ruleset")
