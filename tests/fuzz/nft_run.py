@@ -101,7 +101,8 @@ class NftFuzz:
                 if found is not None:
                     lines, shown, smaller = less, found, True
                     break
-        text = "\n".join(["disagreement:", *lines, f"  {shown}"])
+        before = [f"  after {flow} from {sender}" for sender, flow in same[:-1]]
+        text = "\n".join(["disagreement:", *lines, *before, f"  {shown}"])
         self.tally.found.append(text)
         say(text)
 

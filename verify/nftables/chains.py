@@ -9,7 +9,7 @@ both models take for unknown, with the rule's own text.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import assert_never
 
@@ -17,6 +17,7 @@ from svcc.grammar.address import Family
 from svcc.grammar.iptables import program
 from svcc.grammar.iptables.ruleset import Chain
 from svcc.grammar.nftables.program import (
+    AnonymousSet,
     AnyVerdict,
     Counter,
     DynamicSet,
@@ -129,14 +130,18 @@ class _RuleReader:
         records = False
         for place, statement in enumerate(statements):
             rest = statements[place + 1 :]
+            if records and isinstance(statement, Match | VerdictMap | Nat):
+                # What was recorded is so whether this holds or not.
+                asked = tuple(a for a in atoms if not isinstance(a.asked, program.RecentMatch))
+                if any(_is_unstable(atom) for atom in asked) or _asks_lists(atoms):
+                    self._behind(atoms, None, statements[place:], inner=inner)
+                    return
+                self._emit(atoms, None)
+                atoms, records = asked, False
             match statement:
                 case Counter() | Log():
                     pass
                 case Match():
-                    if records:
-                        # What was recorded is so whether this holds or not.
-                        self._behind(atoms, None, statements[place:], inner=inner)
-                        return
                     alternatives = self.reader.matching.alternatives(statement)
                     if len(alternatives) != 1:
                         self._each(alternatives, atoms, statement, rest, inner=inner)
@@ -163,9 +168,6 @@ class _RuleReader:
                 case OtherStatement() if statement.text.startswith(_CONDITION):
                     atoms += (unknown(statement.text, "limit"),)
                 case VerdictMap() | Nat() | Reject() | OtherStatement():
-                    if records and isinstance(statement, VerdictMap | Nat):
-                        self._behind(atoms, None, statements[place:], inner=inner)
-                        return
                     self._last(statement, atoms, inner=inner)
                     return
                 case _:
@@ -253,7 +255,7 @@ class _RuleReader:
         inner: bool,
     ) -> None:
         """The rest of a rule in a chain of its own, behind a target."""
-        leaves = any(_leaves(statement) for statement in rest)
+        leaves = any(self._leaves(statement) for statement in rest)
         if leaves and (inner or not all(_is_certain(statement) for statement in rest)):
             self._outside(atoms, " ".join(map(write_statement, rest)))
             return
@@ -263,6 +265,19 @@ class _RuleReader:
         if target is not None:
             within._emit((), target)
         within.read(rest, (), inner=not leaves)
+
+    def _leaves(self, statement: Statement) -> bool:
+        """Whether a statement may leave the chain, so that it matters which it stands in."""
+        if not isinstance(statement, VerdictMap):
+            return isinstance(statement, Goto) or statement == Verdict("return")
+        if isinstance(statement.elements, AnonymousSet):
+            elements: Iterable[Element] = statement.elements.elements
+        else:
+            known = self.reader.matching.table.sets.get(statement.elements.name)
+            if known is None:
+                return True
+            elements = known.elements.values()
+        return any(element.data is None or _leaves_by(element.data) for element in elements)
 
     def _chosen_setting(
         self,
@@ -280,7 +295,7 @@ class _RuleReader:
             return
         within = self._apart(found, atoms)
         for choice in found.found:
-            if isinstance(choice.data, Verdict | Jump | Goto) or any(map(_leaves, rest)):
+            if isinstance(choice.data, Verdict | Jump | Goto) or any(map(self._leaves, rest)):
                 self._outside(atoms, write_statement(statement))
                 return
         for choice in found.found:
@@ -409,6 +424,13 @@ class _RuleReader:
         self.into.append(rule)
 
 
+def _asks_lists(atoms: Atoms) -> bool:
+    return any(
+        isinstance(atom.asked, program.RecentMatch) and atom.asked.operation != "set"
+        for atom in atoms
+    )
+
+
 def _is_unstable(atom: Atom) -> bool:
     return isinstance(atom.asked, _UNSTABLE)
 
@@ -419,15 +441,6 @@ def _goes_on(data: Data) -> bool:
 
 def _leaves_by(data: Data) -> bool:
     return isinstance(data, Goto) or data == Verdict("return")
-
-
-def _leaves(statement: Statement) -> bool:
-    """Whether a statement may leave the chain, so that it matters which it stands in."""
-    if isinstance(statement, VerdictMap):
-        # Named maps are not looked into: whatever they hold.
-        elements = getattr(statement.elements, "elements", None)
-        return elements is None or any(_leaves_by(e.data) for e in elements)
-    return isinstance(statement, Goto) or statement == Verdict("return")
 
 
 def _is_certain(statement: Statement) -> bool:
