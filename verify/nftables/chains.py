@@ -47,6 +47,13 @@ from svcc.verify.nftables.choices import Choice, Choices, Data, choices
 from svcc.verify.nftables.fields import OutsideError
 from svcc.verify.nftables.matching import Matching
 from svcc.verify.nftables.origin import Origin
+from svcc.verify.nftables.rests import (
+    asks_lists,
+    goes_on,
+    is_certain,
+    is_unstable,
+    leaves_by,
+)
 
 _WITHOUT_EFFECT, _CONDITION = "counter name ", "limit name "
 """Statements about named objects: one counts, one ends the rule for some packets of every kind
@@ -58,8 +65,6 @@ _VERDICTS = {
     "drop": program.Verdict("DROP"),
     "return": program.Verdict("RETURN"),
 }
-_UNSTABLE = (program.MarkMatch, program.RandomMatch, program.RecentMatch, program.OtherMatch)
-"""What may be answered otherwise when it is asked again behind something that was done."""
 
 
 def chain_name(name: str) -> str:
@@ -133,7 +138,7 @@ class _RuleReader:
             if records and isinstance(statement, Match | VerdictMap | Nat):
                 # What was recorded is so whether this holds or not.
                 asked = tuple(a for a in atoms if not isinstance(a.asked, program.RecentMatch))
-                if any(_is_unstable(atom) for atom in asked) or _asks_lists(atoms):
+                if any(is_unstable(atom) for atom in asked) or asks_lists(atoms):
                     self._behind(atoms, None, statements[place:], inner=inner)
                     return
                 self._emit(atoms, None)
@@ -190,7 +195,7 @@ class _RuleReader:
         that they ask about is changed.
         """
         changes = any(isinstance(s, SetField | VerdictMap | Jump) for s in rest)
-        if changes and any(_is_unstable(atom) for other in alternatives for atom in other):
+        if changes and any(is_unstable(atom) for other in alternatives for atom in other):
             self._outside(atoms, write_statement(statement))
             return
         for other in alternatives:
@@ -240,7 +245,7 @@ class _RuleReader:
         if not any(not isinstance(s, Counter | Log) for s in rest):
             self._emit(atoms, target)
             return None
-        if any(_is_unstable(atom) for atom in atoms):
+        if any(is_unstable(atom) for atom in atoms):
             self._behind(atoms, target, rest, inner=inner)
             return None
         self._emit(atoms, target)
@@ -256,7 +261,7 @@ class _RuleReader:
     ) -> None:
         """The rest of a rule in a chain of its own, behind a target."""
         leaves = any(self._leaves(statement) for statement in rest)
-        if leaves and (inner or not all(_is_certain(statement) for statement in rest)):
+        if leaves and (inner or not all(is_certain(statement) for statement in rest)):
             self._outside(atoms, " ".join(map(write_statement, rest)))
             return
         part = self.reader.part(self.chain)
@@ -277,7 +282,7 @@ class _RuleReader:
             if known is None:
                 return True
             elements = known.elements.values()
-        return any(element.data is None or _leaves_by(element.data) for element in elements)
+        return any(element.data is None or leaves_by(element.data) for element in elements)
 
     def _chosen_setting(
         self,
@@ -351,17 +356,17 @@ class _RuleReader:
         self, found: Choices, atoms: Atoms, statement: VerdictMap, *, inner: bool
     ) -> None:
         """A verdict by each element."""
-        goes_on = any(_goes_on(choice.data) for choice in found.found)
+        some_go_on = any(goes_on(choice.data) for choice in found.found)
         rest = any(choice.is_rest for choice in found.found)
-        if not goes_on or not (found.by_chance or found.changeable or rest):
-            if inner and any(_leaves_by(choice.data) for choice in found.found):
+        if not some_go_on or not (found.by_chance or found.changeable or rest):
+            if inner and any(leaves_by(choice.data) for choice in found.found):
                 raise OutsideError
             for choice in found.found:
                 self._verdict(
                     _verdict_of(choice), atoms + choice.atoms, inner=inner, element=choice.element
                 )
             return
-        if any(_leaves_by(choice.data) for choice in found.found):
+        if any(leaves_by(choice.data) for choice in found.found):
             raise OutsideError
         within = self._apart(found, atoms)
         for choice in found.found:
@@ -375,7 +380,7 @@ class _RuleReader:
     def _verdict(
         self, verdict: AnyVerdict, atoms: Atoms, *, inner: bool, element: Element | None = None
     ) -> None:
-        if inner and _leaves_by(verdict):
+        if inner and leaves_by(verdict):
             self._outside(atoms, write_statement(verdict))
             return
         match verdict:
@@ -422,32 +427,6 @@ class _RuleReader:
         if self.rule.comment is not None:
             rule.matches = (*rule.matches, program.Comment(self.rule.comment))
         self.into.append(rule)
-
-
-def _asks_lists(atoms: Atoms) -> bool:
-    return any(
-        isinstance(atom.asked, program.RecentMatch) and atom.asked.operation != "set"
-        for atom in atoms
-    )
-
-
-def _is_unstable(atom: Atom) -> bool:
-    return isinstance(atom.asked, _UNSTABLE)
-
-
-def _goes_on(data: Data) -> bool:
-    return isinstance(data, Jump) or data == Verdict("continue")
-
-
-def _leaves_by(data: Data) -> bool:
-    return isinstance(data, Goto) or data == Verdict("return")
-
-
-def _is_certain(statement: Statement) -> bool:
-    """Whether a statement holds for every packet."""
-    return isinstance(statement, Counter | Log | Notrack | Verdict | Goto) or (
-        isinstance(statement, SetField) and not isinstance(statement.value, MapLookup)
-    )
 
 
 def _verdict_of(choice: Choice) -> AnyVerdict:
