@@ -19,10 +19,6 @@ _BY_BEGINNING = (
         "this is what ipset list prints; give what ipset save prints",
     ),
     (
-        r"\{\s*\"nftables\"",
-        "this is what nft -j prints, which svcc does not read; give what nft list ruleset prints",
-    ),
-    (
         r"(?:---\s*)?[\[{]?\s*(?:apiVersion:|kind:|items:|metadata:"
         r"|\"(?:apiVersion|kind|items|metadata)\":)",
         "these are Kubernetes objects, not rules; give them with -f",
@@ -52,6 +48,14 @@ def is_nftables(text: str) -> bool:
     text = text.removeprefix("\ufeff")
     begins = _PREFACE.match(text)
     return _OF_NFT.match(text, begins.end() if begins else 0) is not None
+
+
+_JSON_OF_NFT = re.compile(r"\s*\{\s*\"nftables\"")
+
+
+def is_json_of_nftables(text: str) -> bool:
+    """Whether a text is what ``nft -j`` prints."""
+    return _JSON_OF_NFT.match(text.removeprefix("\ufeff")) is not None
 
 
 def what_it_is(text: str) -> str | None:

@@ -15,7 +15,7 @@ from svcc.grammar.iptables.ruleset import RuleSet, load, place_of
 from svcc.grammar.ipvs import addresses, ipset, ipvsadm
 from svcc.grammar.ipvs.state import Ipvs
 from svcc.grammar.packed import unpacked
-from svcc.verify.other_formats import EMPTY, is_nftables, what_it_is
+from svcc.verify.other_formats import EMPTY, is_json_of_nftables, is_nftables, what_it_is
 from svcc.verify.prepare.loaded import LoadedRules, Part
 from svcc.verify.prepare.remarks import remarks_of
 
@@ -57,10 +57,12 @@ def of_nftables(
         InputError: nft would not take it, or it has rules that only iptables-nft can show.
     """
     from svcc.grammar.nftables.parse import parse as parse_nftables
+    from svcc.grammar.nftables.read_json import parse_json
     from svcc.verify.nftables.iptables_tables import without_tables_of_iptables
     from svcc.verify.nftables.translate import translate
 
-    ruleset = parse_nftables(text, source=source)
+    read = parse_json if is_json_of_nftables(text) else parse_nftables
+    ruleset = read(text, source=source)
     found = {}
     for family in Family:
         known = None if beside is None else beside.get(family)
@@ -184,7 +186,7 @@ def from_texts(
 
 def kind_of(text: str, name: str) -> str:
     """What a file holds: ``iptables``, ``nftables``, ``ipvsadm``, ``ipset`` or ``addresses``."""
-    if is_nftables(text):
+    if is_nftables(text) or is_json_of_nftables(text):
         return "nftables"
     first = next((line for line in text.splitlines() if line.strip() and line[0] != "#"), "")
     if re.match(r"(create|add) ", first):

@@ -58,8 +58,8 @@ def disagreements(
     for number, ((sender, flow), seen) in enumerate(zip(shots, observed, strict=True)):
         packet = packet_of(rules.family, sender == "node", sender, flow)
         if number in outside:
-            # It may have put any of the node's own addresses in any list.
-            standing.update(dict.fromkeys(LOCAL, any_lists))
+            # It may have put any of the node's own addresses, and its own, in any list.
+            standing.update(dict.fromkeys((*LOCAL, flow.source), any_lists))
             continue
         before = standing.get(flow.source, {frozenset()})
         after: set[frozenset[str]] = set()

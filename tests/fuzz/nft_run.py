@@ -18,6 +18,9 @@ from tests.fuzz.run import _FORGET_EVERY, _TRIES, PACKETS_PER_SET, Tally, _kind
 from tests.fuzz.traffic import Traffic
 from tests.fuzz.wires import Shot, Wires
 
+_KEPT = ("}", "flush ruleset", "udp dport 9 accept", "tcp flags rst accept")
+"""Lines without which nothing is a rule set, or nothing can be observed."""
+
 
 class NftFuzz:
     """One run with one seed."""
@@ -95,13 +98,14 @@ class NftFuzz:
             smaller = False
             for start, size in itertools.product(range(len(lines)), (1,)):
                 less = [*lines[:start], *lines[start + size :]]
-                if lines[start].endswith("{") or lines[start] in ("}", "flush ruleset"):
+                if lines[start].endswith("{") or lines[start] in _KEPT:
                     continue
                 found = self._again("\n".join(less) + "\n", same)
                 if found is not None:
                     lines, shown, smaller = less, found, True
                     break
-        text = "\n".join(["disagreement:", *lines, f"  {shown}"])
+        before = [f"  after {flow} from {sender}" for sender, flow in same[:-1]]
+        text = "\n".join(["disagreement:", *lines, *before, f"  {shown}"])
         self.tally.found.append(text)
         say(text)
 

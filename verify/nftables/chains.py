@@ -9,7 +9,7 @@ both models take for unknown, with the rule's own text.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import assert_never
 
@@ -17,6 +17,7 @@ from svcc.grammar.address import Family
 from svcc.grammar.iptables import program
 from svcc.grammar.iptables.ruleset import Chain
 from svcc.grammar.nftables.program import (
+    AnonymousSet,
     AnyVerdict,
     Counter,
     DynamicSet,
@@ -46,6 +47,13 @@ from svcc.verify.nftables.choices import Choice, Choices, Data, choices
 from svcc.verify.nftables.fields import OutsideError
 from svcc.verify.nftables.matching import Matching
 from svcc.verify.nftables.origin import Origin
+from svcc.verify.nftables.rests import (
+    asks_lists,
+    goes_on,
+    is_certain,
+    is_unstable,
+    leaves_by,
+)
 
 _WITHOUT_EFFECT, _CONDITION = "counter name ", "limit name "
 """Statements about named objects: one counts, one ends the rule for some packets of every kind
@@ -57,8 +65,6 @@ _VERDICTS = {
     "drop": program.Verdict("DROP"),
     "return": program.Verdict("RETURN"),
 }
-_UNSTABLE = (program.MarkMatch, program.RandomMatch, program.RecentMatch, program.OtherMatch)
-"""What may be answered otherwise when it is asked again behind something that was done."""
 
 
 def chain_name(name: str) -> str:
@@ -129,14 +135,18 @@ class _RuleReader:
         records = False
         for place, statement in enumerate(statements):
             rest = statements[place + 1 :]
+            if records and isinstance(statement, Match | VerdictMap | Nat):
+                # What was recorded is so whether this holds or not.
+                asked = tuple(a for a in atoms if not isinstance(a.asked, program.RecentMatch))
+                if any(is_unstable(atom) for atom in asked) or asks_lists(atoms):
+                    self._behind(atoms, None, statements[place:], inner=inner)
+                    return
+                self._emit(atoms, None)
+                atoms, records = asked, False
             match statement:
                 case Counter() | Log():
                     pass
                 case Match():
-                    if records:
-                        # What was recorded is so whether this holds or not.
-                        self._behind(atoms, None, statements[place:], inner=inner)
-                        return
                     alternatives = self.reader.matching.alternatives(statement)
                     if len(alternatives) != 1:
                         self._each(alternatives, atoms, statement, rest, inner=inner)
@@ -163,9 +173,6 @@ class _RuleReader:
                 case OtherStatement() if statement.text.startswith(_CONDITION):
                     atoms += (unknown(statement.text, "limit"),)
                 case VerdictMap() | Nat() | Reject() | OtherStatement():
-                    if records and isinstance(statement, VerdictMap | Nat):
-                        self._behind(atoms, None, statements[place:], inner=inner)
-                        return
                     self._last(statement, atoms, inner=inner)
                     return
                 case _:
@@ -188,7 +195,7 @@ class _RuleReader:
         that they ask about is changed.
         """
         changes = any(isinstance(s, SetField | VerdictMap | Jump) for s in rest)
-        if changes and any(_is_unstable(atom) for other in alternatives for atom in other):
+        if changes and any(is_unstable(atom) for other in alternatives for atom in other):
             self._outside(atoms, write_statement(statement))
             return
         for other in alternatives:
@@ -238,7 +245,7 @@ class _RuleReader:
         if not any(not isinstance(s, Counter | Log) for s in rest):
             self._emit(atoms, target)
             return None
-        if any(_is_unstable(atom) for atom in atoms):
+        if any(is_unstable(atom) for atom in atoms):
             self._behind(atoms, target, rest, inner=inner)
             return None
         self._emit(atoms, target)
@@ -253,8 +260,8 @@ class _RuleReader:
         inner: bool,
     ) -> None:
         """The rest of a rule in a chain of its own, behind a target."""
-        leaves = any(_leaves(statement) for statement in rest)
-        if leaves and (inner or not all(_is_certain(statement) for statement in rest)):
+        leaves = any(self._leaves(statement) for statement in rest)
+        if leaves and (inner or not all(is_certain(statement) for statement in rest)):
             self._outside(atoms, " ".join(map(write_statement, rest)))
             return
         part = self.reader.part(self.chain)
@@ -263,6 +270,19 @@ class _RuleReader:
         if target is not None:
             within._emit((), target)
         within.read(rest, (), inner=not leaves)
+
+    def _leaves(self, statement: Statement) -> bool:
+        """Whether a statement may leave the chain, so that it matters which it stands in."""
+        if not isinstance(statement, VerdictMap):
+            return isinstance(statement, Goto) or statement == Verdict("return")
+        if isinstance(statement.elements, AnonymousSet):
+            elements: Iterable[Element] = statement.elements.elements
+        else:
+            known = self.reader.matching.table.sets.get(statement.elements.name)
+            if known is None:
+                return True
+            elements = known.elements.values()
+        return any(element.data is None or leaves_by(element.data) for element in elements)
 
     def _chosen_setting(
         self,
@@ -280,7 +300,7 @@ class _RuleReader:
             return
         within = self._apart(found, atoms)
         for choice in found.found:
-            if isinstance(choice.data, Verdict | Jump | Goto) or any(map(_leaves, rest)):
+            if isinstance(choice.data, Verdict | Jump | Goto) or any(map(self._leaves, rest)):
                 self._outside(atoms, write_statement(statement))
                 return
         for choice in found.found:
@@ -336,17 +356,17 @@ class _RuleReader:
         self, found: Choices, atoms: Atoms, statement: VerdictMap, *, inner: bool
     ) -> None:
         """A verdict by each element."""
-        goes_on = any(_goes_on(choice.data) for choice in found.found)
+        some_go_on = any(goes_on(choice.data) for choice in found.found)
         rest = any(choice.is_rest for choice in found.found)
-        if not goes_on or not (found.by_chance or found.changeable or rest):
-            if inner and any(_leaves_by(choice.data) for choice in found.found):
+        if not some_go_on or not (found.by_chance or found.changeable or rest):
+            if inner and any(leaves_by(choice.data) for choice in found.found):
                 raise OutsideError
             for choice in found.found:
                 self._verdict(
                     _verdict_of(choice), atoms + choice.atoms, inner=inner, element=choice.element
                 )
             return
-        if any(_leaves_by(choice.data) for choice in found.found):
+        if any(leaves_by(choice.data) for choice in found.found):
             raise OutsideError
         within = self._apart(found, atoms)
         for choice in found.found:
@@ -360,7 +380,7 @@ class _RuleReader:
     def _verdict(
         self, verdict: AnyVerdict, atoms: Atoms, *, inner: bool, element: Element | None = None
     ) -> None:
-        if inner and _leaves_by(verdict):
+        if inner and leaves_by(verdict):
             self._outside(atoms, write_statement(verdict))
             return
         match verdict:
@@ -407,34 +427,6 @@ class _RuleReader:
         if self.rule.comment is not None:
             rule.matches = (*rule.matches, program.Comment(self.rule.comment))
         self.into.append(rule)
-
-
-def _is_unstable(atom: Atom) -> bool:
-    return isinstance(atom.asked, _UNSTABLE)
-
-
-def _goes_on(data: Data) -> bool:
-    return isinstance(data, Jump) or data == Verdict("continue")
-
-
-def _leaves_by(data: Data) -> bool:
-    return isinstance(data, Goto) or data == Verdict("return")
-
-
-def _leaves(statement: Statement) -> bool:
-    """Whether a statement may leave the chain, so that it matters which it stands in."""
-    if isinstance(statement, VerdictMap):
-        # Named maps are not looked into: whatever they hold.
-        elements = getattr(statement.elements, "elements", None)
-        return elements is None or any(_leaves_by(e.data) for e in elements)
-    return isinstance(statement, Goto) or statement == Verdict("return")
-
-
-def _is_certain(statement: Statement) -> bool:
-    """Whether a statement holds for every packet."""
-    return isinstance(statement, Counter | Log | Notrack | Verdict | Goto) or (
-        isinstance(statement, SetField) and not isinstance(statement.value, MapLookup)
-    )
 
 
 def _verdict_of(choice: Choice) -> AnyVerdict:

@@ -206,7 +206,10 @@ class Filled:
         kept = {item.timeout if s.timeout is None else s.timeout for s in statements}
         source = "ip saddr" if self.family is Family.IPV4 else "ip6 saddr"
         updated = all(
-            s.operation == "update" and s.data is None and s.key == Field(source)
+            s.operation == "update"
+            and s.data is None
+            and s.key == Field(source)
+            and not s.statements
             for s in statements
         )
         if not statements and "dynamic" in item.flags and not item.elements:

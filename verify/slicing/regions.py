@@ -245,8 +245,15 @@ class Regions:
         has_node_ports = any(f.frontend.address is None for f in self._expectation.frontends)
         guarded = settings.loopback_node_ports(self.family) and has_node_ports
         stranger = (Discard(),) if guarded and not from_node else (untouched, Discard())
+        elsewhere: tuple[Case, ...] = (Case((negation(to_loopback),), (untouched,)),)
+        if self._expectation.may_drop:
+            of_services = DestinationIn(self._expectation.may_drop)
+            elsewhere = (
+                Case((negation(to_loopback), negation(of_services)), (untouched,)),
+                Case((negation(to_loopback), of_services), (untouched, Discard())),
+            )
         return (
-            Case((negation(to_loopback),), (untouched,)),
+            *elsewhere,
             Case((to_loopback, from_loopback), (untouched,)),
             *self._guarded_loopback((to_loopback, negation(from_loopback)), stranger),
         )

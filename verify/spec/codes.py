@@ -212,7 +212,8 @@ _ALL = (
         "The kernel passes packets through the rules of iptables-legacy, of iptables-nft and of "
         "every table of nftables. Those that are named can touch the packets, too.",
         "The node's iptables was changed from one variant to the other and the old rules stayed, "
-        "or a firewall, a network plugin or a kube-proxy in nftables mode has tables of its own.",
+        "or a bridge has tables of nftables. Of two tables at one priority that both decide about "
+        "a packet nobody can say which the kernel asks first.",
         "Look at them with the command that is named. Rules of the other variant are judged with "
         "`--iptables legacy` or `nft`; what nobody needs any more should go.",
     ),
@@ -221,8 +222,7 @@ _ALL = (
         "With --live: the network namespace has none of the chains, virtual servers or "
         "translations that a Service proxy makes, in any place that svcc reads.",
         "The command runs in another network namespace than kube-proxy (a pod without "
-        "hostNetwork), the proxy does not run, or it is one that needs no iptables rules "
-        "(kube-proxy in nftables mode, eBPF).",
+        "hostNetwork), the proxy does not run, or it is one that needs no such rules (eBPF).",
         "Run it on the node itself; look whether the proxy runs, and in which mode.",
     ),
     Code(

@@ -93,6 +93,8 @@ class Expectation:
     health_checks_anywhere: bool = False
     may_refuse: frozenset[int] = frozenset()
     """Addresses whose ports that are no frontend may be refused."""
+    may_drop: tuple[Network, ...] = ()
+    """Networks of Services: what is addressed to nobody in them may be dropped."""
     other_hosts: tuple[tuple[int, str], ...] = ()
     """Addresses that are no virtual IPs if this node is to reach them, with whose they are."""
 

@@ -9,11 +9,13 @@ pkg/proxy/nftables/proxier.go (setupNFTables, syncProxyRules).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 from svcc.compiler.model.objects import Objects
 from svcc.compiler.settings.node import NodeSettings
-from svcc.grammar.address import Network
+from svcc.grammar.address import Address, Network
+from svcc.grammar.iptables.program import Comment, Verdict
 from svcc.grammar.iptables.ruleset import RuleSet, nft_table_of
 from svcc.verify.spec.expectation import Expectation, FrontendExpectation
 from svcc.verify.spec.kube_proxy_ipvs import elsewhere, of_hairpins
@@ -54,7 +56,11 @@ def accepting(expectation: Expectation, rules: RuleSet, objects: Objects) -> Exp
         for item in expectation.frontends
         if item.frontend.kind == "cluster IP" and item.frontend.address is not None
     )
-    expectation = replace(expectation, may_refuse=cluster_ips)
+    expectation = replace(
+        expectation,
+        may_refuse=cluster_ips,
+        may_drop=tuple(_of_services(rules, objects, expectation.settings, cluster_ips)),
+    )
     if TABLE not in names:
         return expectation
     others = elsewhere(objects, expectation.settings, expectation.family)
@@ -67,6 +73,45 @@ def accepting(expectation: Expectation, rules: RuleSet, objects: Objects) -> Exp
         for item in expectation.frontends
     )
     return replace(expectation, frontends=frontends, drops_invalid=False)
+
+
+def _of_services(
+    rules: RuleSet, objects: Objects, settings: NodeSettings, cluster_ips: frozenset[int]
+) -> Iterator[Network]:
+    """The networks that service rules drop packets to, as far as they can be those that cluster
+    IPs are taken from: one is in them, and no pod, node or other address of a Service.
+    """
+    family = rules.family
+    taken = [network for of, network in settings.pods.networks.items() if of is family]
+    others = [address for node in objects.nodes for address in node.addresses]
+    others += settings.addresses
+    others += [e.address for item in objects.slices for e in item.endpoints]
+    others += [a for s in objects.services for a in (*s.external_ips, *s.ingress)]
+    for network in dict.fromkeys(_dropped(rules)):
+        holds = network.holds
+        if (
+            any(holds(Address(family, value)) for value in cluster_ips)
+            and not any(network.overlaps(other) for other in taken)
+            and not any(holds(address) for address in others)
+        ):
+            yield network
+
+
+def _dropped(rules: RuleSet) -> Iterator[Network]:
+    """The networks that rules of a service proxy drop packets to, whatever else they are."""
+    for table, chains in rules.tables.items():
+        if nft_table_of(table).partition(" ")[2] not in (TABLE, OWN_TABLE):
+            continue
+        for chain in chains.values():
+            for rule in chain.rules:
+                asked = rule.destination
+                if rule.target != Verdict("DROP") or asked is None or asked.negated:
+                    continue
+                only = all(isinstance(match, Comment) for match in rule.matches)
+                length = asked.mask.bit_count()
+                network = Network(rules.family, asked.address & asked.mask, length)
+                if only and rule.protocol is None and network.mask == asked.mask:
+                    yield network
 
 
 def _names(rules: RuleSet) -> set[str]:

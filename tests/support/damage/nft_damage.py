@@ -76,7 +76,11 @@ DAMAGE = (
         r"elements = { \1, 10.96.7.7 . tcp . 80 : goto \2 }")),
     Change("a packet for nobody is dropped", "clusterip-3ep", before(
         r"^\t\tct state new jump cluster-ips-check", "\t\tudp dport 53 drop")),
-    Change("the set of another table's name", "nodeport", replace(
+    Change("more than cluster IPs is dropped", "clusterip-3ep", sub(
+        r"(\t\tip daddr @cluster-ips reject.*\n)", r"\1\t\tip daddr 10.0.0.0/8 drop\n")),
+    Change("another network is dropped", "clusterip-3ep", sub(
+        r"(\t\tip daddr @cluster-ips reject.*\n)", r"\1\t\tip daddr 172.16.0.0/12 drop\n")),
+    Change("another node port address", "nodeport", replace(
         r"elements = \{ 192\.168\.7\.10 \}", r"7\.10", "7.11")),
     Change("wrong node port", "nodeport", replace(r"tcp \. 30080 :", "30080", "30081")),
     Change("node port's masquerade missing", "nodeport", drop(r'comment "masquerade"$')),
@@ -138,6 +142,9 @@ HARMLESS = (
     Change("an earlier table accepts, as it may", "clusterip-3ep", sub(
         r"\Z", "table inet other {\n\tchain forward {\n\t\ttype filter hook forward priority -5; "
         "policy accept;\n\t\taccept\n\t}\n}\n")),
+    Change("cluster IPs that nobody has are dropped", "clusterip-3ep", sub(
+        r"(\t\tip daddr @cluster-ips reject.*\n)",
+        r'\1\t\tip daddr { 10.96.0.0/12 } drop comment "unallocated ClusterIPs"\n')),
     Change("a firewall lets pods through", "clusterip-3ep", sub(
         r"\Z", "table inet firewall {\n\tchain forward {\n\t\ttype filter hook forward priority "
         "filter; policy drop;\n\t\tct state established,related accept\n\t\t"
