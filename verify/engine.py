@@ -11,12 +11,15 @@ from svcc.compiler.settings.node import NodeSettings
 from svcc.grammar.address import Address, Family
 from svcc.grammar.iptables.ruleset import RuleSet, rule_count
 from svcc.grammar.policy import Placed
+from svcc.verify.confirm.causes import DUMMY_DEVICE, Cause
 from svcc.verify.confirm.findings import Finding, is_worse, worst
+from svcc.verify.confirm.rule_words import rule_words
 from svcc.verify.model.owned_rules import owned_rules
 from svcc.verify.policy.claims import Claims
 from svcc.verify.policy.judge import PolicyJudge
 from svcc.verify.prepare.loaded import LoadedRules
 from svcc.verify.prepare.prepare import Prepared, prepare
+from svcc.verify.prepare.termination import Endless
 from svcc.verify.proof.filter_passages import judge_passage, passages
 from svcc.verify.proof.prover import Prover
 from svcc.verify.region_judge import RegionJudge
@@ -56,12 +59,12 @@ def verify(
         report.sources[family] = item.source
         report.rules += rule_count(item.rules)
 
-        def findings_of(rules: RuleSet) -> list[Finding]:
+        def findings_of(rules: RuleSet, source: str) -> list[Finding]:
             prepared = prepare(rules, settings)
-            endless = list(_endless(prepared))
+            endless = list(_endless(prepared, source))
             if endless:
                 return endless
-            tried: list[list[Finding]] = []
+            tried: list[tuple[_FamilyJudge, list[Finding]]] = []
             for expectation in expectations_of(objects, settings, prepared.rules):
                 judge = _FamilyJudge(
                     expectation=expectation,
@@ -71,15 +74,16 @@ def verify(
                     visits=Visits() if paranoid else None,
                 )
                 found = judge.statements() if policies_only else judge.everything(progress)
-                tried.append(list(found))
-                if is_proved := worst(f.verdict for f in tried[-1]) == "proved":
+                tried.append((judge, list(found)))
+                if is_proved := worst(f.verdict for f in tried[-1][1]) == "proved":
                     break
             ends = Finding(ENDS, "all chains", rules.family, "proved")
-            return [ends, *tried[-1 if is_proved else 0]]
+            judge, findings = tried[-1 if is_proved else 0]
+            return [ends, *judge.with_causes(findings, source)]
 
-        found = findings_of(item.rules)
+        found = findings_of(item.rules, item.source)
         if item.other_order is not None:
-            found = _of_both_orders(found, findings_of(item.other_order))
+            found = _of_both_orders(found, findings_of(item.other_order, item.source))
         report.findings += found
     report.regions = prover.statistics.regions - before[0]
     report.schemas = prover.statistics.schemas - before[1]
@@ -98,6 +102,7 @@ def _of_both_orders(found: list[Finding], turned: list[Finding]) -> list[Finding
                 finding,
                 verdict="undecided",
                 counterexample=None,
+                cause=None,
                 reason="it depends on which of two tables at one priority was registered first",
                 code=codes.IN_FORCE_BESIDE,
             )
@@ -106,14 +111,24 @@ def _of_both_orders(found: list[Finding], turned: list[Finding]) -> list[Finding
     return [*result, *left]
 
 
-def _endless(prepared: Prepared) -> Iterator[Finding]:
+def _endless(prepared: Prepared, source: str) -> Iterator[Finding]:
     for item in prepared.endless:
         last = [(chain, rule) for chain, rule in item.way[-3:]]
         reason = item.reason + "".join(f"; {chain} line {rule.line}" for chain, rule in last)
         yield Finding(
             ENDS, f"table {item.table}", prepared.rules.family, "violated", None, reason,
-            codes.ENDLESS,
+            codes.ENDLESS, cause=_jumps_back(item, prepared.rules.family, source),
         )  # fmt: skip
+
+
+def _jumps_back(item: Endless, family: Family, source: str) -> Cause | None:
+    """The rule that leads back to a chain that the walk has been in."""
+    if not item.way:
+        return None
+    chain, rule = item.way[-1]
+    file = source if rule.line else ""
+    text = rule_words(rule, family)
+    return Cause(file, rule.line, item.table, chain, text, remedy="right without it")
 
 
 class _FamilyJudge:
@@ -147,13 +162,24 @@ class _FamilyJudge:
 
     def everything(self, progress: Callable[[int, int], None] | None) -> Iterator[Finding]:
         """What Kubernetes asks, and the statements of the policy."""
-        yield from _surplus_addresses(self._regions)
-        yield from _cut_off(self._regions, self._expectation)
+        yield from _surplus_addresses(self._regions, self._rules)
+        yield from _cut_off(self._regions, self._expectation, self._rules)
         for passage in passages(self._regions, self._expectation):
             yield judge_passage(passage, self._rules, self._regions, self._prover)
         yield from worst_of(self._region_findings(progress))
         yield from self._statements.findings()
         yield from _recheck(self._regions, self._judge.doubts)
+
+    def with_causes(self, findings: Sequence[Finding], source: str) -> Iterable[Finding]:
+        """The findings, those that are violated with what they are due to."""
+        if all(finding.verdict != "violated" for finding in findings):
+            return findings
+        from svcc.verify.cause.operands import Hints
+        from svcc.verify.cause.search import Causes
+
+        pods = self._expectation.settings.pods.networks.get(self._expectation.family)
+        hints = Hints(pods, self._regions.mark)
+        return Causes(self._regions, self._rules, source, hints).of(findings)
 
     def _region_findings(self, progress: Callable[[int, int], None] | None) -> Iterator[Finding]:
         for number, region in enumerate(self._regions):
@@ -190,7 +216,17 @@ def _recheck(regions: Regions, doubts: Sequence[str]) -> Iterator[Finding]:
         yield Finding(LEFT_OUT, "all regions", regions.family, "proved")
 
 
-def _surplus_addresses(regions: Regions) -> Iterator[Finding]:
+def _bound(address: Address, rules: RuleSet) -> Cause | None:
+    """The line that binds an address to the dummy device."""
+    ipvs = rules.ipvs
+    line = 0 if ipvs is None else ipvs.address_lines.get(address.family, {}).get(address.value, 0)
+    if ipvs is None or not line:
+        return None
+    file = ipvs.files.get("addresses", "")
+    return Cause(file, line, "", DUMMY_DEVICE, str(address), remedy="right without it")
+
+
+def _surplus_addresses(regions: Regions, rules: RuleSet) -> Iterator[Finding]:
     """Addresses of the dummy device that belong to no frontend: the node takes their packets."""
     declared = {address for address, _, _ in regions.addresses}
     for value in sorted(regions.virtual_ips - declared):
@@ -203,10 +239,11 @@ def _surplus_addresses(regions: Regions) -> Iterator[Finding]:
             None,
             "it is an address of the node, but no Service has it",
             codes.SURPLUS_ADDRESS,
+            cause=_bound(address, rules),
         )
 
 
-def _cut_off(regions: Regions, expectation: Expectation) -> Iterator[Finding]:
+def _cut_off(regions: Regions, expectation: Expectation, rules: RuleSet) -> Iterator[Finding]:
     """Addresses of the dummy device that are other hosts': this node reaches itself there."""
     for value, whose in expectation.other_hosts:
         if value in regions.virtual_ips:
@@ -218,4 +255,5 @@ def _cut_off(regions: Regions, expectation: Expectation) -> Iterator[Finding]:
                 None,
                 f"it is the address of {whose}, which this node can no longer reach",
                 codes.CUTS_OFF,
+                cause=_bound(Address(regions.family, value), rules),
             )

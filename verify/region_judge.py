@@ -299,7 +299,8 @@ class RegionJudge:
         world = world_of(self._regions, cut.numbering, packet, answer)
         world = replace(world, allowances=self.allowances(region))
         try:
-            found = self.trial(region, cut.schema).failures(packet, world)
+            trial = self.trial(region, cut.schema)
+            found = trial.failures(packet, world)
         except UndecidableError as undecidable:
             reason, rules = f"outside the model: {undecidable.what}", (undecidable.rule,)
             return self._undecided(region, name, reason, codes.OUTSIDE_THE_MODEL, rules)
@@ -309,8 +310,9 @@ class RegionJudge:
         if failure is None:
             return self._undecided(region, name, unconfirmed(packet), codes.UNCONFIRMED)
         example = Counterexample(
-            packet, failure.result.trace, failure.expected, failure.got, world=world
-        )
+            packet, failure.result.trace, failure.expected, failure.got, world=world,
+            retry=trial.retry(packet, world),
+        )  # fmt: skip
         return Finding(
             name, region.name, family, "violated", example, "", failure.code, failure.says
         )

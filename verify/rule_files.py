@@ -215,8 +215,11 @@ def ipvs_of(beside: Mapping[str, tuple[str, str]]) -> Ipvs | None:
         ipvsadm.parse(beside.get("ipvsadm", nothing)[0], source=beside.get("ipvsadm", nothing)[1]),
         ipset.parse(beside.get("ipset", nothing)[0], source=beside.get("ipset", nothing)[1]),
     )
+    ipvs.files = {kind: name for kind, (_, name) in beside.items()}
     if "addresses" in beside:
-        ipvs.addresses = addresses.parse(beside["addresses"][0], source=beside["addresses"][1])
+        lines = addresses.parse(beside["addresses"][0], source=beside["addresses"][1])
+        ipvs.address_lines = lines
+        ipvs.addresses = {family: tuple(of) for family, of in lines.items()}
     return ipvs
 
 

@@ -95,7 +95,7 @@ def _ipvs(manifest: Manifest) -> Ipvs:
     return Ipvs(
         ipvsadm.parse(servers[0], source=servers[1]),
         ipset.parse(sets[0], source=sets[1]),
-        addresses.parse(own[0], source=own[1]),
+        {family: tuple(of) for family, of in addresses.parse(own[0], source=own[1]).items()},
         manifest.timeouts,
         manifest.strict_arp,
     )

@@ -20,8 +20,8 @@ def is_address_text(first: str) -> bool:
     return bool(_BATCH.match(first) or _DEVICE.match(first))
 
 
-def parse(text: str, *, source: str) -> dict[Family, tuple[int, ...]]:
-    """The addresses of the dummy devices, by family.
+def parse(text: str, *, source: str) -> dict[Family, dict[int, int]]:
+    """The addresses of the dummy devices by family, sorted, each with its line (1-based).
 
     Of what ``ip address show`` prints (``-o`` too), link-local ones and other devices' are left
     out.
@@ -31,7 +31,7 @@ def parse(text: str, *, source: str) -> dict[Family, tuple[int, ...]]:
     """
     first = next((line for line in text.splitlines() if line.strip() and line[0] != "#"), "")
     lines = _shown(text) if _DEVICE.match(first) else _batch(text)
-    found: dict[Family, set[int]] = {family: set() for family in Family}
+    found: dict[Family, dict[int, int]] = {family: {} for family in Family}
     problems = []
     for number, written in lines:
         try:
@@ -39,10 +39,10 @@ def parse(text: str, *, source: str) -> dict[Family, tuple[int, ...]]:
         except ValueError as error:
             problems.append(Problem(Position(source, number, 1), str(error)))
             continue
-        found[address.family].add(address.value)
+        found[address.family].setdefault(address.value, number)
     if problems:
         raise InputError(problems)
-    return {family: tuple(sorted(values)) for family, values in found.items()}
+    return {family: dict(sorted(values.items())) for family, values in found.items()}
 
 
 def _batch(text: str) -> list[tuple[int, str]]:

@@ -64,7 +64,8 @@ class Set:
     ``entries`` are by parts. ``options`` has those of ``create`` that say nothing of what
     the set matches (``hashsize``, ``initval``, …), as they were written; they and ``line``
     do not take part in comparison. ``is_plain`` False: an entry or option that changes what
-    matches is not known to svcc (a ``timeout``, a ``comment`` is), or the type is not.
+    matches is not known to svcc (a ``timeout``, a ``comment`` is), or the type is not. ``line`` is
+    where it was created, 0 if it was not read, ``lines`` where its entries were added.
     """
 
     name: str
@@ -76,6 +77,7 @@ class Set:
     options: tuple[str, ...] = field(default=(), compare=False)
     is_plain: bool = True
     line: int = field(default=0, compare=False)
+    lines: dict[tuple[Part, ...], int] = field(default_factory=dict, compare=False)
 
     def add(self, *parts: Part, mark: tuple[int, int] | None = None) -> None:
         """Add an entry; one with the same parts is replaced."""
@@ -179,7 +181,7 @@ def parse(text: str, *, source: str) -> Sets:
         known = sets.get(name)
         if known is None:
             raise WordError(1, f"no set {name} before this line; create it")
-        _add(known, words)
+        _add(known, words, line)
 
     read_lines(text, grammar=_GRAMMAR, source=source, shape=_shape, build=build)
     return sets
@@ -234,7 +236,7 @@ def _create(words: list[str], line: int) -> Set:
     return item
 
 
-def _add(item: Set, words: list[str]) -> None:
+def _add(item: Set, words: list[str], line: int) -> None:
     options = _pairs(words, _ADD_VALUES, _ADD_FLAGS) if len(words) > 3 else {}
     if item.kind not in KINDS or options.keys() - _KNOWN_ADD:
         item.is_plain = False
@@ -250,6 +252,7 @@ def _add(item: Set, words: list[str]) -> None:
     if parts in item.entries:
         raise WordError(2, f"{words[2]} is in the set already")
     item.entries[parts] = Entry(parts, mark, "nomatch" in options)
+    item.lines[parts] = line
 
 
 def _parts(kind: str, family: Family | None, text: str) -> tuple[Part, ...]:

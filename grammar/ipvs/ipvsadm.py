@@ -84,11 +84,14 @@ class Scheduling:
 
 @dataclass(slots=True)
 class VirtualServer:
-    """A virtual server; ``line`` is where it was read, 0 if it was not."""
+    """A virtual server; ``line`` is where it was read, 0 if it was not, ``lines`` where its real
+    servers were.
+    """
 
     scheduling: Scheduling = Scheduling()
     servers: dict[RealKey, RealServer] = field(default_factory=dict)
     line: int = field(default=0, compare=False)
+    lines: dict[RealKey, int] = field(default_factory=dict, compare=False)
 
 
 VirtualServers = dict[VirtualKey, VirtualServer]
@@ -196,8 +199,9 @@ def parse(text: str, *, source: str) -> VirtualServers:
             if (key in servers) != (command == "-E"):
                 what = "exists already" if command == "-A" else "does not exist"
                 raise WordError(2, f"the virtual server {key} {what}")
-            known = servers[key].servers if command == "-E" else {}
-            servers[key] = VirtualServer(_scheduling(options, key.family), known, line)
+            known = servers[key] if command == "-E" else VirtualServer()
+            scheduling = _scheduling(options, key.family)
+            servers[key] = VirtualServer(scheduling, known.servers, line, known.lines)
             return
         _refuse(options, _SERVICE_OPTIONS, words, "a real server")
         if key not in servers:
@@ -210,6 +214,7 @@ def parse(text: str, *, source: str) -> VirtualServers:
             what = "exists already" if command == "-a" else "does not exist"
             raise WordError(index, f"the real server {text_of_real} {what}")
         servers[key].servers[real] = _real_server(options)
+        servers[key].lines[real] = line
 
     read_lines(text, grammar=_GRAMMAR, source=source, shape=_shape, build=build)
     return servers

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from svcc.grammar.address import Family
@@ -18,7 +19,8 @@ class Ipvs:
 
     ``addresses`` are those of the dummy device, sorted. ``timeouts``: seconds for TCP, TCP
     after FIN, UDP (``ipvsadm --set``), 0 to leave one as it is. ``strict_arp``: the node
-    answers for addresses of the interface that was asked on only.
+    answers for addresses of the interface that was asked on only. ``files`` are the names of what
+    was read: ``ipvsadm``, ``ipset`` and ``addresses``; ``address_lines`` the lines of the latter.
     """
 
     servers: VirtualServers = field(default_factory=dict)
@@ -26,3 +28,5 @@ class Ipvs:
     addresses: dict[Family, tuple[int, ...]] = field(default_factory=dict)
     timeouts: tuple[int, int, int] = (0, 0, 0)
     strict_arp: bool = False
+    files: Mapping[str, str] = field(default_factory=dict, compare=False)
+    address_lines: Mapping[Family, Mapping[int, int]] = field(default_factory=dict, compare=False)

@@ -21,7 +21,7 @@ def write(arguments: argparse.Namespace, objects: Objects, reports: list[Report]
     """Print the reports."""
     if arguments.output == "text":
         for report in reports:
-            sys.stdout.write(report.to_text())
+            sys.stdout.write(report.to_text(trace=arguments.trace))
         if len(reports) > 1:
             from svcc.verify.report.several import nodes_in_short
 

@@ -55,6 +55,11 @@ def add(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="exit code 3 if anything was passed over, unless it has no frontend by its kind",
     )
+    parser.add_argument(
+        "--trace",
+        action="store_true",
+        help="show every rule on the way of each packet (the JSON always has them)",
+    )
     options.add_family(parser)
     options.add_kernel(parser)
     parser.add_argument(

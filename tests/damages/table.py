@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from svcc.verify.simulator.packet import Packet
+from tests.damages.blame import NOT_NAMED
 from tests.damages.trials import RULES, Trial, Tried
 from tests.paths import ROOT
 
@@ -45,8 +46,8 @@ def tables(tried: Sequence[Tried], in_kernel: Mapping[str, str]) -> str:
             lines += ["", f"## {title}: {heading[0].lower()}{heading[1:]}", ""]
             if wanted == "violated":
                 lines += [
-                    "| damage | in | caught | as | packet, replayed | kernel |",
-                    "|---|---|---|---|---|---|",
+                    "| damage | in | caught | as | packet, replayed | cause | kernel |",
+                    "|---|---|---|---|---|---|---|",
                 ]
             else:
                 lines += ["| change | in | right | verdict |", "|---|---|---|---|"]
@@ -54,7 +55,10 @@ def tables(tried: Sequence[Tried], in_kernel: Mapping[str, str]) -> str:
                 cells = [one.trial.name, one.trial.base, "yes" if one.right else "**no**"]
                 if wanted == "violated":
                     kernel = in_kernel.get(key(one.trial), "–")
-                    cells += [caught_as(one), f"`{packet_shown(one)}`", kernel]
+                    named = "–"
+                    if blamed := one.blamed():
+                        named = "yes" if all(blamed) else f"– ({NOT_NAMED[key(one.trial)]})"
+                    cells += [caught_as(one), f"`{packet_shown(one)}`", named, kernel]
                 else:
                     cells.append(one.report.verdict)
                 lines.append(f"| {' | '.join(cells)} |")
@@ -80,6 +84,9 @@ def summary(tried: Sequence[Tried], in_kernel: Mapping[str, str]) -> str:
             these = [t for t in of if t.trial.wanted == wanted]
             if these:
                 counts.append(f"{sum(t.right for t in these)} of {len(these)} {words}")
+        named = [all(blamed) for t in of if (blamed := t.blamed())]
+        if named:
+            counts.append(f"{sum(named)} of {len(named)} damaged lines named as the cause")
         seen = [in_kernel[key(t.trial)] for t in of if key(t.trial) in in_kernel]
         if seen:
             observable = sum(not text.startswith("–") for text in seen)

@@ -15,6 +15,7 @@ from svcc.grammar.address import Family
 from svcc.verify.confirm.findings import Finding
 from svcc.verify.report.report import Report
 from svcc.verify.rule_files import from_text, of_nftables
+from tests.damages.blame import Damaged, damaged
 from tests.kube_proxy.dumps import real_objects, real_settings, real_text
 from tests.support.clusters.cases import case_objects
 from tests.support.clusters.dumps import DUMPS, dump_objects, dump_settings
@@ -61,6 +62,8 @@ class Tried:
     objects: Objects | None = None
     settings: NodeSettings | None = None
     text: str = ""
+    damaged: Damaged | None = None
+    """What was done; None in nftables mode."""
 
     @property
     def right(self) -> bool:
@@ -74,6 +77,19 @@ class Tried:
         if self.trial.name in _WITHOUT_PACKET:
             return bool(found)
         return self.trial.wanted != "violated" or len(shown) == len(found) > 0
+
+    def blamed(self) -> list[bool]:
+        """Of each thing that is found to be wrong, whether its cause is the damaged line; nothing
+        where that is not looked at.
+        """
+        damaged = self.damaged
+        if damaged is None:
+            return []
+        return [
+            isinstance(cause := group.get("cause"), dict) and damaged.is_named_by(cause)
+            for group in self.report.groups_json()
+            if group["verdict"] == "violated"
+        ]
 
     def violations(self) -> list[Finding]:
         """What is violated."""
@@ -105,7 +121,9 @@ def run(trial: Trial) -> Tried:
     """Make the change and judge the rules, once in a process."""
     change = trial.change
     if trial.rules == "ipvs":
-        return Tried(trial, ipvs_damage.judge(change.base, change))
+        before = ipvs_damage.files(change.base)[change.file]
+        report = ipvs_damage.judge(change.base, change)
+        return Tried(trial, report, damaged=damaged(before, change.of(before), change.file))
     if trial.rules == "kube-proxy-nftables":
         objects, settings = real_objects(change.base), real_settings(change.base)
         text = change.of(real_text(change.base, "nft.txt"))
@@ -117,6 +135,7 @@ def run(trial: Trial) -> Tried:
     else:
         objects, settings = case_objects(change.base)
         text = script(compile_objects(objects, settings), Family.IPV4)
-    text = change.of(text)
+    before, text = text, change.of(text)
     loaded = {Family.IPV4: from_text(text, Family.IPV4, "changed")}
-    return Tried(trial, verify(objects, settings, loaded), objects, settings, text)
+    report = verify(objects, settings, loaded)
+    return Tried(trial, report, objects, settings, text, damaged(before, text, "changed"))

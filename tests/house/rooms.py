@@ -41,7 +41,7 @@ class Room(NamedTuple):
 _OBJECTS = "compiler.model compiler.settings"
 _CORE = (
     "verify.netfilter verify.spec verify.simulator verify.prepare verify.model verify.slicing "
-    "verify.smt verify.confirm verify.proof verify.report"
+    "verify.smt verify.confirm verify.cause verify.proof verify.report"
 )
 
 ROOMS = (
@@ -152,6 +152,12 @@ ROOMS = (
         "grammar.* verify.netfilter verify.spec verify.simulator verify.prepare verify.model "
         "verify.slicing",
         "a packet is replayed whoever found it",
+    ),
+    Room(
+        "verify.cause",
+        "grammar.* verify.netfilter verify.spec verify.simulator verify.prepare verify.model "
+        "verify.slicing verify.confirm",
+        "what a violation is due to has no part in whether it is one",
     ),
     Room(
         "verify.proof",

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
 from svcc.grammar.address import Family
 from svcc.grammar.iptables.program import Rule
+from svcc.grammar.iptables.ruleset import RuleSet
+from svcc.verify.confirm.causes import Cause
 from svcc.verify.simulator.packet import Packet, Step, World
+from svcc.verify.spec.outcomes import Outcome
 
 VerdictName = Literal["proved", "violated", "undecided"]
 
@@ -32,6 +35,22 @@ _SERVICE = re.compile(r"\((\S+/[^\s:)]+)(?::[^\s)]*)?\)$")
 
 
 @dataclass(frozen=True, slots=True)
+class Retry:
+    """A packet that is wrong, to be tried again with other rules.
+
+    ``is_right`` sends it through rules in a world. ``wanted``: what it may see instead; empty
+    where that is no outcome of a frontend's packet.
+    """
+
+    packet: Packet
+    world: World
+    wanted: tuple[Outcome, ...]
+    is_right: Callable[[RuleSet, World], bool]
+    wanted_verdict: Literal["ACCEPT", "DROP"] | None = None
+    """What a rule of the filter table must say to it, where that is wanted."""
+
+
+@dataclass(frozen=True, slots=True)
 class Counterexample:
     """A packet that shows a violation, confirmed by the simulator."""
 
@@ -43,6 +62,7 @@ class Counterexample:
     """The way through the rules that these are compared with."""
     world: World | None = field(default=None, compare=False, repr=False)
     """What the packet does not say, as it must be for this to happen."""
+    retry: Retry | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +81,8 @@ class Finding:
     """What is wrong, as the sentence goes on behind the frontend's name."""
     rules: tuple[Rule, ...] = ()
     """Those outside the model that may decide."""
+    cause: Cause | None = None
+    """What a violation is due to, as far as it was found."""
 
     def service(self) -> str:
         """``namespace/name`` of the Service that the frontend is of; empty if of none."""

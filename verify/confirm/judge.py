@@ -103,7 +103,7 @@ def judge(
     found = [
         failure
         for _, result in outcomes
-        if (failure := _judge_result(allowed, packet, world, result, masquerade_mark))
+        if (failure := judge_result(allowed, packet, world, result, masquerade_mark))
     ]
     serves = [outcome for outcome in allowed if isinstance(outcome, Serve)]
     if found or len(serves) != 1:
@@ -111,7 +111,7 @@ def judge(
     return _shares(serves[0], world, outcomes, tolerance, only=len(allowed) == 1)
 
 
-def _judge_result(
+def judge_result(
     allowed: Sequence[Outcome], packet: Packet, world: World, result: Result, mark: int
 ) -> Failure | None:
     """What is wrong with one result."""

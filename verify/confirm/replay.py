@@ -10,9 +10,10 @@ from svcc.grammar.address import Family
 from svcc.grammar.iptables.program import Rule
 from svcc.grammar.iptables.ruleset import RuleSet
 from svcc.verify.confirm.answers import Violated
-from svcc.verify.confirm.judge import Failure, allowed_outcomes, judge, judge_return
+from svcc.verify.confirm.findings import Retry
+from svcc.verify.confirm.judge import Failure, allowed_outcomes, judge, judge_result, judge_return
 from svcc.verify.netfilter.extensions import can_be_false
-from svcc.verify.simulator.interpreter import distribution
+from svcc.verify.simulator.interpreter import distribution, ways
 from svcc.verify.simulator.matching import UndecidableError
 from svcc.verify.simulator.packet import (
     DOCUMENTATION_SOURCE,
@@ -177,6 +178,25 @@ class Trial:
             if not first:
                 raise undecidable from None
             return first
+
+    def is_right(self, rules: RuleSet, packet: Packet, world: World) -> bool:
+        """Whether nothing is wrong with a packet by other rules; no where that is not decided."""
+        trial = replace(self, rules=rules)
+        worlds = (world, replace(world, recent={})) if world.recent else (world,)
+        allowed = allowed_outcomes(self.cases, packet)
+        try:
+            # Most rules that are tried fail on the first way already.
+            for _, result in ways(rules, packet, world) if world.guess is None else ():
+                if judge_result(allowed, packet, world, result, self.masquerade_mark):
+                    return False
+            return not any(trial.failures(packet, each) for each in worlds)
+        except UndecidableError:
+            return False
+
+    def retry(self, packet: Packet, world: World) -> Retry:
+        """The packet, to be tried again with other rules."""
+        wanted = allowed_outcomes(self.cases, packet)
+        return Retry(packet, world, wanted, lambda rules, w: self.is_right(rules, packet, w))
 
     def _failures(self, packet: Packet, world: World) -> list[Failure]:
         outcomes = distribution(self.rules, packet, world)

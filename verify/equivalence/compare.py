@@ -19,10 +19,13 @@ from svcc.compiler.model.objects import Objects
 from svcc.compiler.settings.node import NodeSettings
 from svcc.grammar.address import Family
 from svcc.grammar.iptables.ruleset import RuleSet, rule_count
+from svcc.verify.cause.deciding import of_step, parting
 from svcc.verify.confirm.answers import Answer, Undecided, Values
+from svcc.verify.confirm.causes import Cause
 from svcc.verify.confirm.findings import OUTSIDE, Counterexample, Finding, is_worse
 from svcc.verify.confirm.judge import describe_result
 from svcc.verify.confirm.replay import packet_of, world_of
+from svcc.verify.confirm.rule_words import rule_words
 from svcc.verify.equivalence.product import OTHER, Difference, Joint
 from svcc.verify.equivalence.query import ask, side_of
 from svcc.verify.equivalence.rule_frontends import with_named
@@ -32,10 +35,9 @@ from svcc.verify.prepare.loaded import LoadedRules
 from svcc.verify.prepare.prepare import prepare
 from svcc.verify.proof.refinement import refine
 from svcc.verify.report.report import Report
-from svcc.verify.report.rule_words import rule_words
 from svcc.verify.simulator.interpreter import distribution
 from svcc.verify.simulator.matching import UndecidableError
-from svcc.verify.simulator.packet import Packet, Result
+from svcc.verify.simulator.packet import Packet, Result, Step
 from svcc.verify.slicing.cutter import Cut, Cutter
 from svcc.verify.slicing.regions import Region, Regions
 from svcc.verify.slicing.slicer import SliceTooLargeError
@@ -97,6 +99,7 @@ class _Comparison:
         report: Report,
     ) -> None:
         self._family, self._report = family, report
+        self._sources = [item.source for item in loaded]
         self._known: dict[object, tuple[str, Values]] = {}
         prepared = [prepare(item.rules, settings, as_they_stand=True) for item in loaded]
         report.rules += sum(rule_count(item.rules) for item in prepared)
@@ -297,7 +300,16 @@ class _Comparison:
             "",
             codes.NOT_THE_SAME,
             "is not treated the same",
+            cause=self._parting(*traces),
         )
+
+    def _parting(self, one: tuple[Step, ...], two: tuple[Step, ...]) -> Cause | None:
+        """The rule where two ways part; it is of the one rule set or of the other."""
+        step = parting(one, two)
+        if step is None:
+            return None
+        side = 0 if any(step is each for each in one) else 1
+        return of_step(step, self._sides[side].rules, self._sources[side])
 
 
 def _described(

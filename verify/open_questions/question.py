@@ -46,8 +46,8 @@ class OpenQuestion:
     def opened(self, finding: Finding) -> Finding:
         """The finding as it is while the question is open."""
         return replace(
-            finding, verdict="undecided", counterexample=None, reason=self.reason, code=self.code,
-            says="is undecided", rules=(),
+            finding, verdict="undecided", counterexample=None, cause=None, reason=self.reason,
+            code=self.code, says="is undecided", rules=(),
         )  # fmt: skip
 
 

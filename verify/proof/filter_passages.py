@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from svcc.grammar.iptables.program import Rule
 from svcc.grammar.iptables.ruleset import RuleSet, nft_table_of, place_of
 from svcc.verify.confirm.answers import Undecided, Violated
-from svcc.verify.confirm.findings import OUTSIDE, Counterexample, Finding, VerdictName
+from svcc.verify.confirm.findings import OUTSIDE, Counterexample, Finding, Retry, VerdictName
 from svcc.verify.confirm.replay import (
     TooManyWaysError,
     every_way,
@@ -121,11 +121,15 @@ class Passage:
             ]
         )
 
-    def world(self, found: Violated) -> World:
+    def world(self, found: Violated, packet: Packet) -> World:
         """The world that the solver found, in which the packet passes the hook."""
         inside = self.hook == "INPUT"
         out = interface_of(found, "oif1", "eth1")
-        return World(lambda address: inside, out_interface=out, state=self.state)
+        return World(
+            lambda address: inside and address != packet.source,
+            out_interface=out,
+            state=self.state,
+        )
 
     def fulfilled_by(self, result: Result) -> bool:
         """Whether a simulated packet was treated so."""
@@ -175,6 +179,13 @@ def _wrong(passage: Passage, rules: RuleSet, packet: Packet, world: World) -> li
         return ways[0]
 
 
+def _is_right(passage: Passage, rules: RuleSet, packet: Packet, world: World) -> bool:
+    try:
+        return not _wrong(passage, rules, packet, world)
+    except UndecidableError:
+        return False
+
+
 def judge_passage(passage: Passage, rules: RuleSet, regions: Regions, prover: Prover) -> Finding:
     """Prove or refute one passage."""
     schema, items = passage.schema(regions)
@@ -198,21 +209,26 @@ def judge_passage(passage: Passage, rules: RuleSet, regions: Regions, prover: Pr
         unknown = rules_outside_the_model(items)
         return finding("undecided", OUTSIDE, codes.OUTSIDE_THE_MODEL, unknown)
     packet = packet_of_values(answer, family, False, passage.port)
+    world = passage.world(answer, packet)
     try:
-        wrong = _wrong(passage, rules, packet, passage.world(answer))
+        wrong = _wrong(passage, rules, packet, world)
     except UndecidableError as undecidable:
         reason, rule = f"outside the model: {undecidable.what}", undecidable.rule
         return finding("undecided", reason, codes.OUTSIDE_THE_MODEL, (rule,))
     if not wrong:
         return finding("undecided", unconfirmed(packet), codes.UNCONFIRMED)
     expected = "accepted" if passage.accept else "dropped"
+    retry = Retry(
+        packet, world, (), lambda others, w: _is_right(passage, others, packet, w),
+        "ACCEPT" if passage.accept else "DROP",
+    )  # fmt: skip
     got = "left to the policy" if wrong[0].verdict == "passed" else wrong[0].verdict
     return Finding(
         LETS_THROUGH,
         passage.name,
         family,
         "violated",
-        Counterexample(packet, wrong[0].trace, expected, got),
+        Counterexample(packet, wrong[0].trace, expected, got, world=world, retry=retry),
         "",
         codes.NOT_LET_THROUGH,
         f"must be {expected}, but they are {got}",

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from svcc.grammar.iptables.ruleset import RuleSet
-from svcc.verify.confirm.findings import Counterexample, Finding
+from svcc.verify.confirm.findings import Counterexample, Finding, Retry
 from svcc.verify.confirm.judge import allowed_outcomes, describe_outcome, describe_result
 from svcc.verify.model.conditions import Recent
 from svcc.verify.simulator.interpreter import distribution
@@ -110,8 +110,21 @@ def _two_packets(
                     f"{describe_outcome(packet, allowed[0])}, as a client that was never here",
                     f"{describe_result(packet, outcomes[0])} only, after a packet to {target}: "
                     "they share a recent list",
-                )
+                    retry=Retry(
+                        packet, stranger, allowed,
+                        lambda others, _: _is_right(others, regions, first, then, allowances),
+                    ),
+                )  # fmt: skip
     return None
+
+
+def _is_right(
+    rules: RuleSet, regions: Regions, first: Region, then: Region, allowances: Allowances
+) -> bool:
+    try:
+        return _two_packets(rules, regions, first, then, allowances) is None
+    except UndecidableError:
+        return False
 
 
 def _sources(regions: Regions, *of: Region) -> list[int]:

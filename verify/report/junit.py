@@ -76,7 +76,7 @@ class _Suite:
             self.add(finding.property, finding.frontend)
             return
         tag = "failure" if finding.verdict == "violated" else "error"
-        text = message(report, Group(None, [finding]))
+        text = message(report, Group(finding.cause, [finding]))
         self.add(finding.property, finding.frontend, tag, finding.sentence(), finding.code, text)
 
     def add(

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from svcc.grammar.address import Family
+from svcc.verify.confirm.rule_words import rule_words
 from svcc.verify.report.condition_words import action_words, condition_words
-from svcc.verify.report.rule_words import rule_words
 from svcc.verify.slicing.cutter import ChainSlice, Cut
 from svcc.verify.slicing.items import InlinedRun, Item
 from svcc.verify.slicing.regions import Region

@@ -30,6 +30,8 @@ def message(report: Report, group: Group) -> str:
             f"expected: {example.expected}",
             f"got: {example.got}",
         ]
+    if group.cause is not None:
+        lines.append(f"cause: {group.cause.words()}")
     return "\n".join(lines)
 
 

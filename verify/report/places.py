@@ -50,16 +50,12 @@ class Places:
         return (self.inputs[0] if self.inputs else STANDARD_INPUT), 1
 
     def of_group(self, report: Report, group: Group) -> Place:
-        """The line to blame: the causing rule, the last rule of the trace, else the Service."""
+        """The line to blame: the cause's, that of a rule that may decide, else the Service's."""
         finding = group.findings[0]
         source = report.sources.get(finding.family, "")
         if report.in_files:
-            steps = list(finding.counterexample.trace) if finding.counterexample else []
-            if group.cause is not None:
-                steps.append(group.cause)
-            for step in reversed(steps):
-                if line := line_of(step):
-                    return source, line
+            if group.cause is not None and group.cause.file:
+                return group.cause.file, group.cause.line or 1
             for rule in finding.rules:
                 if rule.line:
                     return source, rule.line
@@ -77,8 +73,8 @@ class Places:
 
 
 def line_of(step: Step) -> int:
-    """The line of a step's rule in the text of rules, 0 if it has none there."""
-    return step.rule.line if step.rule is not None and step.virtual is None else 0
+    """The line of a step's rule or virtual server, 0 if it has none."""
+    return 0 if step.rule is None else step.rule.line
 
 
 def uri(path: str) -> str:

@@ -12,9 +12,10 @@ from svcc.grammar.address import Address, Family
 from svcc.grammar.errors import Problem
 from svcc.grammar.iptables.program import Rule
 from svcc.grammar.ipvs.ipvsadm import key_words
+from svcc.verify.confirm.causes import Cause
 from svcc.verify.confirm.findings import Finding, VerdictName, worst
+from svcc.verify.confirm.rule_words import rule_words
 from svcc.verify.report.grouping import Group, grouped
-from svcc.verify.report.rule_words import rule_words
 from svcc.verify.simulator.packet import PROTOCOL_NAME, Packet, Step
 from svcc.verify.spec import codes
 from svcc.verify.spec.properties import GIVEN, SAME, SENTENCES
@@ -107,7 +108,7 @@ class Report:
             "frontends": list(dict.fromkeys(each.frontend for each in group.findings)),
         }
         if group.cause is not None:
-            found["cause"] = step_json(group.cause, finding.family, self._source_of(group))
+            found["cause"] = cause_json(group.cause)
         return found
 
     def _finding_json(self, finding: Finding) -> JsonObject:
@@ -144,12 +145,12 @@ class Report:
             found["counterexample"] = shown
         return found
 
-    def to_text(self) -> str:
-        """The result for a person."""
+    def to_text(self, *, trace: bool = False) -> str:
+        """The result for a person; with ``trace`` every rule on the way of each packet shown."""
         lines = []
         groups = grouped(self.findings)
         for group in groups[:MAX_SHOWN]:
-            lines += self._group_text(group)
+            lines += self._group_text(group, trace=trace)
         if len(groups) > MAX_SHOWN:
             lines.append(f"… and {len(groups) - MAX_SHOWN} more (all of them with -o json)")
         counts = Counter((f.property, f.verdict) for f in self.findings)
@@ -192,15 +193,7 @@ class Report:
             lines.append(f"and {len(finding.rules) - MAX_NAMED} more rules")
         return lines
 
-    def _source_of(self, group: Group) -> str:
-        """Where a group's cause stands."""
-        finding = group.findings[0]
-        example = finding.counterexample
-        if example is not None and any(step is group.cause for step in example.other):
-            return self.other_sources.get(finding.family, "")
-        return self.sources.get(finding.family, "")
-
-    def _group_text(self, group: Group) -> list[str]:
+    def _group_text(self, group: Group, *, trace: bool) -> list[str]:
         finding = group.findings[0]
         about = finding.property
         if finding.code:
@@ -209,9 +202,6 @@ class Report:
         if others := group.others:
             label = "leaves open" if finding.code in codes.NOT_GIVEN else "also     "
             lines.append(f"  {label} {and_more(others)}")
-        source = self._source_of(group)
-        if group.cause is not None:
-            lines.append(f"  cause     {step_text(group.cause, finding.family, source)}")
         lines += [f"  {line}" for line in self.reason_text(finding)]
         example, source = finding.counterexample, self.sources.get(finding.family, "")
         if example is not None:
@@ -221,6 +211,9 @@ class Report:
                 f"  {'against ' if both else 'expected'}  {example.expected}",
                 f"  {'rules' if both else 'got  '}     {example.got}",
             ]
+        if group.cause is not None:
+            lines.append(f"  cause     {group.cause.words()}")
+        if example is not None and trace:
             lines += _trace_text("trace", example.trace, finding.family, source)
             other = self.other_sources.get(finding.family, "")
             lines += _trace_text("against", example.other, finding.family, other)
@@ -301,6 +294,23 @@ def packet_json(packet: Packet) -> JsonObject:
     }
 
 
+def cause_json(cause: Cause) -> JsonObject:
+    """A cause as JSON, with what there is to say of it."""
+    known: JsonObject = {
+        "table": cause.table,
+        "chain": cause.chain,
+        "rule": cause.text,
+        "missing": cause.missing,
+        "behind": cause.behind,
+        "remedy": cause.remedy,
+        "effect": cause.effect,
+        "file": cause.file,
+        "line": cause.line,
+    }
+    always = ("table", "chain", "rule", "effect")
+    return {key: value for key, value in known.items() if value or key in always}
+
+
 def rule_json(rule: Rule, family: Family, source: str) -> JsonObject:
     """A rule as JSON."""
     found: JsonObject = {"rule": rule_words(rule, family)}
@@ -317,8 +327,9 @@ def step_json(step: Step, family: Family, source: str) -> JsonObject:
         "rule": _rule_text(step, family),
         "effect": step.effect,
     }
-    if step.rule is not None and step.rule.line and step.virtual is None:
-        shown["file"], shown["line"] = source, step.rule.line
+    file = source if step.virtual is None else step.file
+    if step.rule is not None and step.rule.line and file:
+        shown["file"], shown["line"] = file, step.rule.line
     return shown
 
 
@@ -333,7 +344,7 @@ def step_text(step: Step, family: Family, source: str) -> str:
     if step.rule is None:
         return f"{step.table} {step.chain}: {step.effect}"
     if step.virtual is not None:
-        place = f"ipvsadm:{step.rule.line}: " if step.rule.line else ""
+        place = f"{step.file or 'ipvsadm'}:{step.rule.line}: " if step.rule.line else ""
     else:
         place = f"{source}:{step.rule.line}: " if step.rule.line else ""
     return f"{place}{step.table} {_rule_text(step, family)}  [{step.effect}]"

@@ -13,7 +13,6 @@ from svcc.verify.report.grouping import Group, grouped
 from svcc.verify.report.messages import SEVERITY, message, notices
 from svcc.verify.report.places import Place, Places, line_of, uri
 from svcc.verify.report.report import JsonObject, Report, step_text
-from svcc.verify.report.rule_words import rule_words
 from svcc.verify.spec import codes
 from svcc.verify.spec.codes import CODES, Code
 
@@ -76,15 +75,16 @@ def _of_group(report: Report, group: Group, places: Places) -> JsonObject:
         places.of_group(report, group), places,
     )  # fmt: skip
     cause = group.cause
-    at = "" if cause is None or cause.rule is None else rule_words(cause.rule, finding.family)
+    at = "" if cause is None else f"{cause.text}{cause.missing}"
     known_by = (report.node, finding.family.label, finding.code, finding.frontend, at)
     result["partialFingerprints"] = {"finding/v1": _fingerprint(known_by)}
     trace = finding.counterexample.trace if finding.counterexample is not None else ()
     steps = []
     for step in trace:
         location: JsonObject = {"message": {"text": step_text(step, finding.family, "")}}
-        line = line_of(step)
-        place = (source, line) if line and report.in_files else places.of_group(report, group)
+        file, line = (source if step.virtual is None else step.file), line_of(step)
+        known = line and file and report.in_files
+        place = (file, line) if known else places.of_group(report, group)
         location["physicalLocation"] = _physical(place, places)
         steps.append({"location": location})
     if steps:

@@ -68,14 +68,21 @@ def distribution(rules: RuleSet, packet: Packet, world: World) -> list[tuple[Fra
     Raises:
         UndecidableError: on some way the packet meets a rule outside the model.
     """
-    outcomes: list[tuple[Fraction, Result]] = []
+    return list(ways(rules, packet, world))
+
+
+def ways(rules: RuleSet, packet: Packet, world: World) -> Iterator[tuple[Fraction, Result]]:
+    """As :func:`distribution`, one way after the other.
+
+    Raises:
+        UndecidableError: see there.
+    """
     pending: list[list[bool]] = [[]]
     while pending:
         choices = _Choices(pending.pop())
         result = simulate(rules, packet, world, choices.decide)
-        outcomes.append((choices.weight, result))
+        yield choices.weight, result
         pending.extend(choices.not_taken)
-    return outcomes
 
 
 class _Choices:
@@ -240,15 +247,17 @@ def _balance(rules: RuleSet, state: Passage, hook: str) -> None:
         return
     server = servers[key]
     rule = Rule(chain=hook, line=server.line)
+    file = rules.ipvs.files.get("ipvsadm", "")
     if (unknown := outside_the_model(key, server)) is not None:
         raise UndecidableError("ipvs", rule, f"{unknown} of virtual server {key}")
     if not usable(server):
-        state.trace.append(Step("ipvs", hook, rule, f"{key} has no real server: refused", key))
+        effect = f"{key} has no real server: refused"
+        state.trace.append(Step("ipvs", hook, rule, effect, key, file))
         raise _FinalError("rejected")
     real = _choose(state, key, server)
     if _is_loopback(family, state.packet.source) and not state.world.is_local(real.address):
         # ip_vs_xmit.c, crosses_local_route_boundary
-        state.trace.append(Step("ipvs", hook, rule, "from loopback: dropped", key))
+        state.trace.append(Step("ipvs", hook, rule, "from loopback: dropped", key, file))
         raise _FinalError("dropped")
     state.sent_on_from = (state.destination, state.destination_port)
     port_there = translated_port(key, server.scheduling, real)
@@ -257,7 +266,8 @@ def _balance(rules: RuleSet, state: Passage, hook: str) -> None:
         state.destination_port = port_there
     state.balanced = True
     sent_to = endpoint(family, real.address, port_there or state.destination_port)
-    state.trace.append(Step("ipvs", hook, rule, f"{server.scheduling.scheduler} to {sent_to}", key))
+    effect = f"{server.scheduling.scheduler} to {sent_to}"
+    state.trace.append(Step("ipvs", hook, rule, effect, key, file))
 
 
 def _is_loopback(family: Family, address: int) -> bool:

@@ -108,6 +108,8 @@ class Step:
     effect: str
     virtual: VirtualKey | None = None
     """The virtual server that did it, in place of a rule."""
+    file: str = ""
+    """What the virtual server was read from."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from svcc.grammar.address import Network
 from svcc.grammar.ipvs.ipset import Entry, PortOf, Set
 
+_EXACT = ("hash:ip", "hash:ip,port", "hash:ip,port,ip")
 _WITH_BARE_PORTS = (6, 17)
 """Protocols that bitmap:port knows (net/netfilter/ipset/ip_set_getport.c)."""
 
@@ -31,7 +32,19 @@ def find_entry(
     if not item.is_plain:
         raise ValueError(f"set {item.name} of type {item.kind}")
     found = None
-    for entry in item.entries.values():
+    if item.kind in _EXACT and len(flags) == item.kind.count(",") + 1:
+        # A set of single addresses is looked up, as the kernel does: large ones are usual.
+        assert item.family is not None
+        ends = [source if flag == "src" else destination for flag in flags]
+        key = tuple(
+            PortOf(protocol, end[1]) if part == "port"
+            else Network(item.family, end[0], item.family.bits)
+            for part, end in zip(item.kind.partition(":")[2].split(","), ends, strict=True)
+        )  # fmt: skip
+        candidates = [entry for entry in (item.entries.get(key),) if entry is not None]
+    else:
+        candidates = list(item.entries.values())
+    for entry in candidates:
         if len(flags) != len(entry.parts):
             continue
         ends = [source if flag == "src" else destination for flag in flags]

@@ -73,14 +73,15 @@ _ALL = (
         "A packet for the frontend passes through without being translated to a backend.",
         "No rule matches it: a missing jump, a wrong address, port or protocol, or a RETURN or "
         "ACCEPT in front of the rules of the Service.",
-        "Follow the trace: the first chain that should have matched is where the rule is missing.",
+        "Look at the cause, or follow the trace (--trace): the first chain that should have "
+        "matched is where the rule is missing.",
     ),
     Code(
         LOST, "dropped or refused on its way",
         "A packet that must reach a backend is dropped or refused.",
         "A drop in filter (often somebody else's rule in FORWARD or INPUT, or a policy DROP), or a "
         "refusal for a Service that has endpoints.",
-        "The last rule of the trace does it. Remove it, or accept service traffic in front of it.",
+        "The cause names the rule. Remove it, or accept service traffic in front of it.",
     ),
     Code(
         UNFAIR, "unequal shares",

@@ -21,6 +21,11 @@ from tests.support.proofs import verify
 RULES = "iptables.rules"
 
 
+def files(case: str) -> dict[str, str]:
+    """The bundle of a case, by file names."""
+    return dict(render(compiled_case(case)))
+
+
 def judge(case: str, change: Change | None = None) -> Report:
     """Verify the bundle of a case, with one of its files changed."""
     compiled = compiled_case(case)

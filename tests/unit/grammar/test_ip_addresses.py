@@ -23,7 +23,10 @@ def test_what_ip_shows_is_what_the_batch_adds(name: str) -> None:
     assert is_address_text(shown)
     assert is_address_text(batch)
     found = parse(shown, source="addr")
-    assert found == parse(batch, source="batch")
+    added = parse(batch, source="batch")
+    assert {of: list(lines) for of, lines in found.items()} == {
+        of: list(lines) for of, lines in added.items()
+    }
     assert found[Family.IPV4]
     # Those of lo are no virtual IPs.
     assert parse_address("192.168.7.10").value not in found[Family.IPV4]
@@ -32,8 +35,8 @@ def test_what_ip_shows_is_what_the_batch_adds(name: str) -> None:
 def test_one_line_an_address() -> None:
     assert is_address_text(ONE_LINE)
     assert parse(ONE_LINE, source="addr") == {
-        Family.IPV4: (parse_address("10.96.0.10").value,),
-        Family.IPV6: (parse_address("fd00:96::a").value,),
+        Family.IPV4: {parse_address("10.96.0.10").value: 1},
+        Family.IPV6: {parse_address("fd00:96::a").value: 2},
     }
 
 

@@ -151,7 +151,7 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     before.write_text(dump("clusterip-3ep"))
     after.write_text(dump("clusterip-3ep").replace("10.244.2.7:8080\n", "10.244.2.8:8080\n"))
     assert main(["verify", "--rules", str(before), "--against", str(before)]) == 0
-    assert main(["verify", "--rules", str(after), "--against", str(before)]) == 1
+    assert main(["verify", "--rules", str(after), "--against", str(before), "--trace"]) == 1
     shown = capsys.readouterr().out
     assert "10.244.2.8:8080" in shown
     assert f"{before}:" in shown

@@ -8,10 +8,13 @@ import re
 
 import pytest
 
+from tests.damages.blame import NOT_NAMED, damaged
 from tests.damages.table import DOCUMENT, key
 from tests.damages.trials import Trial, Tried, run, trials
 
 TRIALS = list(trials())
+BLAMED = [t for t in TRIALS if t.wanted == "violated" and t.rules != "kube-proxy-nftables"]
+"""Causes in nftables mode are found likewise, but not held against the damaged line yet."""
 
 
 @pytest.mark.parametrize("trial", TRIALS, ids=key)
@@ -20,6 +23,32 @@ def test_verdict(trial: Trial) -> None:
     assert tried.right, tried.report.to_text()
     if trial.wanted == "undecided":
         assert re.search(r":\d+: (-A |\S+: |table )", tried.report.to_text())
+
+
+@pytest.mark.parametrize("trial", BLAMED, ids=key)
+def test_the_damaged_line_is_the_cause(trial: Trial) -> None:
+    """For each finding; where it may not be, a reason is given. Which packet is found, and so
+    which of several causes that are as good, depends on what the solver was asked before.
+    """
+    tried = run(trial)
+    assert tried.blamed()
+    assert all(tried.blamed()) or key(trial) in NOT_NAMED, tried.report.to_text()
+
+
+def test_few_causes_have_an_excuse() -> None:
+    assert NOT_NAMED.keys() <= {key(trial) for trial in BLAMED}
+    assert all(NOT_NAMED.values())
+    assert len(NOT_NAMED) <= 14
+
+
+def test_another_line_is_not_the_cause() -> None:
+    found = damaged("-A X -j ACCEPT\n", "-A X -j DROP\n", "rules")
+    assert found.is_named_by({"file": "some/rules", "line": 1})
+    assert not found.is_named_by({"file": "rules", "line": 2})
+    assert not found.is_named_by({"file": "others", "line": 1})
+    gone = damaged("-A X -j DROP\n-A Y -j DROP\n", "-A Y -j DROP\n", "rules")
+    assert gone.is_named_by({"file": "rules", "line": 1, "chain": "X"})
+    assert not gone.is_named_by({"file": "rules", "line": 1, "chain": "Y"})
 
 
 def test_lists_are_large_enough() -> None:

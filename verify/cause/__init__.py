@@ -1,0 +1,1 @@
+"""Which rule a violation is due to: found by changing rules, one at a time."""
