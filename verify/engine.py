@@ -59,7 +59,7 @@ def verify(
         report.sources[family] = item.source
         report.rules += rule_count(item.rules)
 
-        def findings_of(rules: RuleSet, source: str = item.source) -> list[Finding]:
+        def findings_of(rules: RuleSet, source: str) -> list[Finding]:
             prepared = prepare(rules, settings)
             endless = list(_endless(prepared, source))
             if endless:
@@ -77,13 +77,13 @@ def verify(
                 tried.append((judge, list(found)))
                 if is_proved := worst(f.verdict for f in tried[-1][1]) == "proved":
                     break
-            judge, findings = tried[-1 if is_proved else 0]
             ends = Finding(ENDS, "all chains", rules.family, "proved")
+            judge, findings = tried[-1 if is_proved else 0]
             return [ends, *judge.with_causes(findings, source)]
 
-        found = findings_of(item.rules)
+        found = findings_of(item.rules, item.source)
         if item.other_order is not None:
-            found = _of_both_orders(found, findings_of(item.other_order))
+            found = _of_both_orders(found, findings_of(item.other_order, item.source))
         report.findings += found
     report.regions = prover.statistics.regions - before[0]
     report.schemas = prover.statistics.schemas - before[1]
@@ -102,6 +102,7 @@ def _of_both_orders(found: list[Finding], turned: list[Finding]) -> list[Finding
                 finding,
                 verdict="undecided",
                 counterexample=None,
+                cause=None,
                 reason="it depends on which of two tables at one priority was registered first",
                 code=codes.IN_FORCE_BESIDE,
             )

@@ -55,7 +55,9 @@ def tables(tried: Sequence[Tried], in_kernel: Mapping[str, str]) -> str:
                 cells = [one.trial.name, one.trial.base, "yes" if one.right else "**no**"]
                 if wanted == "violated":
                     kernel = in_kernel.get(key(one.trial), "–")
-                    named = "yes" if all(one.blamed()) else f"– ({NOT_NAMED[key(one.trial)]})"
+                    named = "–"
+                    if blamed := one.blamed():
+                        named = "yes" if all(blamed) else f"– ({NOT_NAMED[key(one.trial)]})"
                     cells += [caught_as(one), f"`{packet_shown(one)}`", named, kernel]
                 else:
                     cells.append(one.report.verdict)
@@ -82,8 +84,9 @@ def summary(tried: Sequence[Tried], in_kernel: Mapping[str, str]) -> str:
             these = [t for t in of if t.trial.wanted == wanted]
             if these:
                 counts.append(f"{sum(t.right for t in these)} of {len(these)} {words}")
-        blamed = [all(t.blamed()) for t in of if t.trial.wanted == "violated"]
-        counts.append(f"{sum(blamed)} of {len(blamed)} damaged lines named as the cause")
+        named = [all(blamed) for t in of if (blamed := t.blamed())]
+        if named:
+            counts.append(f"{sum(named)} of {len(named)} damaged lines named as the cause")
         seen = [in_kernel[key(t.trial)] for t in of if key(t.trial) in in_kernel]
         if seen:
             observable = sum(not text.startswith("–") for text in seen)

@@ -63,6 +63,7 @@ class Tried:
     settings: NodeSettings | None = None
     text: str = ""
     damaged: Damaged | None = None
+    """What was done; None in nftables mode."""
 
     @property
     def right(self) -> bool:
@@ -78,10 +79,14 @@ class Tried:
         return self.trial.wanted != "violated" or len(shown) == len(found) > 0
 
     def blamed(self) -> list[bool]:
-        """Of each thing that is found to be wrong, whether its cause is the damaged line."""
-        assert self.damaged is not None
+        """Of each thing that is found to be wrong, whether its cause is the damaged line; nothing
+        where that is not looked at.
+        """
+        damaged = self.damaged
+        if damaged is None:
+            return []
         return [
-            isinstance(cause := group.get("cause"), dict) and self.damaged.is_named_by(cause)
+            isinstance(cause := group.get("cause"), dict) and damaged.is_named_by(cause)
             for group in self.report.groups_json()
             if group["verdict"] == "violated"
         ]
@@ -111,14 +116,6 @@ def trials() -> Iterator[Trial]:
             yield Trial(rules, wanted, change)
 
 
-def with_a_line(trial: Trial) -> bool:
-    """Whether the damage is to a line that a finding must name as its cause.
-
-    Causes are not looked for line by line in nftables rule sets, where one line has many elements.
-    """
-    return trial.wanted == "violated" and trial.rules != "kube-proxy-nftables"
-
-
 @cache
 def run(trial: Trial) -> Tried:
     """Make the change and judge the rules, once in a process."""
@@ -130,7 +127,8 @@ def run(trial: Trial) -> Tried:
     if trial.rules == "kube-proxy-nftables":
         objects, settings = real_objects(change.base), real_settings(change.base)
         text = change.of(real_text(change.base, "nft.txt"))
-        return Tried(trial, verify(objects, settings, of_nftables(text, "changed")))
+        loaded = of_nftables(text, "changed")
+        return Tried(trial, verify(objects, settings, loaded), objects, settings)
     if trial.rules == "kube-proxy":
         objects, settings = dump_objects(change.base), dump_settings(change.base)
         text = (DUMPS / change.base / "iptables-save.txt").read_text()

@@ -10,9 +10,11 @@ import pytest
 
 from tests.damages.blame import NOT_NAMED, damaged
 from tests.damages.table import DOCUMENT, key
-from tests.damages.trials import Trial, Tried, run, trials, with_a_line
+from tests.damages.trials import Trial, Tried, run, trials
 
 TRIALS = list(trials())
+BLAMED = [t for t in TRIALS if t.wanted == "violated" and t.rules != "kube-proxy-nftables"]
+"""Causes in nftables mode are found likewise, but not held against the damaged line yet."""
 
 
 @pytest.mark.parametrize("trial", TRIALS, ids=key)
@@ -23,7 +25,7 @@ def test_verdict(trial: Trial) -> None:
         assert re.search(r":\d+: (-A |\S+: |table )", tried.report.to_text())
 
 
-@pytest.mark.parametrize("trial", [t for t in TRIALS if with_a_line(t)], ids=key)
+@pytest.mark.parametrize("trial", BLAMED, ids=key)
 def test_the_damaged_line_is_the_cause(trial: Trial) -> None:
     """For each finding; where it may not be, a reason is given. Which packet is found, and so
     which of several causes that are as good, depends on what the solver was asked before.
@@ -34,7 +36,7 @@ def test_the_damaged_line_is_the_cause(trial: Trial) -> None:
 
 
 def test_few_causes_have_an_excuse() -> None:
-    assert NOT_NAMED.keys() <= {key(trial) for trial in TRIALS if trial.wanted == "violated"}
+    assert NOT_NAMED.keys() <= {key(trial) for trial in BLAMED}
     assert all(NOT_NAMED.values())
     assert len(NOT_NAMED) <= 14
 
