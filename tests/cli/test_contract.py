@@ -74,10 +74,24 @@ def test_exit_2_and_where_the_mistake_is(tmp_path: Path) -> None:
         assert done.err.startswith(f"{bad}:6:14: error: spec.clusterIP: ")
 
 
-def test_exit_2_for_a_mode_that_is_not_built() -> None:
-    done = svcc("compile", *SHOP, "--mode", "nftables")
+def test_exit_2_for_a_mode_that_there_is_not() -> None:
+    done = svcc("compile", *SHOP, "--mode", "userspace")
     assert done.code == 2
-    assert "mode nftables is not built yet" in done.err
+    assert "write iptables or ipvs or nftables" in done.err
+
+
+def test_nftables_mode_is_printed_and_proved(tmp_path: Path) -> None:
+    done = svcc("compile", *SHOP, "--mode", "nftables")
+    assert done.code == 0
+    assert "table ip svcc {" in done.out
+    rules = tmp_path / "rules.nft"
+    rules.write_text(done.out)
+    assert svcc("verify", *SHOP, "--mode", "nftables", "--rules", rules).code == 0
+    assert svcc("verify", *SHOP, "--mode", "nftables").code == 0
+    wrong = done.out.replace("chain refuse {\n\t\treject", "chain refuse {\n\t\taccept")
+    assert wrong != done.out
+    rules.write_text(wrong)
+    assert svcc("verify", *SHOP, "--mode", "nftables", "--rules", rules).code == 1
 
 
 def test_exit_3_for_a_rule_outside_the_model(tmp_path: Path) -> None:

@@ -15,7 +15,8 @@ from svcc.cli import main
 from svcc.compiler.model.eligibility import is_forwarded
 from svcc.grammar.address import parse_address
 from tests.kernel.iptables.test_behaviour import FORM_CASES, send_all
-from tests.support.clusters.cases import BehaviourCase, case_objects, read_case
+from tests.support.clusters.cases import BehaviourCase, case_names, case_objects, read_case
+from tests.support.command import svcc
 from tests.support.kernel.testbed import Testbed
 from tests.support.readings.outcomes import Refuse, Untouched
 
@@ -56,3 +57,29 @@ def test_packets_see_what_they_must(
     if wrong:
         wrong.append(testbed.node.run("nft", "list", "ruleset"))
     assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("name", ["external-local", "dual-stack", "affinity"])
+def test_the_way_people_do_it(name: str, testbed: Testbed, tmp_path: Path) -> None:
+    """With the proof; what is live is judged, and nothing is left to do."""
+    case = in_nftables_mode(name)
+    objects, config = case.write(tmp_path)
+    given = ["-f", objects, "--config", config, "--mode", "nftables"]
+    done = svcc("apply", *given, inside=testbed.node)
+    assert done.code == 0, done.err
+    assert not send_all(testbed, case)
+    live = svcc("verify", *given, "--live", inside=testbed.node)
+    assert live.code == 0, live
+    assert svcc("diff", *given, inside=testbed.node).out == ""
+    assert "nothing to do" in svcc("apply", *given, inside=testbed.node).out
+    gone = svcc("cleanup", inside=testbed.node)
+    assert gone.code == 0, gone.err
+    assert "svcc" not in testbed.node.run("nft", "list", "ruleset")
+    assert svcc("verify", *given, "--live", inside=testbed.node).code == 3
+
+
+@pytest.mark.parametrize("name", case_names())
+def test_rules_are_proved(name: str, tmp_path: Path) -> None:
+    objects, config = read_case(name).write(tmp_path)
+    done = svcc("verify", "-f", objects, "--config", config, "--mode", "nftables")
+    assert done.code == 0, done.out

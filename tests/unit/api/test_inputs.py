@@ -182,8 +182,6 @@ def test_wrong_flags() -> None:
             given(objects, node="a", **{name: value})
     with pytest.raises(TypeError, match="there is no flag --masquerade"):
         given(objects, node="a", masquerade=True)
-    with pytest.raises(svcc.api.InputError, match="nftables is not built"):
-        svcc.api.node_settings(objects, node="a", mode="nftables")
 
 
 def test_notes_are_told() -> None:
