@@ -18,10 +18,11 @@ from svcc.grammar.numbers import TRANSPORTS
 class Loaded:
     """What is loaded here, and what would become of it.
 
-    ``loses_everything``: svcc serves something here, and nothing is wanted. ``foreign_chains``
-    are the names of the chains that are not svcc's.
+    ``serves``: svcc serves something here; ``loses_everything``: and nothing is wanted.
+    ``foreign_chains`` are the names of the chains that are not svcc's.
     """
 
+    serves: bool
     loses_everything: bool
     foreign_chains: frozenset[str]
 
@@ -43,7 +44,7 @@ def what_is_loaded(
     is_serving, will_serve = map(_serves, now_and_wanted, ipvs)
     lines = (line for tables in read.values() for t in tables.values() for line in t.foreign)
     chains = frozenset(line[1:].split(" ")[0] for line in lines if line.startswith(":"))
-    return Loaded(is_serving and not will_serve, chains)
+    return Loaded(is_serving, is_serving and not will_serve, chains)
 
 
 def translated_to(states: Mapping[Family, Tables]) -> frozenset[VirtualKey]:

@@ -132,7 +132,7 @@ def difference(
 def _loaded(plan: nftables.Plan) -> Loaded:
     """Chains of iptables are none of its business."""
     is_serving, will_serve = _serves(plan.reading.tables), _serves(plan.wanted)
-    return Loaded(is_serving and not will_serve, frozenset())
+    return Loaded(is_serving, is_serving and not will_serve, frozenset())
 
 
 def _serves(tables: Ruleset) -> bool:

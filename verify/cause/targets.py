@@ -122,7 +122,8 @@ class Actions:
         places = {
             Backend(key.address, key.port): None
             for key in servers
-            if key.port == packet.destination_port and key.protocol == packet.protocol
+            if (key.family, key.protocol, key.port)
+            == (packet.family, packet.protocol, packet.destination_port)
         }
         places |= dict.fromkeys(outcome.backends)
         for backend in list(places)[:_MOST_BACKENDS]:

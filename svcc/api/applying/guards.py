@@ -75,10 +75,10 @@ def _nothing_given(objects: Objects, loaded: Loaded) -> Iterator[str]:
             "is wanted"
         )
     passed_over = any(item.kind in _ENDPOINT_KINDS for item in objects.passed_over)
-    if services and not objects.slices and not passed_over:
+    if services and loaded.serves and not objects.slices and not passed_over:
         yield (
             f"there is no EndpointSlice among the objects, nor an Endpoints, so that every Service "
-            f"({_named(item.key for item in services)}) would be refused; "
+            f"({_named(item.key for item in services)}) would be refused from now on; "
             "`kubectl get services,endpointslices,nodes -A -o yaml` prints all"
         )
 

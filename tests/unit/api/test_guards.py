@@ -31,7 +31,8 @@ SLICE: dict[str, Any] = {
     "endpoints": [{"addresses": ["10.244.1.5"], "nodeName": "node-c"}],
 }
 HEADLESS = {**SERVICE, "spec": {"clusterIP": "None", "ports": [{"port": 80}]}}
-NOTHING_LOADED = Loaded(loses_everything=False, foreign_chains=frozenset())
+NOTHING_LOADED = Loaded(serves=False, loses_everything=False, foreign_chains=frozenset())
+SERVING = Loaded(serves=True, loses_everything=False, foreign_chains=frozenset())
 
 
 def node(name: str, *addresses: str) -> dict[str, Any]:
@@ -74,21 +75,25 @@ def test_the_usual_is_fine() -> None:
 
 
 def test_services_without_any_slice() -> None:
-    (reason,) = found(SERVICE)
+    (reason,) = found(SERVICE, loaded=SERVING)
     assert "no EndpointSlice among the objects" in reason
     assert "shop/web" in reason
     assert "kubectl get services,endpointslices,nodes -A -o yaml" in reason
     empty = {**SLICE, "endpoints": []}
-    assert found(SERVICE, empty) == []
-    assert found(HEADLESS) == []
+    assert found(SERVICE, empty, loaded=SERVING) == []
+    assert found(HEADLESS, loaded=SERVING) == []
     # One that has no say was given all the same.
     headless = {"service.kubernetes.io/headless": "", **SLICE["metadata"]["labels"]}
-    assert found(SERVICE, {**SLICE, "metadata": {**SLICE["metadata"], "labels": headless}}) == []
-    assert found(SERVICE, {**SLICE, "metadata": {"name": "x", "namespace": "shop"}}) == []
+    labelled = {**SLICE, "metadata": {**SLICE["metadata"], "labels": headless}}
+    assert found(SERVICE, labelled, loaded=SERVING) == []
+    nobodys = {**SLICE, "metadata": {"name": "x", "namespace": "shop"}}
+    assert found(SERVICE, nobodys, loaded=SERVING) == []
+    # Where nothing is served nothing can be taken away.
+    assert found(SERVICE) == []
 
 
 def test_everything_would_go() -> None:
-    loses = Loaded(loses_everything=True, foreign_chains=frozenset())
+    loses = Loaded(serves=True, loses_everything=True, foreign_chains=frozenset())
     for documents in ((), (HEADLESS,)):
         (reason,) = found(*documents, loaded=loses)
         assert "no Service with frontends is among the objects" in reason
@@ -136,7 +141,9 @@ def test_a_node_ip_that_no_interface_has() -> None:
 def test_somebody_at_work(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(guards, "kube_proxy_at_work", lambda chains: "kube-proxy" * len(chains))
     monkeypatch.setattr(guards, "svcc_at_work", lambda: "another svcc")
-    beside = Loaded(loses_everything=False, foreign_chains=frozenset({"KUBE-SERVICES"}))
+    beside = Loaded(
+        serves=False, loses_everything=False, foreign_chains=frozenset({"KUBE-SERVICES"})
+    )
     proxy, other = found(SERVICE, SLICE, loaded=beside)
     assert "kube-proxy is at work here" in proxy
     assert "another svcc is at work here with a lock of its own" in other

@@ -156,6 +156,7 @@ REASONS: Mapping[tuple[type, str], str] = {
     (program.Rule, "number"): "what is loaded is all appended",
     (program.Rule, "counters"): "counts what has been",
     (program.Rule, "line"): "a place in a text",
+    (program.Rule, "written"): "the text that is shown",
     (program.Reject, "reject_with"): "every refusal is an answer",
     (program.RecentMatch, "reap"): "what it takes from a list is too old to be asked for",
     (program.NatTarget, "random"): "of one address and port there is no choice",
@@ -173,9 +174,13 @@ REASONS: Mapping[tuple[type, str], str] = {
     (ipset.Set, "max_entries"): "what is in a set had room",
     (ipset.Set, "options"): "options that say something of membership make the set not plain",
     (ipset.Set, "line"): "a place in a text",
+    (ipset.Set, "lines"): "places in a text",
     (ipset.Set, "family"): "each entry has its own, and a set takes none of another",
     (ipset.Set, "maps_marks"): "whether entries may have marks; those that they have are read",
     (ipvsadm.VirtualServer, "line"): "a place in a text",
+    (ipvsadm.VirtualServer, "lines"): "places in a text",
+    (Ipvs, "files"): "names of texts",
+    (Ipvs, "address_lines"): "places in a text",
     (
         ipvsadm.Scheduling,
         "flags",
@@ -257,7 +262,7 @@ def rule_fields(
 def changes_of_rules(cls: type, name: str) -> Iterator[tuple[Mode, RuleSet]]:
     for mode in MODES:
         for place, rule, path in rule_fields(mode).get((cls, name), ()):
-            for new in others(at(rule, path), get_type_hints(cls)[name]):
+            for new in other_values(cls, name, at(rule, path)):
                 yield mode, with_rule(node(mode).rules, place, changed(rule, path, new))
 
 
@@ -274,6 +279,8 @@ OTHER_VALUES: Mapping[tuple[type, str], tuple[object, ...]] = {
     (ipvsadm.Scheduling, "persistence_engine"): ("sip",),
     (ipvsadm.RealServer, "method"): tuple(ipvsadm.FORWARDING_METHODS),
     (Network, "prefix_length"): (0, 8, 24, 31),
+    (ipvsadm.VirtualKey, "protocol"): (6, 17, 132),
+    (program.Rule, "written"): ("something else",),
 }
 """Legal values of fields whose type has others too."""
 
@@ -318,7 +325,7 @@ def _changed_states(state: Ipvs, cls: type, name: str) -> Iterator[Ipvs]:
                 made = replace(server, servers={**others_there, real: new})
                 yield replace(state, servers={**rest, key: made})
     for set_name, item in state.sets.items():
-        if cls is ipset.Set and name != "entries":
+        if cls is ipset.Set and name not in ("entries", "lines"):
             for new in other_values(cls, name, getattr(item, name)):
                 yield replace(state, sets={**state.sets, set_name: replace(item, **{name: new})})
         for parts, entry in item.entries.items():
@@ -326,11 +333,15 @@ def _changed_states(state: Ipvs, cls: type, name: str) -> Iterator[Ipvs]:
             for new in leaves_of(entry):
                 made_set = replace(item, entries={**rest_of_set, new.parts: new})
                 yield replace(state, sets={**state.sets, set_name: made_set})
+        if (cls, name) == (ipset.Set, "lines"):
+            moved = replace(item, lines=dict.fromkeys(item.entries, 77))
+            yield replace(state, sets={**state.sets, set_name: moved})
         if (cls, name) == (ipset.Set, "entries"):
             yield replace(state, sets={**state.sets, set_name: replace(item, entries={})})
     if cls is ipvsadm.VirtualServer:
         new_of_server: dict[str, Any] = {
             "servers": {}, "scheduling": ipvsadm.Scheduling(scheduler="fo"), "line": 77,
+            "lines": {},
         }  # fmt: skip
         for key, server in state.servers.items():
             made = replace(server, **{name: new_of_server[name]})
@@ -340,6 +351,9 @@ def _changed_states(state: Ipvs, cls: type, name: str) -> Iterator[Ipvs]:
             yield replace(state, servers={})
         elif name == "sets":
             yield replace(state, sets={})
+        elif name in ("files", "address_lines"):
+            place: dict[str, Any] = {name: {"anything": {1: 77}}}
+            yield replace(state, **place)
         elif name == "addresses":
             for family, addresses in state.addresses.items():
                 yield replace(state, addresses={**state.addresses, family: addresses[1:]})
