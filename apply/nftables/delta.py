@@ -8,7 +8,7 @@ are kept as they are.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -248,9 +248,3 @@ def _sets_in(*expressions: Expression) -> Iterator[str]:
                 yield from ()
             case _:
                 continue
-
-
-def only_own(ruleset: Ruleset, keys: Iterable[tuple[str, str]]) -> Ruleset:
-    """The tables of these families and names."""
-    wanted = set(keys)
-    return Ruleset({key: table for key, table in ruleset.tables.items() if key in wanted})
