@@ -156,7 +156,7 @@ def apply(
         ApplyError: failed; the message says whether the node is as it was before.
     """
     tools = tools or Iptables()
-    with _locked(tools, wait, tell, only_read=dry_run):
+    with locked(tools, wait, tell, only_read=dry_run):
         situation = _look(wanted, route_localnet, ipvs, exclude, drain, tools)
         if guard is not None:
             guard(situation.loaded())
@@ -226,7 +226,7 @@ def cleanup(
         ApplyError: failed; the message says whether the node is as it was before.
     """
     tools = tools or Iptables()
-    with _locked(tools, wait, tell, only_read=dry_run):
+    with locked(tools, wait, tell, only_read=dry_run):
         other = tools.other_variant()
         variants = [tools, other] if other else [tools]
         looks = [
@@ -280,9 +280,14 @@ def _look_for_own(
 
 
 @contextmanager
-def _locked(
+def locked(
     tools: Iptables, wait: float | None, tell: Tell | None, *, only_read: bool
 ) -> Iterator[None]:
+    """Hold the lock of this network namespace, and have the tools inherit it; a reader needs none.
+
+    Raises:
+        ApplyError: somebody else held it all the time.
+    """
     if only_read:
         yield
         return

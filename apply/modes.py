@@ -6,8 +6,6 @@ connection decides it (nf_nat_core.c, nf_nat_inet_fn), and both were made of the
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 
 from svcc.apply import engine
@@ -17,7 +15,6 @@ from svcc.apply.loaded import Guard, Loaded
 from svcc.apply.nftables import engine as nftables
 from svcc.apply.nftables.read import exist
 from svcc.apply.nftables.steps import ReleaseTranslated
-from svcc.apply.system import lock
 from svcc.apply.system.errors import ApplyError, ToolError
 from svcc.apply.system.lock import Tell
 from svcc.apply.system.tools import is_installed, not_installed
@@ -55,7 +52,7 @@ def apply_tables(
     """
     if not is_installed(NFT):
         raise ApplyError(f"{not_installed(NFT)}; nothing was changed")
-    with _locked(tools, wait, tell, only_read=dry_run):
+    with engine.locked(tools, wait, tell, only_read=dry_run):
         plan = nftables.plan(tools, wanted, route_localnet=route_localnet)
         if guard is not None:
             guard(_loaded(plan))
@@ -104,7 +101,7 @@ def remove_tables(
     except ToolError:
         # A kernel without nf_tables has none.
         return Outcome((), dry_run=dry_run)
-    with _locked(tools, wait, tell, only_read=dry_run):
+    with engine.locked(tools, wait, tell, only_read=dry_run):
         plan = nftables.plan(tools, Ruleset(), route_localnet=keep_localnet)
         if behind_rules:
             plan.steps = tuple(s for s in plan.steps if not isinstance(s, ReleaseTranslated))
@@ -153,18 +150,3 @@ def together(one: Outcome, other: Outcome) -> Outcome:
         notes=one.notes + other.notes,
         released=one.released + other.released,
     )
-
-
-@contextmanager
-def _locked(
-    tools: Iptables, wait: float | None, tell: Tell | None, *, only_read: bool
-) -> Iterator[None]:
-    if only_read:
-        yield
-        return
-    with lock.held(wait, tell) as descriptor:
-        tools.keep_open = (descriptor,)
-        try:
-            yield
-        finally:
-            tools.keep_open = ()

@@ -62,7 +62,7 @@ def plan(tools: Tools, wanted: Ruleset, *, route_localnet: bool) -> Plan:
     for family, key in _FAMILIES.items():
         before = TableReach(reading.tables.tables.get(key))
         now = TableReach(wanted.tables.get(key))
-        if before != now:
+        if not before.is_like(now):
             flows.append(ReleaseTranslated(family, before, now))
     # The rule that keeps neighbours out of 127/8 is loaded before they could get in.
     steps: list[Step] = [*switch, *transact] if not route_localnet else [*transact, *switch]

@@ -48,14 +48,12 @@ class TableReach:
             found = self._at_node_ports.get(destination[1])
         return frozenset(found or ())
 
-    def __eq__(self, other: object) -> bool:
-        return (
-            isinstance(other, TableReach)
-            and self._at_addresses == other._at_addresses
-            and self._at_node_ports == other._at_node_ports
+    def is_like(self, other: TableReach) -> bool:
+        """Whether packets may be sent to the same backends by either."""
+        return (self._at_addresses, self._at_node_ports) == (
+            other._at_addresses,
+            other._at_node_ports,
         )
-
-    __hash__ = None  # type: ignore[assignment]
 
     def _add(self, key: tuple[Expression, ...], data: Expression | AnyVerdict | None) -> None:
         match key:
