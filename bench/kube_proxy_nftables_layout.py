@@ -12,7 +12,7 @@ import hashlib
 import sys
 from collections.abc import Iterable
 
-from bench.generate import CLUSTER_CIDR
+from bench.generate import CLUSTER_CIDR, NODE
 from svcc.compiler.load.loader import load
 from svcc.compiler.model.objects import EndpointSlice, Service
 
@@ -51,6 +51,8 @@ _RULES = f"""\
 	chain masquerading {{
 		meta mark & 0x00004000 != 0x00000000 meta mark set meta mark ^ 0x00004000 \
 masquerade fully-random
+		ct status dnat ip saddr . ip daddr . meta l4proto . th dport @hairpin-connections \
+masquerade fully-random
 	}}
 
 	chain cluster-ips-check {{
@@ -76,13 +78,16 @@ def text(path: str) -> str:
     slices: dict[tuple[str, str], EndpointSlice] = {
         (item.namespace, item.service): item for item in objects.slices
     }
-    addresses, cluster_ips, node_ports, chains = [], [], [], []
+    addresses, cluster_ips, node_ports, chains, hairpins = [], [], [], [], []
     for service in objects.services:
         name, port = _name(service), service.ports[0]
         ip = str(service.cluster_ips[0])
         cluster_ips.append(ip)
         addresses.append(f"{ip} . tcp . {port.port} : goto service-{name}")
         backends = slices[service.namespace, service.name].endpoints
+        hairpins += [
+            f"{e.address} . {e.address} . tcp . 8080" for e in backends if e.node_name == NODE
+        ]
         choices = ", ".join(
             f"{number} : {endpoint.address} . 8080" for number, endpoint in enumerate(backends)
         )
@@ -98,6 +103,10 @@ def text(path: str) -> str:
             )
     parts = [
         "table ip kube-proxy {\n",
+        _collection(
+            "set hairpin-connections {\n\t\ttype ipv4_addr . ipv4_addr . inet_proto . inet_service",
+            hairpins,
+        ),
         _collection("set cluster-ips {\n\t\ttype ipv4_addr", cluster_ips),
         _collection("set nodeport-ips {\n\t\ttype ipv4_addr", ["192.168.7.10"]),
         _collection(
