@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from itertools import islice
 
 from svcc.grammar.nftables.program import (
-    AnonymousSet,
     Chain,
     Concatenation,
     DynamicSet,
@@ -244,7 +243,5 @@ def _sets_in(*expressions: Expression) -> Iterator[str]:
                 yield from _sets_in(expression.key, expression.elements)
             case Concatenation():
                 yield from _sets_in(*expression.parts)
-            case AnonymousSet():
-                yield from ()
             case _:
                 continue
