@@ -15,7 +15,7 @@ from svcc.verify.simulator.packet import World
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class ChainName:
     """A chain of a table."""
 
     table: str
@@ -31,7 +31,7 @@ class Change:
     """
 
     cause: Callable[[], Cause]
-    place: Place | None = None
+    place: ChainName | None = None
     chain: Chain | None = None
     ipvs: Ipvs | None = None
     local: dict[int, bool] = field(default_factory=dict)
@@ -62,7 +62,7 @@ class Bench:
         self.source = source
         self.family = rules.family
 
-    def chain(self, place: Place) -> list[Rule]:
+    def chain(self, place: ChainName) -> list[Rule]:
         """The rules of a chain; none if there is no such chain."""
         found = self.rules.tables.get(place.table, {}).get(place.chain)
         return [] if found is None else found.rules
@@ -84,20 +84,20 @@ class Bench:
             if place is not None and change.chain is not None:
                 chains[place.chain] = before
 
-    def other(self, place: Place, rules: list[Rule]) -> Chain:
+    def other(self, place: ChainName, rules: list[Rule]) -> Chain:
         """A chain with other rules."""
         chain = self.rules.tables[place.table][place.chain]
         return Chain(chain.name, chain.policy, rules)
 
     # -- what is blamed ----------------------------------------------------------------
 
-    def at_rule(self, place: Place, rule: Rule, remedy: str, effect: str = "") -> Cause:
+    def at_rule(self, place: ChainName, rule: Rule, remedy: str, effect: str = "") -> Cause:
         """A rule that is at fault."""
         text = rule_words(rule, self.family)
         file = self.source if rule.line else ""
         return Cause(file, rule.line, place.table, place.chain, text, remedy=remedy, effect=effect)
 
-    def missing(self, place: Place, position: int, what: str) -> Cause:
+    def missing(self, place: ChainName, position: int, what: str) -> Cause:
         """A rule that is missing in a chain, in front of the one at ``position``."""
         rules = self.chain(place)
         behind = rules[position - 1] if position else None
@@ -109,7 +109,7 @@ class Bench:
 
     # -- changes of chains -------------------------------------------------------------
 
-    def without(self, place: Place, position: int, effect: str = "") -> Change:
+    def without(self, place: ChainName, position: int, effect: str = "") -> Change:
         """A rule left out."""
         rules = self.chain(place)
         rule = rules[position]
@@ -120,7 +120,7 @@ class Bench:
         )
 
     def instead(
-        self, place: Place, position: int, other: Rule, remedy: str, effect: str = ""
+        self, place: ChainName, position: int, other: Rule, remedy: str, effect: str = ""
     ) -> Change:
         """Another rule in the place of one."""
         rules = self.chain(place)
@@ -131,7 +131,7 @@ class Bench:
             chain=self.other(place, [*rules[:position], other, *rules[position + 1 :]]),
         )
 
-    def exchanged(self, place: Place, one: int, other: int) -> Change:
+    def exchanged(self, place: ChainName, one: int, other: int) -> Change:
         """Two rules of a chain, each in the other's place."""
         rules = list(self.chain(place))
         first, second = rules[one], rules[other]
@@ -144,7 +144,7 @@ class Bench:
         )
 
     def inserted(
-        self, place: Place, position: int, rule: Rule, what: str, *, pins: int = 0
+        self, place: ChainName, position: int, rule: Rule, what: str, *, pins: int = 0
     ) -> Change:
         """One rule more."""
         rules = self.chain(place)

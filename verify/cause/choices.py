@@ -17,7 +17,7 @@ from svcc.grammar.iptables.program import (
     Rule,
 )
 from svcc.grammar.iptables.ruleset import RuleSet, place_of
-from svcc.verify.cause.changes import Bench, Change, Place
+from svcc.verify.cause.changes import Bench, ChainName, Change
 from svcc.verify.cause.targets import Actions
 from svcc.verify.cause.walks import Met, Walks
 from svcc.verify.confirm.findings import Retry
@@ -218,7 +218,7 @@ def _other_lists(
             yield replace(match, name=name), f"right with --name {name}"
 
 
-def _of(bench: Bench, place: Place) -> list[Met]:
+def _of(bench: Bench, place: ChainName) -> list[Met]:
     rules = bench.chain(place)
     if place_of(place.table) != "nat" or len(rules) > 4 * _MOST_SWAPPED:
         return []
@@ -255,7 +255,7 @@ def _recorded(bench: Bench, met: Met) -> str | None:
     """The list that a rule, or the chain that it leads to, records clients in."""
     rules = [met.rule]
     if isinstance(met.rule.target, Jump | Goto):
-        rules += bench.chain(Place(met.place.table, met.rule.target.chain))
+        rules += bench.chain(ChainName(met.place.table, met.rule.target.chain))
     for rule in rules:
         for match in rule.matches:
             if isinstance(match, RecentMatch) and match.operation == "set":

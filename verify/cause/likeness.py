@@ -14,7 +14,7 @@ from svcc.grammar.iptables.program import (
     SetMark,
     Verdict,
 )
-from svcc.verify.cause.changes import Bench, Change, Place
+from svcc.verify.cause.changes import Bench, ChainName, Change
 from svcc.verify.cause.operands import operands
 
 USUAL: dict[tuple[str, str], tuple[str, ...]] = {
@@ -37,20 +37,20 @@ class Likeness:
     def __init__(self, bench: Bench) -> None:
         self._bench = bench
         self._of_family: dict[tuple[str, str], set[object]] = {}
-        leads: dict[Place, list[tuple[Place, bool]]] = {}
+        leads: dict[ChainName, list[tuple[ChainName, bool]]] = {}
         for table, chains in bench.rules.tables.items():
             for name, chain in chains.items():
                 kinds = self._of_family.setdefault((table, _family(name)), set())
                 kinds.update(_kind(rule) for rule in chain.rules)
                 for rule in chain.rules:
                     if isinstance(rule.target, Jump | Goto):
-                        place = Place(table, rule.target.chain)
-                        above = (Place(table, name), operands(rule) > 1)
+                        place = ChainName(table, rule.target.chain)
+                        above = (ChainName(table, name), operands(rule) > 1)
                         leads.setdefault(place, []).append(above)
         self._leads = leads
-        self._own: dict[Place, bool] = {}
+        self._own: dict[ChainName, bool] = {}
 
-    def is_own(self, place: Place) -> bool:
+    def is_own(self, place: ChainName) -> bool:
         """Whether a chain is for some frontends only: every way to it leads through a rule that
         chooses by more than one thing.
         """
@@ -62,7 +62,7 @@ class Likeness:
             )
         return self._own[place]
 
-    def of(self, change: Change, kind: str, order: Sequence[Place]) -> tuple[int, ...]:
+    def of(self, change: Change, kind: str, order: Sequence[ChainName]) -> tuple[int, ...]:
         """The more, the likelier: a usual chain, like rules in the chain, like rules in chains of
         its family, a chain of the frontend's own, one that has nothing else to say, one that is
         not a base chain. ``kind`` is that of the frontend, ``order`` that of the chains on the
@@ -108,11 +108,11 @@ class Likeness:
         """Whether a rule has to do with the source alone."""
         target = rule.target
         if isinstance(target, Jump | Goto):
-            rules = self._bench.chain(Place(table, target.chain))
+            rules = self._bench.chain(ChainName(table, target.chain))
             return all(isinstance(each.target, SetMark) for each in rules)
         return isinstance(target, SetMark | Masquerade)
 
-    def _of_rule(self, place: Place, change: Change) -> tuple[int, ...]:
+    def _of_rule(self, place: ChainName, change: Change) -> tuple[int, ...]:
         """The likelier at fault is a rule in a chain of few packets, and one that chooses."""
         changed = {id(rule) for rule in change.rules}
         rules = self._bench.chain(place)

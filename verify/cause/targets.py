@@ -19,7 +19,7 @@ from svcc.grammar.iptables.program import (
 )
 from svcc.grammar.iptables.ruleset import place_of
 from svcc.grammar.iptables.write import write_rule
-from svcc.verify.cause.changes import Bench, Change, Place
+from svcc.verify.cause.changes import Bench, ChainName, Change
 from svcc.verify.cause.operands import Hints, pins
 from svcc.verify.cause.walks import Walks
 from svcc.verify.confirm.findings import Retry
@@ -41,7 +41,7 @@ class Action:
     tables: frozenset[str]
     words: str
 
-    def may_stand_in(self, place: Place) -> bool:
+    def may_stand_in(self, place: ChainName) -> bool:
         """Whether a chain may have such a rule."""
         return place.table in self.tables or place_of(place.table) in self.tables
 
@@ -51,23 +51,23 @@ class Actions:
 
     def __init__(self, bench: Bench, mark: int) -> None:
         self._bench, self._mark = bench, mark
-        self._to_backend: dict[tuple[int, int | None], list[Place]] = {}
-        self._jumps: dict[Place, list[Place]] = {}
-        self._above: dict[Place, set[Place]] = {}
+        self._to_backend: dict[tuple[int, int | None], list[ChainName]] = {}
+        self._jumps: dict[ChainName, list[ChainName]] = {}
+        self._above: dict[ChainName, set[ChainName]] = {}
         self._orphans: dict[str, list[Action]] = {}
-        self._useful: dict[tuple[str, bool, str], set[Place]] = {}
+        self._useful: dict[tuple[str, bool, str], set[ChainName]] = {}
         for table, chains in bench.rules.tables.items():
             for name, chain in chains.items():
-                place = Place(table, name)
+                place = ChainName(table, name)
                 for rule in chain.rules:
                     target = rule.target
                     if isinstance(target, NatTarget) and target.first_address is not None:
                         key = (target.first_address, target.first_port)
                         self._to_backend.setdefault(key, []).append(place)
                     elif isinstance(target, Jump | Goto):
-                        self._jumps.setdefault(Place(table, target.chain), []).append(place)
+                        self._jumps.setdefault(ChainName(table, target.chain), []).append(place)
 
-    def leading_to(self, backends: tuple[Backend, ...]) -> list[Place]:
+    def leading_to(self, backends: tuple[Backend, ...]) -> list[ChainName]:
         """Chains that packets are sent to the backends from, the nearest to them first."""
         level = [
             place
@@ -139,14 +139,14 @@ class Actions:
         yield Action(SetMark(self._mark, self._mark), marks, words)
         yield Action(Masquerade(), frozenset({"nat"}), "that masquerades it")
 
-    def _marking(self) -> Iterator[Place]:
+    def _marking(self) -> Iterator[ChainName]:
         """Chains of one rule that gives the masquerade mark, whatever they are called."""
         for table in ("nat", "mangle"):
             for name, chain in self._bench.rules.tables.get(table, {}).items():
                 if chain.policy is None and len(chain.rules) == 1:
                     target = chain.rules[0].target
                     if isinstance(target, SetMark) and target.value & self._mark:
-                        yield Place(table, name)
+                        yield ChainName(table, name)
 
     def jumps(self, table: str, retry: Retry, about: str) -> list[Action]:
         """To the chains of a table that lead to what a packet must see; where there are many, to
@@ -159,27 +159,27 @@ class Actions:
             found = self._refusing(table) if refused else self._changing(table, about)
             self._useful[key] = found
         useful = self._useful[key]
-        names = [n for n, c in chains.items() if c.policy is None and Place(table, n) in useful]
+        names = [n for n, c in chains.items() if c.policy is None and ChainName(table, n) in useful]
         if len(names) > _MOST_CHAINS:
             names = [n for n in names if any(
                 chains[up.chain].policy is not None
-                for up in self._jumps.get(Place(table, n), ()))][:_MOST_CHAINS]  # fmt: skip
+                for up in self._jumps.get(ChainName(table, n), ()))][:_MOST_CHAINS]  # fmt: skip
         return [Action(Jump(n), frozenset({table}), f"that sends it to {n}") for n in names]
 
-    def _refusing(self, table: str) -> set[Place]:
+    def _refusing(self, table: str) -> set[ChainName]:
         return self._above_those(table, lambda t: isinstance(t, Reject) or t == Verdict("DROP"))
 
-    def _changing(self, table: str, about: str) -> set[Place]:
+    def _changing(self, table: str, about: str) -> set[ChainName]:
         kinds: tuple[type[Target], ...] = (NatTarget, SetMark, MapMark, Masquerade)
         if about == "source":
             # A chain that sends packets elsewhere is not left out for its marks' sake.
             kinds = (SetMark, Masquerade)
         return self._above_those(table, lambda t: isinstance(t, kinds))
 
-    def _above_those(self, table: str, is_one: Callable[[Target | None], bool]) -> set[Place]:
+    def _above_those(self, table: str, is_one: Callable[[Target | None], bool]) -> set[ChainName]:
         """Chains with such a rule, and all that lead to them."""
         level = [
-            Place(table, name)
+            ChainName(table, name)
             for name, chain in self._bench.rules.tables.get(table, {}).items()
             if any(is_one(rule.target) for rule in chain.rules)
         ]
@@ -199,12 +199,12 @@ class Actions:
         found = [
             Action(target, frozenset({table}), f"that sends it to {name}")
             for name, chain in self._bench.rules.tables.get(table, {}).items()
-            if chain.policy is None and chain.rules and Place(table, name) not in self._jumps
+            if chain.policy is None and chain.rules and ChainName(table, name) not in self._jumps
             for target in (Jump(name), Goto(name))
         ]
         return found[:_MOST_CHAINS]
 
-    def goes_round(self, place: Place, target: Target) -> bool:
+    def goes_round(self, place: ChainName, target: Target) -> bool:
         """Whether a rule of a chain with this target would lead back to the chain."""
         if not isinstance(target, Jump | Goto):
             return False
@@ -215,7 +215,7 @@ class Actions:
                 level = [up for at in level for up in self._jumps.get(at, ()) if up not in above]
                 above.update(level)
             self._above[place] = above
-        return Place(place.table, target.chain) in self._above[place]
+        return ChainName(place.table, target.chain) in self._above[place]
 
 
 def other_targets(
@@ -247,7 +247,7 @@ def other_targets(
             yield bench.instead(met.place, met.position, other, remedy, met.effect)
 
 
-def _least(bench: Bench, retry: Retry, action: Action, place: Place) -> int:
+def _least(bench: Bench, retry: Retry, action: Action, place: ChainName) -> int:
     """How much a missing rule says of the packet at least: one that refuses or lets in names
     what, and one in a base chain is for all that comes.
     """
@@ -268,7 +268,7 @@ def missing_rules(
     packet, world = walks.retry.packet, walks.retry.world
     pinned = list(pins(packet, world.state, hints, world.is_local(packet.source)))
     known_jumps = {table: actions.jumps(table, walks.retry, about) for table in bench.rules.tables}
-    positions: dict[Place, set[int]] = {place: set() for place in walks.places}
+    positions: dict[ChainName, set[int]] = {place: set() for place in walks.places}
     for met in walks.fired:
         positions[met.place].add(met.position + 1)
     for place, known in positions.items():

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 from svcc.grammar.iptables.program import Goto, Jump, Rule
-from svcc.verify.cause.changes import Bench, Place
+from svcc.verify.cause.changes import Bench, ChainName
 from svcc.verify.confirm.findings import Counterexample, Retry
 from svcc.verify.simulator.interpreter import distribution
 from svcc.verify.simulator.matching import UndecidableError
@@ -22,7 +22,7 @@ MAX_FEW = 200
 class Met:
     """A rule that a packet met; ``effect`` empty: it did not match, or does nothing by itself."""
 
-    place: Place
+    place: ChainName
     position: int
     rule: Rule
     effect: str = ""
@@ -33,9 +33,9 @@ class _Order:
     """Positions of rules in their chains."""
 
     bench: Bench
-    _known: dict[Place, dict[int, int]] = field(default_factory=dict)
+    _known: dict[ChainName, dict[int, int]] = field(default_factory=dict)
 
-    def of(self, place: Place, rule: Rule) -> int | None:
+    def of(self, place: ChainName, rule: Rule) -> int | None:
         if place not in self._known:
             rules = self.bench.chain(place)
             self._known[place] = {id(each): at for at, each in enumerate(rules)}
@@ -87,20 +87,20 @@ class Walks:
         for step in self.steps:
             if step.rule is None or step.virtual is not None:
                 continue
-            place = Place(step.table, step.chain)
+            place = ChainName(step.table, step.chain)
             position = order.of(place, step.rule)
             if position is not None:
                 found.append(Met(place, position, step.rule, step.effect))
         return tuple(found)
 
     @cached_property
-    def places(self) -> tuple[Place, ...]:
+    def places(self) -> tuple[ChainName, ...]:
         """The chains that it came to, and all base chains, in the order of the way."""
-        found: dict[Place, None] = {}
+        found: dict[ChainName, None] = {}
         for met in self.fired:
             found.setdefault(met.place)
             if isinstance(met.rule.target, Jump | Goto):
-                found.setdefault(Place(met.place.table, met.rule.target.chain))
+                found.setdefault(ChainName(met.place.table, met.rule.target.chain))
         hooks = ["OUTPUT", "POSTROUTING"]
         if not self.retry.packet.from_node:
             hooks = ["PREROUTING", "INPUT", "FORWARD", "POSTROUTING"]
@@ -108,7 +108,7 @@ class Walks:
         for table, chains in self._bench.rules.tables.items():
             for name in hooks:
                 if name in chains:
-                    found.setdefault(Place(table, name))
+                    found.setdefault(ChainName(table, name))
         return tuple(found)
 
     def passed(self) -> Iterator[Met]:

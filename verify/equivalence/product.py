@@ -37,7 +37,7 @@ _PACKET = frozenset(PacketVariables._fields) - {"local"}
 _WORLD = ("own_source", "own_at_", "any_port", "mark0_")
 """What the names begin with of what else is the same for both."""
 
-Target = tuple[int, int | None]
+TranslatedTo = tuple[int, int | None]
 """Address and port; None: the port stays."""
 
 
@@ -164,16 +164,16 @@ class Joint:
         script = self._together(one, two, renamed)
         return Difference(script, conjunction([there, disjunction(differ)]))
 
-    def _target(self, cut: Cut, host: int, port: int | None) -> Target:
+    def _target(self, cut: Cut, host: int, port: int | None) -> TranslatedTo:
         addresses = {number: value for value, number in cut.numbering.hosts.items()}
         ports = {number: value for value, number in cut.numbering.ports.items()}
         return addresses[host], None if port is None else ports[port]
 
     def _shares(self, one: SharesEncoding, two: SharesEncoding) -> Difference:
         """A place gets more of the packets on one side."""
-        totals: list[dict[Target, Term]] = []
+        totals: list[dict[TranslatedTo, Term]] = []
         for cut, side in ((self.one, one), (self.two, two)):
-            weights: dict[Target, list[Term]] = {}
+            weights: dict[TranslatedTo, list[Term]] = {}
             for weight, host, port in side.weights:
                 weights.setdefault(self._target(cut, host, port), []).append(weight)
             totals.append({place: side.total(found) for place, found in weights.items()})
@@ -194,7 +194,7 @@ class Joint:
         """Lists that stand for the same backend on both sides hold the same clients."""
         sides = []
         for cut, side in ((self.one, one), (self.two, two)):
-            places: dict[int, set[Target]] = {}
+            places: dict[int, set[TranslatedTo]] = {}
             for index, (_, host, port) in enumerate(side.dnat):
                 for item in side.dnat_lists[index]:
                     places.setdefault(item, set()).add(self._target(cut, host, port))

@@ -65,7 +65,7 @@ class Claims:
         self.placed = [item for item in policies if family in families(item.statement)]
         self._by_frontend: dict[Frontend, list[Claim]] = {}
         for item in self.placed:
-            target = _Target(item.statement, expectation)
+            target = _MeantFrontends(item.statement, expectation)
             who: tuple[Alternatives, ...] = ()
             for each in expectation.frontends:
                 where = target.where(each.frontend)
@@ -110,7 +110,7 @@ def check(policies: Sequence[Placed], objects: Objects, nodes: Sequence[NodeSett
                 continue
             expectation = expect(objects, node, family)
             for item in left:
-                target = _Target(item.statement, expectation)
+                target = _MeantFrontends(item.statement, expectation)
                 if all(target.where(e.frontend) is None for e in expectation.frontends):
                     continue
                 unmatched.discard(item)
@@ -209,7 +209,7 @@ def _needs_pods(statement: Statement) -> bool:
     return any(sender.who in _NEEDS_PODS for sender in statement.senders)
 
 
-class _Target:
+class _MeantFrontends:
     """The frontends of a statement."""
 
     def __init__(self, statement: Statement, expectation: Expectation) -> None:
@@ -243,11 +243,11 @@ class _Target:
             if not self._names.get(f"{frontend.service} {frontend.protocol}"):
                 return None
         elif isinstance(target, NodePortTarget):
-            if not node_port or not _place(target, frontend):
+            if not node_port or not _same_port(target, frontend):
                 return None
         elif isinstance(target, AddressTarget):
             own = target.address in self._settings.addresses
-            if not _place(target, frontend):
+            if not _same_port(target, frontend):
                 return None
             if node_port and own:
                 network = Network(self._family, target.address.value, self._family.bits)
@@ -269,7 +269,7 @@ class _Target:
             yield DestinationIn(tuple(_own(self._settings, self._family)[1:]))
 
 
-def _place(target: AddressTarget | NodePortTarget, frontend: Frontend) -> bool:
+def _same_port(target: AddressTarget | NodePortTarget, frontend: Frontend) -> bool:
     same_port = target.port in (None, frontend.port)
     return same_port and target.protocol in (None, frontend.protocol)
 

@@ -13,10 +13,10 @@ from svcc.grammar.address import LOOPBACK, Address
 from svcc.verify.questions.senders import Destination
 from svcc.verify.questions.targets import (
     AddressName,
+    NamedTarget,
     NodePortName,
     QuestionError,
     ServiceName,
-    Target,
     port_number,
 )
 from svcc.verify.questions.wording import (
@@ -62,7 +62,7 @@ class Cluster:
     settings: NodeSettings
     frontends: Sequence[Frontend] = field(default=())
 
-    def meaning(self, target: Target, *, of_packets: bool) -> Meaning:
+    def meaning(self, target: NamedTarget, *, of_packets: bool) -> Meaning:
         """What a name means; ``of_packets``: packets are sent there, in place of the name alone.
 
         Raises:

@@ -47,7 +47,7 @@ class NodePortName:
     protocol: int | None = None
 
 
-Target = ServiceName | AddressName | NodePortName
+NamedTarget = ServiceName | AddressName | NodePortName
 
 HOW = (
     "say a Service (shop/web, web, web.shop, shop/web:http), an address (10.96.0.12, "
@@ -67,7 +67,7 @@ _SERVICE = re.compile(
 )
 
 
-def read_target(text: str) -> Target:
+def read_target(text: str) -> NamedTarget:
     """What a word names, by how it is written; of a URL its host and port count.
 
     Services are ``NAME``, ``NAMESPACE/NAME`` or a name of the cluster's DNS (``NAME.NAMESPACE``,
@@ -110,7 +110,7 @@ def _end_of(scheme: str, host: str) -> str:
     return host if has_port else f"{host}{_URL_PORTS[scheme]}"
 
 
-def _by_dns(text: str, name: str, port: str, protocol: int | None) -> Target:
+def _by_dns(text: str, name: str, port: str, protocol: int | None) -> NamedTarget:
     """A name of the cluster's DNS.
 
     Source: https://github.com/kubernetes/dns, docs/specification.md.

@@ -10,8 +10,8 @@ from svcc.grammar.address import Address
 from svcc.verify.questions.targets import (
     HOW,
     MAX_PORT,
+    NamedTarget,
     QuestionError,
-    Target,
     number,
     read_address,
     read_target,
@@ -32,7 +32,7 @@ class Question:
     ``sender`` None: every kind of sender. ``in_interface`` None: the usual one of the sender.
     """
 
-    target: Target
+    target: NamedTarget
     text: str
     """The target as it was written."""
     sender: SenderKind | Address | None = None

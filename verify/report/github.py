@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from svcc.grammar.errors import Problem, Severity
 from svcc.verify.report.grouping import grouped
 from svcc.verify.report.messages import SEVERITY, message, notices
-from svcc.verify.report.places import Place, Places
+from svcc.verify.report.places import FileLine, Places
 from svcc.verify.report.report import Report
 from svcc.verify.spec import codes
 from svcc.verify.spec.codes import CODES
@@ -45,7 +45,7 @@ def github(
 
 
 def _line(
-    severity: Severity, code: str, text: str, place: Place, places: Places, column: int = 0
+    severity: Severity, code: str, text: str, place: FileLine, places: Places, column: int = 0
 ) -> str:
     fields = [f"file={_property(places.path(place[0]))}", f"line={place[1]}"]
     if column:

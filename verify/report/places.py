@@ -14,7 +14,7 @@ from svcc.verify.report.grouping import Group
 from svcc.verify.report.report import Report
 from svcc.verify.simulator.packet import Step
 
-Place = tuple[str, int]
+FileLine = tuple[str, int]
 """File and line (1-based)."""
 
 STANDARD_INPUT = "stdin"
@@ -32,8 +32,8 @@ class Places:
 
     root: Path
     inputs: tuple[str, ...]
-    manifest: Callable[[Finding], Place | None]
-    origin: Callable[[Origin], Place | None]
+    manifest: Callable[[Finding], FileLine | None]
+    origin: Callable[[Origin], FileLine | None]
 
     def path(self, file: str) -> str:
         """A file's path from the root, with ``/``; absolute if it is not below it."""
@@ -45,11 +45,11 @@ class Places:
         except ValueError:
             return whole.as_posix()
 
-    def nowhere(self) -> Place:
+    def nowhere(self) -> FileLine:
         """The place of what has none."""
         return (self.inputs[0] if self.inputs else STANDARD_INPUT), 1
 
-    def of_group(self, report: Report, group: Group) -> Place:
+    def of_group(self, report: Report, group: Group) -> FileLine:
         """The line to blame: the cause's, that of a rule that may decide, else the Service's."""
         finding = group.findings[0]
         source = report.sources.get(finding.family, "")
@@ -61,11 +61,11 @@ class Places:
                     return source, rule.line
         return self.manifest(finding) or ((source, 1) if report.in_files else self.nowhere())
 
-    def of_origin(self, origin: Origin) -> Place:
+    def of_origin(self, origin: Origin) -> FileLine:
         """Where an object stands."""
         return self.origin(origin) or (origin.file, 1)
 
-    def of_position(self, position: Position) -> Place:
+    def of_position(self, position: Position) -> FileLine:
         """Where a problem is; one with an option or a setting has no place."""
         if position.file.startswith(("-", "SVCC_")) and not position.line:
             return self.nowhere()

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from svcc.grammar.errors import Problem, Severity
 from svcc.verify.report.grouping import Group, grouped
 from svcc.verify.report.messages import SEVERITY, message, notices
-from svcc.verify.report.places import Place, Places, line_of, uri
+from svcc.verify.report.places import FileLine, Places, line_of, uri
 from svcc.verify.report.report import JsonObject, Report, step_text
 from svcc.verify.spec import codes
 from svcc.verify.spec.codes import CODES, Code
@@ -108,7 +108,7 @@ def _of_passed_over(report: Report, places: Places) -> Iterator[JsonObject]:
 
 
 def _result(
-    code: str, level: Severity, text: str, place: Place, places: Places, *, column: int = 0
+    code: str, level: Severity, text: str, place: FileLine, places: Places, *, column: int = 0
 ) -> JsonObject:
     return {
         "ruleId": code,
@@ -119,7 +119,7 @@ def _result(
     }
 
 
-def _physical(place: Place, places: Places, column: int = 0) -> JsonObject:
+def _physical(place: FileLine, places: Places, column: int = 0) -> JsonObject:
     """``column``: 1-based, 0 where it is not known."""
     path = places.path(place[0])
     artifact = {"uri": uri(path)}

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from svcc.grammar.address import parse_address
 from svcc.verify.questions.targets import (
     AddressName,
+    NamedTarget,
     NodePortName,
     QuestionError,
     ServiceName,
-    Target,
     read_destination,
     read_target,
 )
@@ -22,7 +22,7 @@ from svcc.verify.questions.words import Question, read_question
 from tests.support.effort import examples
 
 IPV4, IPV6 = parse_address("10.96.0.1"), parse_address("fd00::1")
-TARGETS: tuple[tuple[str, Target], ...] = (
+TARGETS: tuple[tuple[str, NamedTarget], ...] = (
     ("10.96.0.1", AddressName(IPV4)),
     ("10.96.0.1:80", AddressName(IPV4, 80)),
     ("10.96.0.1:80/UDP", AddressName(IPV4, 80, 17)),
@@ -60,7 +60,7 @@ TARGETS: tuple[tuple[str, Target], ...] = (
 
 
 @pytest.mark.parametrize(("text", "target"), TARGETS, ids=[text for text, _ in TARGETS])
-def test_targets(text: str, target: Target) -> None:
+def test_targets(text: str, target: NamedTarget) -> None:
     assert read_target(text) == target
 
 
