@@ -11,7 +11,7 @@ from svcc.compiler.pipeline import Compiled
 from svcc.grammar.address import Family, format_address
 from svcc.grammar.iptables.write import write
 from svcc.grammar.ipvs import ipset, ipvsadm
-from svcc.grammar.ipvs.state import DEVICE, Ipvs
+from svcc.grammar.ipvs.state import DEVICE, Ipvs, required_sysctls
 from svcc.grammar.nftables import write as nftables
 from svcc.grammar.nftables.program import Ruleset
 
@@ -73,18 +73,6 @@ def batch(ipvs: Ipvs) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-def sysctls(ipvs: Ipvs) -> dict[str, str]:
-    """The kernel settings that ipvs mode needs; docs/ipvs.md has the reasons."""
-    found = {
-        "net.ipv4.vs.conntrack": "1",
-        "net.ipv4.vs.expire_nodest_conn": "1",
-        "net.ipv4.vs.expire_quiescent_template": "1",
-    }
-    if ipvs.strict_arp:
-        found |= {"net.ipv4.conf.all.arp_announce": "2", "net.ipv4.conf.all.arp_ignore": "1"}
-    return found
-
-
 def main_family(compiled: Compiled) -> Family:
     """The family to print where only one can be: IPv4 unless all frontends are IPv6."""
     families = {port.family for port in compiled.forwarding.service_ports}
@@ -134,7 +122,7 @@ def render(compiled: Compiled) -> dict[str, str]:
         },
     }
     if compiled.ipvs is not None:
-        manifest["sysctls"] = sysctls(compiled.ipvs)
+        manifest["sysctls"] = required_sysctls(compiled.ipvs)
         exclude = compiled.settings.ipvs.exclude_networks
         manifest["exclude"] = [str(network) for network in exclude]
         timeouts = zip(("tcp", "tcpfin", "udp"), compiled.ipvs.timeouts, strict=True)

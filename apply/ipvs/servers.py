@@ -18,7 +18,7 @@ from svcc.apply.system.errors import ApplyError
 from svcc.apply.system.tools import Tools, call, is_installed, not_installed
 from svcc.grammar.address import Address, Family, Network
 from svcc.grammar.ipvs.ipvsadm import VirtualKey
-from svcc.grammar.ipvs.state import Ipvs
+from svcc.grammar.ipvs.state import Ipvs, required_sysctls
 
 CONNTRACK = "net/ipv4/vs/conntrack"
 NO_CONNTRACK = (
@@ -26,19 +26,8 @@ NO_CONNTRACK = (
     "behind it could be masqueraded"
 )
 
-ALWAYS = {
-    # Without a conntrack entry nothing is masqueraded behind IPVS.
-    CONNTRACK: "1",
-    # Clients of a real server that is gone start again, with their next packet.
-    "net/ipv4/vs/expire_nodest_conn": "1",
-    "net/ipv4/vs/expire_quiescent_template": "1",
-}
-"""Kernel settings that ipvs mode needs (Documentation/networking/ipvs-sysctl.rst)."""
-
 NO_REUSE = {"net/ipv4/vs/conn_reuse_mode": "0"}
 """Before Linux 5.9 the other value delays a client that uses a port again by a second."""
-
-STRICT_ARP = {"net/ipv4/conf/all/arp_ignore": "1", "net/ipv4/conf/all/arp_announce": "2"}
 
 _WAITS_WITH_REUSE = (5, 9)
 
@@ -65,11 +54,11 @@ def settings_for(wanted: Ipvs | None) -> dict[str, str]:
     """The kernel settings of a mode: none outside ipvs mode, where they do no harm."""
     if wanted is None:
         return {}
-    found = dict(ALWAYS)
+    found = {name.replace(".", "/"): value for name, value in required_sysctls(wanted).items()}
     version = re.match(r"(\d+)\.(\d+)", os.uname().release)
     if version and (int(version[1]), int(version[2])) < _WAITS_WITH_REUSE:
         found |= NO_REUSE
-    return found | STRICT_ARP if wanted.strict_arp else found
+    return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,10 +7,9 @@ from typing import Any
 
 from svcc.apply.system.tools import Tools, output_of
 from svcc.grammar.address import Address, parse_address
-from svcc.grammar.ipvs.state import DEVICE
+from svcc.grammar.ipvs.addresses import DUMMY_DEVICES
 
-IPVS_DEVICES = (DEVICE, "kube-ipvs0")
-VIRTUAL_DEVICES = (*IPVS_DEVICES, "nodelocaldns")
+VIRTUAL_DEVICES = (*DUMMY_DEVICES, "nodelocaldns")
 """Devices whose addresses are those of Services."""
 
 
@@ -39,7 +38,7 @@ def virtual_ips(tools: Tools) -> tuple[Address, ...]:
     found = (
         parse_address(item["local"])
         for device in _devices(tools)
-        if device.get("ifname") in IPVS_DEVICES
+        if device.get("ifname") in DUMMY_DEVICES
         for item in device.get("addr_info", ())
         if item.get("scope") != "link"
     )

@@ -30,3 +30,20 @@ class Ipvs:
     strict_arp: bool = False
     files: Mapping[str, str] = field(default_factory=dict, compare=False)
     address_lines: Mapping[Family, Mapping[int, int]] = field(default_factory=dict, compare=False)
+
+
+def required_sysctls(ipvs: Ipvs) -> dict[str, str]:
+    """The kernel settings that ipvs mode needs, by dotted name.
+
+    Documentation/networking/ipvs-sysctl.rst has what they do, ip-sysctl.rst those of ARP.
+    """
+    found = {
+        # Without a conntrack entry nothing is masqueraded behind IPVS.
+        "net.ipv4.vs.conntrack": "1",
+        # Clients of a real server that is gone start again, with their next packet.
+        "net.ipv4.vs.expire_nodest_conn": "1",
+        "net.ipv4.vs.expire_quiescent_template": "1",
+    }
+    if ipvs.strict_arp:
+        found |= {"net.ipv4.conf.all.arp_announce": "2", "net.ipv4.conf.all.arp_ignore": "1"}
+    return found

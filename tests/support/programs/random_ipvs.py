@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import shutil
 
-from svcc.compiler.bundle import batch, sysctls
+from svcc.compiler.bundle import batch
 from svcc.compiler.pipeline import Compiled
 from svcc.grammar.address import Family
 from svcc.grammar.iptables.write import write
 from svcc.grammar.ipvs import ipset, ipvsadm
-from svcc.grammar.ipvs.state import DEVICE
+from svcc.grammar.ipvs.state import DEVICE, required_sysctls
 from tests.support.kernel.testbed import Testbed, Variant, write_sysctl
 
 
@@ -29,7 +29,7 @@ def load(testbed: Testbed, variant: Variant, compiled: Compiled) -> None:
     ipvs = compiled.ipvs
     assert ipvs is not None
     with testbed.node.entered():
-        for name, value in sysctls(ipvs).items():
+        for name, value in required_sysctls(ipvs).items():
             write_sysctl(name.replace(".", "/"), value)
     testbed.node.run("ipset", "restore", text=ipset.write(ipvs.sets))
     for family in Family:

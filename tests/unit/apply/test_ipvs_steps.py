@@ -15,7 +15,6 @@ from svcc.apply.iptables.read import (
 )
 from svcc.apply.ipvs.commands import DestroySet
 from svcc.apply.ipvs.plan import Place, Stage
-from svcc.apply.ipvs.servers import NO_REUSE, settings_for
 from svcc.apply.ipvs.steps import Change, ServerSteps
 from svcc.apply.steps import (
     Load,
@@ -25,9 +24,7 @@ from svcc.apply.steps import (
     own_rules,
 )
 from svcc.apply.system.route_localnet import SetRouteLocalnet
-from svcc.compiler.bundle import sysctls
 from svcc.grammar.address import Family, parse_address
-from svcc.grammar.ipvs.state import Ipvs
 
 RULES_MODE = {"nat": ["-A PREROUTING -j SVCC-SERVICES", "-A SVCC-SERVICES -j RETURN"]}
 IPVS_MODE = {
@@ -176,13 +173,3 @@ def test_the_address_of_node_ports_is_told_by_the_nat_rules() -> None:
     found = rewritten_to({Family.IPV4: four, Family.IPV6: six})
     assert found == {parse_address("192.168.7.10"), parse_address("fd00:7::10")}
     assert not rewritten_to({Family.IPV4: tables({"nat": rules[:-1]})})
-
-
-def test_apply_sets_what_a_bundle_lists() -> None:
-    for strict in (False, True):
-        wanted = Ipvs(strict_arp=strict)
-        found = settings_for(wanted)
-        listed = {name.replace(".", "/"): value for name, value in sysctls(wanted).items()}
-        assert listed.items() <= found.items()
-        assert found.keys() - listed.keys() <= NO_REUSE.keys()
-    assert settings_for(None) == {}
