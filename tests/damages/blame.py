@@ -76,6 +76,38 @@ def damaged(before: str, after: str, file: str) -> Damaged:
     return Damaged(file, frozenset(lines), frozenset(owners))
 
 
+def damaged_tables(before: str, after: str, file: str) -> Damaged:
+    """What was done to tables of nftables.
+
+    Of what was left out or moved the block in which it stood counts, and what asks for that block:
+    a chain's rules, a map's or set's elements and the rules that look into it.
+    """
+    old, new = before.splitlines(), after.splitlines()
+    lines: set[int] = set()
+    for tag, i1, i2, j1, j2 in SequenceMatcher(None, old, new, False).get_opcodes():
+        if tag == "equal":
+            continue
+        lines |= set(range(j1 + 1, j2 + 1))
+        if tag == "delete":
+            for block in {_block(old, at) for at in range(i1, i2)}:
+                lines |= set(_of_block(new, block))
+    return Damaged(file, frozenset(lines), frozenset())
+
+
+def _block(lines: list[str], at: int) -> str:
+    """The head of the block that a line stands in: ``chain refuse {``."""
+    return next(line for line in reversed(lines[: at + 1]) if re.match(r"\t?\w.*\{$", line))
+
+
+def _of_block(lines: list[str], block: str) -> Iterator[int]:
+    name = "@" + block.split()[1]
+    inside = False
+    for number, line in enumerate(lines, 1):
+        inside = line == block or (inside and line != "\t}")
+        if inside or name in line.split():
+            yield number
+
+
 def _owners(lines: list[str]) -> Iterator[str]:
     for line in lines:
         found = _OF.match(line)

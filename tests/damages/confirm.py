@@ -11,14 +11,17 @@ from tests.support.kernel.testbed import Sender, Testbed, TestbedError, Variant
 from tests.support.readings.agreement import expected_outcomes
 
 _NOT_BY_ONE_PACKET = {
-    "time": ("too short", "too long", "never ends", "too early", "not renewed"),
+    "time": ("too short", "too soon", "too long", "never ends", "too early", "not renewed"),
     "shares": ("a little off", "wrong order", "stands twice", "probability turned around"),
     "two frontends": ("two ports share",),
 }
 
 
 def confirm(testbed: Testbed, variant: Variant, tried: Tried) -> str:
-    """``yes`` if the kernel does to the packet what must not be, ``–`` and why it cannot be seen,
+    """What the kernel does: of tables of nftables, or of rules of one variant of iptables.
+
+    Returns:
+        ``yes`` if the kernel does to the packet what must not be, ``–`` and why it cannot be seen,
     or ``no``."""
     for reason, names in _NOT_BY_ONE_PACKET.items():
         if any(part in tried.trial.name for part in names):
@@ -29,9 +32,25 @@ def confirm(testbed: Testbed, variant: Variant, tried: Tried) -> str:
     if all(f.property == "lets-through" for f in found):
         return "– (not a first packet)"
     testbed.reset(variant)
+    if tried.trial.rules.endswith("nftables"):
+        return _confirm_tables(testbed, tried, found)
     testbed.restore(variant, 4, "*raw\n:PREROUTING ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\nCOMMIT\n")
     testbed.route_localnet(True)
     testbed.restore(variant, 4, tried.text)
+    return _seen(testbed, tried, found)
+
+
+def _confirm_tables(testbed: Testbed, tried: Tried, found: list[Finding]) -> str:
+    testbed.route_localnet(True)
+    testbed.node.run("nft", "flush", "ruleset")
+    testbed.node.run("nft", "-f", "-", text=tried.text)
+    try:
+        return _seen(testbed, tried, found)
+    finally:
+        testbed.node.run("nft", "flush", "ruleset")
+
+
+def _seen(testbed: Testbed, tried: Tried, found: list[Finding]) -> str:
     try:
         return "yes" if any(_wrong(testbed, tried, f) for f in found) else "no"
     except TestbedError:

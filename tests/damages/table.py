@@ -57,7 +57,11 @@ def tables(tried: Sequence[Tried], in_kernel: Mapping[str, str]) -> str:
                     kernel = in_kernel.get(key(one.trial), "–")
                     named = "–"
                     if blamed := one.blamed():
-                        named = "yes" if all(blamed) else f"– ({NOT_NAMED[key(one.trial)]})"
+                        named = (
+                            "yes"
+                            if all(blamed)
+                            else f"– ({NOT_NAMED.get(key(one.trial), 'another')})"
+                        )
                     cells += [caught_as(one), f"`{packet_shown(one)}`", named, kernel]
                 else:
                     cells.append(one.report.verdict)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Literal
 
-from svcc.compiler.bundle import script
+from svcc.compiler.bundle import NFTABLES, render, script
 from svcc.compiler.model.objects import Objects
 from svcc.compiler.pipeline import compile_objects
 from svcc.compiler.settings.node import NodeSettings
@@ -15,11 +15,17 @@ from svcc.grammar.address import Family
 from svcc.verify.confirm.findings import Finding
 from svcc.verify.report.report import Report
 from svcc.verify.rule_files import from_text, of_nftables
-from tests.damages.blame import Damaged, damaged
+from tests.damages.blame import Damaged, damaged, damaged_tables
 from tests.kube_proxy.dumps import real_objects, real_settings, real_text
 from tests.support.clusters.cases import case_objects
 from tests.support.clusters.dumps import DUMPS, dump_objects, dump_settings
-from tests.support.damage import dump_damage, ipvs_damage, nft_damage, own_damage
+from tests.support.damage import (
+    dump_damage,
+    ipvs_damage,
+    nft_damage,
+    own_damage,
+    own_nft_damage,
+)
 from tests.support.damage.edits import Change
 from tests.support.proofs import verify
 
@@ -29,6 +35,7 @@ RULES = {
     "iptables": "svcc's own rules, iptables mode",
     "ipvs": "svcc's own rules, ipvs mode",
     "kube-proxy-nftables": "kube-proxy's rules, nftables mode",
+    "nftables": "svcc's own rules, nftables mode",
 }
 _WITHOUT_PACKET = {"cycle of jumps", "an address too many"}
 """What no packet shows: walks that do not end, and addresses of the node."""
@@ -63,7 +70,6 @@ class Tried:
     settings: NodeSettings | None = None
     text: str = ""
     damaged: Damaged | None = None
-    """What was done; None in nftables mode."""
 
     @property
     def right(self) -> bool:
@@ -79,9 +85,7 @@ class Tried:
         return self.trial.wanted != "violated" or len(shown) == len(found) > 0
 
     def blamed(self) -> list[bool]:
-        """Of each thing that is found to be wrong, whether its cause is the damaged line; nothing
-        where that is not looked at.
-        """
+        """Of each thing that is found to be wrong, whether its cause is the damaged line."""
         damaged = self.damaged
         if damaged is None:
             return []
@@ -110,6 +114,9 @@ def trials() -> Iterator[Trial]:
         ("kube-proxy-nftables", "violated", nft_damage.DAMAGE),
         ("kube-proxy-nftables", "proved", nft_damage.HARMLESS),
         ("kube-proxy-nftables", "undecided", nft_damage.UNDECIDED),
+        ("nftables", "violated", own_nft_damage.DAMAGE),
+        ("nftables", "proved", own_nft_damage.HARMLESS),
+        ("nftables", "undecided", own_nft_damage.UNDECIDED),
     )
     for rules, wanted, changes in lists:
         for change in changes:
@@ -124,11 +131,13 @@ def run(trial: Trial) -> Tried:
         before = ipvs_damage.files(change.base)[change.file]
         report = ipvs_damage.judge(change.base, change)
         return Tried(trial, report, damaged=damaged(before, change.of(before), change.file))
-    if trial.rules == "kube-proxy-nftables":
-        objects, settings = real_objects(change.base), real_settings(change.base)
-        text = change.of(real_text(change.base, "nft.txt"))
-        loaded = of_nftables(text, "changed")
-        return Tried(trial, verify(objects, settings, loaded), objects, settings)
+    if trial.rules in ("kube-proxy-nftables", "nftables"):
+        objects, settings, before = tables_of(trial)
+        text = change.of(before)
+        report = verify(objects, settings, of_nftables(text, "changed"))
+        return Tried(
+            trial, report, objects, settings, text, damaged_tables(before, text, "changed")
+        )
     if trial.rules == "kube-proxy":
         objects, settings = dump_objects(change.base), dump_settings(change.base)
         text = (DUMPS / change.base / "iptables-save.txt").read_text()
@@ -139,3 +148,14 @@ def run(trial: Trial) -> Tried:
     loaded = {Family.IPV4: from_text(text, Family.IPV4, "changed")}
     report = verify(objects, settings, loaded)
     return Tried(trial, report, objects, settings, text, damaged(before, text, "changed"))
+
+
+def tables_of(trial: Trial) -> tuple[Objects, NodeSettings, str]:
+    """Objects, and the tables of nftables that are changed, IPv4's first."""
+    base = trial.base
+    if trial.rules == "kube-proxy-nftables":
+        return real_objects(base), real_settings(base), real_text(base, "nft.txt")
+    objects, settings = case_objects(base, "nftables")
+    text = render(compile_objects(objects, settings))[NFTABLES]
+    # What is before makes a table anew when the file is loaded.
+    return objects, settings, text[text.index("table ip svcc {") :]

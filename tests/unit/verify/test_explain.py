@@ -21,8 +21,7 @@ from svcc.verify.rule_files import from_files, from_text, of_nftables
 from svcc.verify.simulator.packet import Packet
 from svcc.verify.spec.expectation import expect
 from svcc.verify.spec.properties import ENDS, LETS_THROUGH
-from tests.damages.trials import Trial, trials
-from tests.kube_proxy.dumps import real_objects, real_settings, real_text
+from tests.damages.trials import Trial, tables_of, trials
 from tests.support.clusters.beside import TOOLS, merged, tool
 from tests.support.clusters.cases import case_names, case_objects
 from tests.support.clusters.dumps import DUMPS, dump_objects, dump_settings
@@ -141,9 +140,9 @@ def damaged(trial: Trial, folder: Path) -> tuple[Objects, NodeSettings, Rules]:
         for name, text in render(compiled).items():
             (folder / name).write_text(change.of(text) if name == change.file else text)
         return case_objects(change.base)[0], compiled.settings, from_files([str(folder)], None)
-    if trial.rules == "kube-proxy-nftables":
-        tables = of_nftables(change.of(real_text(change.base, "nft.txt")), "changed")
-        return real_objects(change.base), real_settings(change.base), tables
+    if trial.rules.endswith("nftables"):
+        objects, settings, text = tables_of(trial)
+        return objects, settings, of_nftables(change.of(text), "changed")
     if trial.rules == "kube-proxy":
         objects, settings = dump_objects(change.base), dump_settings(change.base)
         text = (DUMPS / change.base / FILES[Family.IPV4]).read_text()
