@@ -12,13 +12,14 @@ from svcc.compiler.api_names.nearest import did_you_mean
 from svcc.compiler.consistency.contradictions import Contradiction, Slices
 from svcc.compiler.consistency.frontend_conflicts import Conflict, conflicts
 from svcc.compiler.consistency.passed_over import passed_over
-from svcc.compiler.load import validate
+from svcc.compiler.load import endpoints, pods, validate
 from svcc.compiler.load.document import Complaint, Place, Source, few_of_each, problems_of
 from svcc.compiler.load.fields import Fields, Report
 from svcc.compiler.load.inputs import Input, read_inputs, source_of
 from svcc.compiler.load.not_objects import in_another_format, template
 from svcc.compiler.load.text import MAX_DEPTH, Path, TextError, shorten
 from svcc.compiler.model.objects import Objects, Origin, PassedOver, PassedOverReason
+from svcc.compiler.select.endpoints import missing_slices
 from svcc.grammar.errors import InputError, Position, Problem
 
 MAX_PROBLEMS = 200
@@ -133,6 +134,8 @@ class _Loader:
         for found in conflicts(objects):
             if found.owner.name and found.claimant.name:
                 self._conflict(found)
+        if not self.problems and not self._is_fatal:
+            objects.slices += list(missing_slices(objects, self._wrong))
         slices = Slices(objects, self._wrong)
         if not self.problems and not self._is_fatal:
             # What could not be read may be what the others seem to lack.
@@ -270,9 +273,14 @@ class _Loader:
         elif kind == "Node":
             objects.nodes.append(validate.node(fields, origin))
         elif kind == "Endpoints":
-            objects.slices.extend(validate.endpoints(fields, origin))
+            objects.slices.extend(endpoints.endpoints(fields, origin))
+        elif kind == "Pod":
+            if (pod := pods.pod(fields, origin)) is not None:
+                objects.pods.append(pod)
+        elif kind == "HostList":
+            self._hosts(fields, origin, report)
         else:
-            found = validate.endpoint_slice(fields, origin)
+            found = endpoints.endpoint_slice(fields, origin)
             if isinstance(found, PassedOver):
                 self._passed_over.append(found)
             else:
@@ -290,6 +298,13 @@ class _Loader:
                 self._wrong.setdefault(of_service, reason)
                 report.errors = before
 
+    def _hosts(self, fields: Fields, origin: Origin, report: Report) -> None:
+        for host in pods.hosts(fields, origin):
+            before = self._seen.setdefault(("host", host.namespace, host.name), host.origin)
+            if before is not host.origin:
+                self._again("host", host.key, host.origin, before, report)
+            self._objects.pods.append(host)
+
     def _first(self, kind: str, fields: Fields, origin: Origin, report: Report) -> bool:
         """Note an object's name; False if the same object was there before."""
         meta = fields.raw("metadata")
@@ -297,6 +312,8 @@ class _Loader:
             return True
         namespace, name = meta.get("namespace"), meta.get("name")
         if not isinstance(name, str):
+            return True
+        if kind == "HostList":
             return True
         if kind == "Node":
             namespace = ""
@@ -307,13 +324,16 @@ class _Loader:
         if before is origin:
             return True
         shown = name if kind == "Node" else f"{namespace}/{name}"
+        self._again(kind, shown, origin, before, report)
+        return False
+
+    def _again(self, kind: str, shown: str, origin: Origin, before: Origin, report: Report) -> None:
         report.wrong(
             origin.path,
             f"{kind} {shorten(shown)} stands here for the second time, first at ",
             self._place(before),
             "; leave one out",
         )
-        return False
 
 
 def _tell_unknown_annotations(kind: str, fields: Fields) -> None:

@@ -1,6 +1,6 @@
 """The Kubernetes objects that matter to a Service, validated and with API defaults filled in.
 
-Field names follow the API (core/v1 Service, Endpoints, Node; discovery.k8s.io/v1
+Field names follow the API (core/v1 Service, Endpoints, Node, Pod; discovery.k8s.io/v1
 EndpointSlice). Everything that the API leaves to a default has its value here.
 """
 
@@ -34,12 +34,16 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class ServicePort:
-    """``spec.ports[]``; ``name`` is "" where the API object has none, ``node_port`` 0 if none."""
+    """``spec.ports[]``; ``name`` is "" where the API object has none, ``node_port`` 0 if none.
+
+    ``target_port`` is a number or the name of a container's port; 0: the same as ``port``.
+    """
 
     name: str
     protocol: Protocol
     port: int
     node_port: int = 0
+    target_port: int | str = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +52,8 @@ class Service:
 
     ``ingress`` has the addresses of ``status.loadBalancer.ingress[]`` without those whose
     ``ipMode`` is ``Proxy``. ``affinity_timeout`` is in seconds, None without ClientIP
-    affinity.
+    affinity. ``selector`` is empty where somebody else makes the endpoints, ``ip_families`` and
+    ``traffic_distribution`` where the object has none.
     """
 
     namespace: str
@@ -68,6 +73,10 @@ class Service:
     affinity_timeout: int | None = None
     health_check_node_port: int = 0
     ipvs_scheduler: str | None = None
+    selector: dict[str, str] = field(default_factory=dict)
+    publish_not_ready_addresses: bool = False
+    ip_families: tuple[Family, ...] = ()
+    traffic_distribution: str = ""
 
     @property
     def key(self) -> str:
@@ -86,7 +95,10 @@ class EndpointPort:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
-    """One endpoint: its first address, and what it says of itself (absent conditions filled in)."""
+    """One endpoint: its first address, and what it says of itself (absent conditions filled in).
+
+    ``pod`` is the name of the Pod that it is, in the namespace of the slice.
+    """
 
     address: Address
     ready: bool = True
@@ -95,6 +107,9 @@ class Endpoint:
     node_name: str | None = None
     zone_hints: frozenset[str] = frozenset()
     node_hints: frozenset[str] = frozenset()
+    zone: str | None = None
+    hostname: str | None = None
+    pod: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,7 +117,8 @@ class EndpointSlice:
     """An EndpointSlice, or one subset of an Endpoints object in the same form.
 
     ``service`` is the name of the Service in the same namespace. Slices of ``addressType:
-    FQDN`` are not here. ``from_endpoints`` tells the two kinds of object apart.
+    FQDN`` are not here. ``from_endpoints`` tells the two kinds of object apart; one made
+    ``from_pods`` was not given, and its ``origin`` is the Service's.
     """
 
     namespace: str
@@ -116,6 +132,46 @@ class EndpointSlice:
     from_endpoints: bool = False
     truncated: bool = False
     """The Endpoints object says itself that it has not all endpoints (over a thousand)."""
+    from_pods: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerPort:
+    """``ports[]`` of a container; ``name`` is "" where it has none."""
+
+    name: str
+    protocol: Protocol
+    port: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pod:
+    """A Pod, or a host of a HostList: what a selector can select.
+
+    ``ports`` are those of the containers, then those of the init containers that keep running
+    (``restartPolicy: Always``). ``ready`` is the condition Ready, which has the readiness gates
+    in it; ``terminating``: it has a deletionTimestamp; ``is_finished``: its phase is Succeeded or
+    Failed. ``zone`` is a host's own; a Pod's is that of its Node.
+    """
+
+    namespace: str
+    name: str
+    origin: Origin
+    labels: dict[str, str] = field(default_factory=dict)
+    addresses: tuple[Address, ...] = ()
+    ports: tuple[ContainerPort, ...] = ()
+    ready: bool = False
+    terminating: bool = False
+    is_finished: bool = False
+    node_name: str | None = None
+    zone: str | None = None
+    hostname: str = ""
+    subdomain: str = ""
+
+    @property
+    def key(self) -> str:
+        """``namespace/name``."""
+        return f"{self.namespace}/{self.name}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +235,7 @@ class Objects:
     services: list[Service] = field(default_factory=list)
     slices: list[EndpointSlice] = field(default_factory=list)
     nodes: list[Node] = field(default_factory=list)
+    pods: list[Pod] = field(default_factory=list)
     skipped_kinds: dict[str, int] = field(default_factory=dict)
     not_judged: list[Service] = field(default_factory=list)
     passed_over: tuple[PassedOver, ...] = ()

@@ -67,10 +67,15 @@ ROOMS = (
     ),
     Room("compiler.model", "grammar", "objects, however they were read"),
     Room("compiler.api_names", "", "names that the API knows, whatever they are looked up for"),
+    Room(
+        "compiler.select",
+        "grammar compiler.model",
+        "Pods become slices before anybody asks what slices are for",
+    ),
     Room("compiler.consistency", "grammar compiler.model", "objects, wherever they were read"),
     Room(
         "compiler.load",
-        "grammar compiler.model compiler.api_names compiler.consistency",
+        "grammar compiler.model compiler.api_names compiler.consistency compiler.select",
         "objects are loaded whatever the node is",
     ),
     Room(
@@ -258,7 +263,8 @@ NEVERS = (
     ),
     Never(
         "verify",
-        "compiler.resolve compiler.lower compiler.pipeline compiler.bundle compiler.files apply",
+        "compiler.select compiler.resolve compiler.lower compiler.pipeline compiler.bundle "
+        "compiler.files apply",
         "a proof by the code that is to be proved is none",
     ),
     Never(
