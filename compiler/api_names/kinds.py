@@ -17,6 +17,13 @@ WRITE = {
 }
 """The kinds that are read, and the apiVersion to write."""
 
+WORKLOADS = frozenset((
+    *((kind, "apps/v1") for kind in ("Deployment", "ReplicaSet", "StatefulSet", "DaemonSet")),
+    *((kind, "batch/v1") for kind in ("Job", "CronJob")),
+    ("CronJob", "batch/v1beta1"),
+))  # fmt: skip
+"""The kinds that make Pods, which are read where Pods are to be simulated."""
+
 READ = frozenset((*WRITE.items(), ("EndpointSlice", "discovery.k8s.io/v1beta1")))
 LISTS = frozenset(("List", *(f"{kind}List" for kind in WRITE if kind != "HostList")))
 

@@ -219,7 +219,9 @@ class _Loader:
             self._list(value, path, depth, report)
             return
         origin = Origin(report.source.name, report.document, path)
-        if (kind, version) in READ:
+        if kind == "Pod" and version == "v1" and not pods.is_in_a_cluster(value):
+            self._other_kind(kind, origin)
+        elif (kind, version) in READ:
             self._object(kind, version, value, origin, report)
         elif (wrong := slip(kind, version[:MAX_KIND])) is not None:
             field, message = wrong
@@ -275,8 +277,7 @@ class _Loader:
         elif kind == "Endpoints":
             objects.slices.extend(endpoints.endpoints(fields, origin))
         elif kind == "Pod":
-            if (pod := pods.pod(fields, origin)) is not None:
-                objects.pods.append(pod)
+            objects.pods.append(pods.pod(fields, origin))
         elif kind == "HostList":
             self._hosts(fields, origin, report)
         else:

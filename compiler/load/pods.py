@@ -7,6 +7,7 @@ Source: k8s.io/api core/v1 types. Of a Pod nothing is read but what selection as
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from svcc.compiler.load.addresses import remote_address
 from svcc.compiler.load.fields import Fields, is_name
@@ -19,11 +20,16 @@ _FINISHED = ("Succeeded", "Failed")
 _PHASES = ("", "Pending", "Running", "Unknown", *_FINISHED)
 
 
-def pod(fields: Fields, origin: Origin) -> Pod | None:
-    """A Pod (core/v1); None for one without a status, which no cluster has seen yet."""
+def is_in_a_cluster(value: dict[str, Any]) -> bool:
+    """Whether a Pod has a status; one without, as people write it, has no address either."""
+    return bool(value.get("status"))
+
+
+def pod(fields: Fields, origin: Origin) -> Pod:
+    """A Pod (core/v1) as a cluster has it."""
     namespace, name = metadata(fields)
     meta, spec, status = (fields.object(key) for key in ("metadata", "spec", "status"))
-    found = Pod(
+    return Pod(
         namespace=namespace,
         name=name,
         origin=origin,
@@ -37,11 +43,6 @@ def pod(fields: Fields, origin: Origin) -> Pod | None:
         hostname=spec.name("hostname"),
         subdomain=spec.name("subdomain"),
     )
-    if fields.raw("status"):
-        return found
-    message = "this Pod has no status, so it has no address and is no backend"
-    fields.warn(None, message, severity="note")
-    return None
 
 
 def container_ports(spec: Fields) -> Iterator[ContainerPort]:
@@ -108,6 +109,7 @@ def hosts(fields: Fields, origin: Origin) -> Iterator[Pod]:
         if len({address.family for address in addresses}) < len(addresses):
             host.wrong("ips", "two addresses of one family; a host has one of each")
         yield Pod(
+            kind="host",
             namespace=host.name("namespace") or namespace,
             name=name,
             origin=Origin(origin.file, origin.document, (*origin.path, "hosts", number)),

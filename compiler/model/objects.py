@@ -154,6 +154,7 @@ class Pod:
     Failed. ``zone`` is a host's own; a Pod's is that of its Node.
     """
 
+    kind: Literal["Pod", "host"] = "Pod"
     namespace: str
     name: str
     origin: Origin
@@ -235,8 +236,8 @@ class Objects:
     services: list[Service] = field(default_factory=list)
     slices: list[EndpointSlice] = field(default_factory=list)
     nodes: list[Node] = field(default_factory=list)
-    pods: list[Pod] = field(default_factory=list)
     skipped_kinds: dict[str, int] = field(default_factory=dict)
     not_judged: list[Service] = field(default_factory=list)
     passed_over: tuple[PassedOver, ...] = ()
     problems: tuple[Problem, ...] = ()
+    pods: list[Pod] = field(default_factory=list)

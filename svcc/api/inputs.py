@@ -28,7 +28,9 @@ def load(
     note: Note | None = None,
     notes: bool = False,
 ) -> Objects:
-    """The Services, EndpointSlices, Endpoints and Nodes of all that is given, as one input.
+    """The Services, EndpointSlices, Endpoints, Pods and Nodes of all that is given, as one input.
+
+    Services that select Pods and have no slices get those that a cluster would make.
 
     Args:
         paths: files, folders (their ``*.yaml``, ``*.yml`` and ``*.json``, sorted) or ``-`` for

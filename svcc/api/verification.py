@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from svcc.api.compilation import compiled_for
@@ -18,6 +19,7 @@ from svcc.verify.open_questions.question import OpenQuestion, left_open
 from svcc.verify.policy.claims import check
 from svcc.verify.prepare.loaded import EVERYTHING, LoadedRules
 from svcc.verify.proof.prover import Prover
+from svcc.verify.selected_pods import selection_findings
 from svcc.verify.spec import codes
 from svcc.verify.spec.expectation import expect
 from svcc.verify.spec.node_kinds import NodeKinds
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from svcc.compiler.model.objects import Objects
     from svcc.compiler.settings.node import NodeSettings
     from svcc.grammar.policy import Placed
+    from svcc.verify.confirm.findings import Finding
     from svcc.verify.report.report import Report
 
 _WORTH_A_WARNING = frozenset({codes.NO_ENDPOINTS_GIVEN, codes.FAMILY_NOT_GIVEN})
@@ -114,11 +117,13 @@ def verify_nodes(
     by_node = _by_node(nodes, rules)
     judge = _Judge(objects, by_node, family, policies, policies_only, paranoid, note)
     reports = list(judge.reports(nodes, progress))
+    selection = [] if policies_only else _selection(objects)
     for report, settings in zip(reports, nodes, strict=True):
         of_node = by_node[settings.node_name] if by_node is not None else None
         if of_node is not None:
             report.findings += open_questions(of_node, objects, settings, note)
             report.in_files = of_node.in_files
+        report.findings = [*selection, *report.findings]
         questions = list(judge.questions(settings, report, strict))
         report.findings = left_open(report.findings, questions)
         report.passed_over, report.problems = objects.passed_over, objects.problems
@@ -126,6 +131,21 @@ def verify_nodes(
             report.problems += of_node.problems
         _warn(questions, report, note)
     return reports
+
+
+def _selection(objects: Objects) -> list[Finding]:
+    """What the slices are judged to be, with the places of those that are wrong."""
+    from svcc.api.manifests import Manifests
+
+    found = selection_findings(objects)
+    manifests = Manifests(objects)
+    manifests.look_up(finding.place for finding in found if finding.place is not None)
+    return [
+        replace(finding, reason=str(position))
+        if finding.place is not None and (position := manifests.position(finding.place))
+        else finding
+        for finding in found
+    ]
 
 
 def _by_node(

@@ -154,8 +154,8 @@ ROOMS = (
     ),
     Room(
         "verify.confirm",
-        "grammar.* verify.netfilter verify.spec verify.simulator verify.prepare verify.model "
-        "verify.slicing",
+        "grammar.* compiler.model verify.netfilter verify.spec verify.simulator verify.prepare "
+        "verify.model verify.slicing",
         "a packet is replayed whoever found it",
     ),
     Room(

@@ -50,6 +50,9 @@ NO_POD_NETWORK = "SVC036"
 NOTHING_JUDGED = "SVC037"
 PASSED_OVER = "SVC038"
 BAD_INPUT = "SVC040"
+ENDPOINT_STALE = "SVC041"
+ENDPOINT_MISSING = "SVC042"
+ENDPOINT_DIFFERS = "SVC043"
 
 _ALL = (
     Code(
@@ -308,6 +311,31 @@ _ALL = (
         "Something that was given cannot be read, or contradicts itself. Exit code 2.",
         "See the message; it has file, line and column where there are any.",
         "The message says what to do.",
+    ),
+    Code(
+        ENDPOINT_STALE, "an endpoint that is no selected Pod",
+        "A slice holds an address that the Service's selector does not select: no Pod has it, the "
+        "Pod has other labels, has ended, or has no such port.",
+        "The endpoint slice controller lags behind or stands still, somebody edited the slice, or "
+        "Pods and slices were printed at different times.",
+        "Print both anew with one command. If it stays, look at kube-controller-manager; a slice "
+        "of your own needs another `endpointslice.kubernetes.io/managed-by`.",
+    ),
+    Code(
+        ENDPOINT_MISSING, "a selected Pod that is in no slice",
+        "The Service's selector selects a Pod with an address, and no slice has it at that port.",
+        "The endpoint slice controller lags behind or stands still, or slices were left out of "
+        "what was given.",
+        "Print Pods and slices anew with one command: "
+        "`kubectl get services,endpointslices,pods,nodes -A -o yaml`.",
+    ),
+    Code(
+        ENDPOINT_DIFFERS, "an endpoint that is otherwise than its Pod",
+        "A slice says of an address that it is ready, terminating or on a node, and the Pod says "
+        "otherwise.",
+        "The endpoint slice controller lags behind, or somebody edited the slice. With "
+        "`publishNotReadyAddresses` every Pod counts as ready.",
+        "Print both anew with one command; else look at kube-controller-manager.",
     ),
 )  # fmt: skip
 
