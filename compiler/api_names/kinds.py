@@ -21,6 +21,7 @@ WORKLOADS = frozenset((
     *((kind, "apps/v1") for kind in ("Deployment", "ReplicaSet", "StatefulSet", "DaemonSet")),
     *((kind, "batch/v1") for kind in ("Job", "CronJob")),
     ("CronJob", "batch/v1beta1"),
+    ("ReplicationController", "v1"),
 ))  # fmt: skip
 """The kinds that make Pods, which are read where Pods are to be simulated."""
 

@@ -12,8 +12,8 @@ from typing import Any
 from svcc.compiler.load.addresses import remote_address
 from svcc.compiler.load.fields import Fields, is_name
 from svcc.compiler.load.text import shorten
-from svcc.compiler.load.validate import DEFAULT_NAMESPACE, metadata, protocol_of
-from svcc.compiler.model.objects import ContainerPort, Origin, Pod
+from svcc.compiler.load.validate import metadata, protocol_of
+from svcc.compiler.model.objects import DEFAULT_NAMESPACE, ContainerPort, Origin, Pod
 from svcc.grammar.address import Address, Family
 
 _FINISHED = ("Succeeded", "Failed")

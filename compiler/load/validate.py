@@ -13,6 +13,7 @@ from svcc.compiler.load.addresses import address, network, remote_address
 from svcc.compiler.load.fields import Fields, is_name
 from svcc.compiler.load.text import shorten
 from svcc.compiler.model.objects import (
+    DEFAULT_NAMESPACE,
     SCHEDULERS,
     Node,
     Origin,
@@ -31,7 +32,6 @@ SERVICE_NAME_LABEL = "kubernetes.io/service-name"
 HOSTNAME_LABEL = "kubernetes.io/hostname"
 ZONE_LABELS = ("topology.kubernetes.io/zone", "failure-domain.beta.kubernetes.io/zone")
 TRUNCATED_ANNOTATION = "endpoints.kubernetes.io/over-capacity"
-DEFAULT_NAMESPACE = "default"
 DEFAULT_AFFINITY_TIMEOUT = 10800
 DEFAULT_NODE_PORTS = range(30000, 32768)
 MAX_AFFINITY_TIMEOUT = 86400
@@ -99,6 +99,8 @@ def service(fields: Fields, origin: Origin) -> Service:
         selector=spec.string_map("selector"),
         publish_not_ready_addresses=spec.flag("publishNotReadyAddresses", False),
         ip_families=_families(spec),
+        ip_family_policy=spec.text("ipFamilyPolicy"),
+        external_name=spec.text("externalName"),
         traffic_distribution=_traffic_distribution(spec),
     )
 
@@ -284,4 +286,4 @@ def node(fields: Fields, origin: Origin) -> Node:
         cidrs = [] if single is None else [single]
     zone = next((labels[label] for label in ZONE_LABELS if labels.get(label)), None)
     addresses = dict.fromkeys((*by_type["InternalIP"], *by_type["ExternalIP"]))
-    return Node(name, origin, tuple(addresses), tuple(cidrs), zone)
+    return Node(name, origin, tuple(addresses), tuple(cidrs), zone, labels)

@@ -6,30 +6,24 @@ EndpointSlice). Everything that the API leaves to a default has its value here.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from svcc.compiler.model.terms import ContainerPort as ContainerPort
+from svcc.compiler.model.terms import Locates
+from svcc.compiler.model.terms import Origin as Origin
+from svcc.compiler.model.terms import Protocol as Protocol
+from svcc.compiler.model.workloads import Workload
 from svcc.grammar.address import Address, Family, Network
 from svcc.grammar.errors import Problem
 
-Protocol = Literal["TCP", "UDP", "SCTP"]
 Policy = Literal["Cluster", "Local"]
 
+DEFAULT_NAMESPACE = "default"
+"""Where an object is that names none, as kubectl has it."""
 SCHEDULERS = ("rr", "wrr", "lc", "wlc", "lblc", "lblcr", "dh", "sh", "sed", "nq", "mh")
 """The IPVS schedulers that kube-proxy takes (ipvsadm(8))."""
-
-
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """Where an object stands: ``path`` leads from the document's root to it.
-
-    Lines and columns are found from this only when a message needs them
-    (:meth:`svcc.compiler.load.document.Source.locate`).
-    """
-
-    file: str
-    document: int = 0
-    path: tuple[str | int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +70,8 @@ class Service:
     selector: dict[str, str] = field(default_factory=dict)
     publish_not_ready_addresses: bool = False
     ip_families: tuple[Family, ...] = ()
+    ip_family_policy: str = ""
+    external_name: str = ""
     traffic_distribution: str = ""
 
     @property
@@ -135,15 +131,6 @@ class EndpointSlice:
     from_pods: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class ContainerPort:
-    """``ports[]`` of a container; ``name`` is "" where it has none."""
-
-    name: str
-    protocol: Protocol
-    port: int
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pod:
     """A Pod, or a host of a HostList: what a selector can select.
@@ -184,6 +171,7 @@ class Node:
     addresses: tuple[Address, ...] = ()
     pod_cidrs: tuple[Network, ...] = ()
     zone: str | None = None
+    labels: dict[str, str] = field(default_factory=dict, compare=False)
 
 
 PassedOverReason = Literal[
@@ -213,7 +201,8 @@ Anything else: ``other-kind``.
 class PassedOver:
     """An object that has no say, and why; ``name`` is ``namespace/name``.
 
-    Of a kind that is not read, ``count`` objects at once: ``name`` is "", ``origin`` the first's.
+    Of a kind that is not read, ``count`` objects at once: ``name`` is "", ``origin`` and
+    ``api_version`` are the first's.
     """
 
     kind: str
@@ -221,6 +210,7 @@ class PassedOver:
     reason: PassedOverReason
     origin: Origin
     count: int = 1
+    api_version: str = ""
 
 
 @dataclass(slots=True)
@@ -230,7 +220,9 @@ class Objects:
     ``not_judged`` are Services that are wrong in themselves, have wrong endpoints or claim what
     another claims, as far as they could be read; ``services`` has them not. ``passed_over``
     names them too, and all else that has no say. ``problems`` has the warnings, the notes and
-    the errors behind ``not_judged``.
+    the errors behind ``not_judged``. ``workloads`` are read where Pods are to be simulated,
+    and ``is_simulated`` tells that they are.
+    ``sources`` are texts that are in no file, kept where places in them may be asked for.
     """
 
     services: list[Service] = field(default_factory=list)
@@ -241,3 +233,6 @@ class Objects:
     passed_over: tuple[PassedOver, ...] = ()
     problems: tuple[Problem, ...] = ()
     pods: list[Pod] = field(default_factory=list)
+    workloads: list[Workload] = field(default_factory=list)
+    is_simulated: bool = False
+    sources: Mapping[str, Locates] = field(default_factory=dict, compare=False, repr=False)

@@ -36,7 +36,9 @@ _SAME_ZONE = ("PreferClose", "PreferSameZone", "PreferSameNode")
 _SAME_NODE = "PreferSameNode"
 
 
-def missing_slices(objects: Objects, wrong: Container[tuple[str, str]]) -> Iterator[EndpointSlice]:
+def missing_slices(
+    objects: Objects, wrong: Container[tuple[str, str]], *, whole: Container[str] = ()
+) -> Iterator[EndpointSlice]:
     """The slices of the Services that select Pods and have neither slices nor Endpoints.
 
     Nothing is known of a namespace of which no Pod or host was given.
@@ -44,15 +46,16 @@ def missing_slices(objects: Objects, wrong: Container[tuple[str, str]]) -> Itera
     Args:
         objects: what was loaded.
         wrong: Services that get none, by namespace and name.
+        whole: namespaces all of whose Pods are known, even if there is none.
     """
-    if not objects.pods:
-        return
     pods = PodsByLabels(objects.pods)
     zones = {node.name: node.zone for node in objects.nodes}
     with_slices = {(item.namespace, item.service) for item in objects.slices}
     for service in objects.services:
         key = (service.namespace, service.name)
-        if key in with_slices or key in wrong or service.namespace not in pods.namespaces:
+        if key in with_slices or key in wrong:
+            continue
+        if service.namespace not in pods.namespaces and service.namespace not in whole:
             continue
         if has_selected_endpoints(service):
             selected = pods.selected(service.namespace, service.selector)

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from svcc.compiler.load.document import Source
-    from svcc.compiler.model.objects import Objects, Origin
+    from svcc.compiler.model.objects import Objects
+    from svcc.compiler.model.terms import Locates, Origin
     from svcc.grammar.errors import Position
     from svcc.verify.confirm.findings import Finding
     from svcc.verify.report.report import Report
@@ -22,21 +22,21 @@ class Manifests:
             service.key: service.origin for service in (*objects.services, *objects.not_judged)
         }
         self._passed_over = objects.passed_over
-        self._sources: dict[str, Source | None] = {}
+        self._sources: dict[str, Locates | None] = dict(objects.sources)
         self._positions: dict[Origin, Position | None] = {}
 
     def place(self, finding: Finding) -> tuple[str, int] | None:
-        """File and line; None for a finding of no Service, or what came from standard input."""
+        """File and line; None for a finding of no Service, or where nobody can read it again."""
         origin = finding.place or self._origins.get(finding.service())
         return None if origin is None else self.of_origin(origin)
 
     def of_origin(self, origin: Origin) -> tuple[str, int] | None:
-        """File and line of an object; None for what came from standard input."""
+        """File and line of an object; None where nobody can read it again."""
         found = self.position(origin)
-        return None if found is None else (found.file, found.line)
+        return (found.file, found.line) if found is not None and found.line else None
 
     def position(self, origin: Origin) -> Position | None:
-        """File, line and column of an object; None for what came from standard input."""
+        """File, line and column of an object; None where nobody can read it again."""
         if origin not in self._positions:
             self.look_up([origin])
         return self._positions[origin]
@@ -72,7 +72,7 @@ class Manifests:
             for origin in wanted:
                 self._positions[origin] = found[origin.document, origin.path]
 
-    def _source(self, file: str) -> Source | None:
+    def _source(self, file: str) -> Locates | None:
         from svcc.compiler.load.inputs import source_of
 
         if file not in self._sources:

@@ -12,8 +12,10 @@ from svcc.api.inputs import once
 from svcc.api.live import missing_proxy, open_questions
 from svcc.api.own_rules import read_back
 from svcc.grammar.address import Family
+from svcc.grammar.errors import Position, Problem
 from svcc.grammar.iptables.ruleset import RuleSet
 from svcc.verify.engine import verify as verify_rules
+from svcc.verify.manifests.every import findings_of, mistakes
 from svcc.verify.open_questions.every import open_questions as every_question
 from svcc.verify.open_questions.question import OpenQuestion, left_open
 from svcc.verify.policy.claims import check
@@ -117,35 +119,59 @@ def verify_nodes(
     by_node = _by_node(nodes, rules)
     judge = _Judge(objects, by_node, family, policies, policies_only, paranoid, note)
     reports = list(judge.reports(nodes, progress))
-    selection = [] if policies_only else _selection(objects)
+    about_objects: list[Finding] = []
+    problems = objects.problems
+    if not policies_only:
+        about_objects, told = _about_objects(objects, strict=strict)
+        problems += told
+        if note is not None:
+            for problem in told:
+                note(str(problem))
     for report, settings in zip(reports, nodes, strict=True):
         of_node = by_node[settings.node_name] if by_node is not None else None
         if of_node is not None:
             report.findings += open_questions(of_node, objects, settings, note)
             report.in_files = of_node.in_files
-        report.findings = [*selection, *report.findings]
+        if report is reports[0]:
+            # They are the same whatever the node.
+            report.findings = [*about_objects, *report.findings]
         questions = list(judge.questions(settings, report, strict))
         report.findings = left_open(report.findings, questions)
-        report.passed_over, report.problems = objects.passed_over, objects.problems
+        report.passed_over, report.problems = objects.passed_over, problems
         if of_node is not None:
             report.problems += of_node.problems
         _warn(questions, report, note)
     return reports
 
 
-def _selection(objects: Objects) -> list[Finding]:
-    """What the slices are judged to be, with the places of those that are wrong."""
+def _about_objects(objects: Objects, *, strict: bool) -> tuple[list[Finding], tuple[Problem, ...]]:
+    """What is judged of the objects themselves, and what is told of them, with their places."""
     from svcc.api.manifests import Manifests
 
+    wrong = list(mistakes(objects)) if objects.is_simulated else []
     found = selection_findings(objects)
+    if objects.is_simulated:
+        found = [*findings_of(objects, wrong, strict=strict), *found]
     manifests = Manifests(objects)
-    manifests.look_up(finding.place for finding in found if finding.place is not None)
-    return [
+    places = [finding.place for finding in found if finding.place is not None]
+    manifests.look_up([*places, *(mistake.place for mistake in wrong)])
+    findings = [
         replace(finding, reason=str(position))
         if finding.place is not None and (position := manifests.position(finding.place))
         else finding
         for finding in found
     ]
+    problems = tuple(
+        Problem(
+            manifests.position(mistake.place) or Position(mistake.place.file),
+            mistake.sentence(),
+            mistake.severity,
+            mistake.code,
+        )
+        for mistake in wrong
+        if mistake.severity != "error"
+    )
+    return findings, tuple(sorted(dict.fromkeys(problems)))
 
 
 def _by_node(

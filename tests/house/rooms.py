@@ -83,6 +83,11 @@ ROOMS = (
         "grammar compiler.model compiler.api_names compiler.load",
         "a configuration is a file, and a Node an object",
     ),
+    Room(
+        "compiler.simulate",
+        "grammar compiler.model compiler.select",
+        "what a cluster would add to objects, before anybody asks what it forwards",
+    ),
     Room("compiler.resolve", f"grammar {_OBJECTS}", "what is forwarded, not how it is told"),
     Room(
         "compiler.lower.shared",
@@ -169,6 +174,11 @@ ROOMS = (
         "grammar.* verify.netfilter verify.spec verify.simulator verify.prepare verify.model "
         "verify.slicing verify.smt verify.confirm",
         "the core of the verifier, complete without add-ons",
+    ),
+    Room(
+        "verify.manifests",
+        "grammar.* compiler.model compiler.api_names verify.spec verify.confirm",
+        "what people write, whatever rules come of it",
     ),
     Room(
         "verify.open_questions",
@@ -263,8 +273,8 @@ NEVERS = (
     ),
     Never(
         "verify",
-        "compiler.select compiler.resolve compiler.lower compiler.pipeline compiler.bundle "
-        "compiler.files apply",
+        "compiler.select compiler.simulate compiler.resolve compiler.lower compiler.pipeline "
+        "compiler.bundle compiler.files apply",
         "a proof by the code that is to be proved is none",
     ),
     Never(

@@ -17,6 +17,7 @@ from svcc.verify.confirm.findings import Finding
 from svcc.verify.report.grouping import Group
 from svcc.verify.report.messages import message
 from svcc.verify.report.report import Report
+from svcc.verify.spec import codes
 from svcc.verify.spec.properties import FAIR, MASQUERADES, REACHES, REFUSES
 
 _OF_EVERY_FRONTEND = (REACHES, FAIR, MASQUERADES, REFUSES)
@@ -33,7 +34,8 @@ def junit(reports: Iterable[Report], problems: Iterable[Problem] = ()) -> str:
     if wrong:
         suite = _Suite(root, "input")
         for problem in wrong:
-            suite.add("input", str(problem.position), "error", problem.message, "SVC040")
+            code = problem.code or codes.BAD_INPUT
+            suite.add("input", str(problem.position), "error", problem.message, code)
         suite.close(0.0)
     for report in reports:
         for family in dict.fromkeys(finding.family for finding in report.findings):

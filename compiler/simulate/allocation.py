@@ -1,0 +1,83 @@
+"""Cluster IPs, node ports and balancer addresses of the Services that have none.
+
+Source: Kubernetes documentation, "ServiceIP allocation"; pkg/registry/core/service.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from svcc.compiler.model.eligibility import is_forwarded
+from svcc.compiler.model.objects import Service, ServicePort
+from svcc.compiler.simulate.numbers import Addresses, Ports
+from svcc.grammar.address import Address, Family, Network, parse_network
+
+NODE_PORTS = range(30000, 32768)
+CLUSTER_NETWORKS = {
+    Family.IPV4: parse_network("10.96.0.0/12"),
+    Family.IPV6: parse_network("fd00:10:96::/112"),
+}
+"""Those of kubeadm; and one of unique local addresses (RFC 4193)."""
+BALANCER_NETWORKS = {
+    Family.IPV4: parse_network("198.19.0.0/16"),
+    Family.IPV6: parse_network("2001:2:0:1::/64"),
+}
+"""Addresses for benchmarks (RFC 2544, RFC 5180): nobody has them."""
+
+
+class Allocator:
+    """Hands out what Services lack; what they have is never given to another."""
+
+    def __init__(self, services: list[Service]) -> None:
+        taken = [address for service in services for address in _addresses(service)]
+        self._cluster_ips = _by_family(CLUSTER_NETWORKS, taken)
+        self._balancers = _by_family(BALANCER_NETWORKS, taken)
+        ports = [port.node_port for service in services for port in service.ports]
+        health = [service.health_check_node_port for service in services]
+        self._ports = Ports(NODE_PORTS, [*ports, *health], "--service-node-port-range")
+
+    def allocated(self, service: Service) -> Service:
+        """The Service with all that the API server and a balancer would give it."""
+        if not is_forwarded(service):
+            return service
+        families = _wanted_families(service)
+        found = service
+        if not found.cluster_ips:
+            ips = tuple(self._cluster_ips[family].next() for family in families)
+            found = replace(found, cluster_ips=ips)
+        if found.type in ("NodePort", "LoadBalancer"):
+            found = replace(found, ports=tuple(self._node_ports(found)))
+        if found.type == "LoadBalancer":
+            if not found.ingress:
+                ips = tuple(self._balancers[family].next() for family in families)
+                found = replace(found, ingress=ips)
+            if found.external_traffic_policy == "Local" and not found.health_check_node_port:
+                found = replace(found, health_check_node_port=self._ports.next())
+        return found
+
+    def _node_ports(self, service: Service) -> Iterator[ServicePort]:
+        for port in service.ports:
+            yield port if port.node_port else replace(port, node_port=self._ports.next())
+
+
+def _addresses(service: Service) -> Iterator[Address]:
+    yield from service.cluster_ips
+    yield from service.external_ips
+    yield from service.ingress
+
+
+def _by_family(networks: dict[Family, Network], taken: list[Address]) -> dict[Family, Addresses]:
+    return {
+        family: Addresses(network, taken, "--service-cluster-ip-range")
+        for family, network in networks.items()
+    }
+
+
+def _wanted_families(service: Service) -> tuple[Family, ...]:
+    if service.cluster_ips:
+        return tuple(address.family for address in service.cluster_ips)
+    families = service.ip_families or (Family.IPV4,)
+    if service.ip_family_policy in ("RequireDualStack", "PreferDualStack"):
+        return tuple(dict.fromkeys((*families, *Family)))
+    return families[:1]
