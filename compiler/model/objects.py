@@ -155,6 +155,8 @@ class Pod:
     zone: str | None = None
     hostname: str = ""
     subdomain: str = ""
+    is_simulated: bool = False
+    """Whether it is what a workload would make."""
 
     @property
     def key(self) -> str:

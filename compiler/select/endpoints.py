@@ -34,6 +34,11 @@ _NAME_LETTERS = "bcdfghjklmnpqrstvwxz2456789"
 """Those that generated names have (k8s.io/apimachinery pkg/util/rand)."""
 _SAME_ZONE = ("PreferClose", "PreferSameZone", "PreferSameNode")
 _SAME_NODE = "PreferSameNode"
+_TOPOLOGY_ANNOTATIONS = (
+    "service.kubernetes.io/topology-aware-hints",
+    "service.kubernetes.io/topology-mode",
+)
+"""The first that is there counts."""
 
 
 def missing_slices(
@@ -144,7 +149,7 @@ def _endpoint(
         return None
     ready = service.publish_not_ready_addresses or (pod.ready and not pod.terminating)
     zone = pod.zone or zones.get(pod.node_name or "")
-    hinted = ready and service.traffic_distribution in _SAME_ZONE
+    hinted = ready and service.traffic_distribution in _SAME_ZONE and not _by_processors(service)
     by_node = hinted and service.traffic_distribution == _SAME_NODE
     return Endpoint(
         address=address,
@@ -156,8 +161,14 @@ def _endpoint(
         node_hints=frozenset({pod.node_name} if by_node and pod.node_name else ()),
         zone=zone,
         hostname=pod.hostname if pod.hostname and pod.subdomain == service.name else None,
-        pod=pod.name,
+        pod=pod.name if pod.kind == "Pod" else None,
     )
+
+
+def _by_processors(service: Service) -> bool:
+    """Whether hints share the traffic by the processors of zones, which is not known here."""
+    modes = (service.annotations.get(name) for name in _TOPOLOGY_ANNOTATIONS)
+    return next((mode for mode in modes if mode is not None), "") in ("Auto", "auto")
 
 
 def _labels(service: Service) -> dict[str, str]:

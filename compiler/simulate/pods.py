@@ -63,6 +63,7 @@ def pods_of(
             node_name=node.name,
             hostname=name if has_name else template.hostname,
             subdomain=workload.service_name if has_name else template.subdomain,
+            is_simulated=True,
         )
 
 

@@ -10,7 +10,7 @@ from svcc.grammar.address import Family
 from svcc.verify.confirm.findings import Finding
 from svcc.verify.manifests.mistake import Mistake
 from svcc.verify.manifests.ports import about_ports
-from svcc.verify.manifests.selected import selected
+from svcc.verify.manifests.selected import Selectable
 from svcc.verify.manifests.selectors import about_selector
 from svcc.verify.manifests.workloads import (
     about_external_name,
@@ -23,11 +23,12 @@ from svcc.verify.spec.properties import FITS
 
 def mistakes(objects: Objects) -> Iterator[Mistake]:
     """What is wrong with manifests that were loaded to be simulated, in the order of Services."""
+    selectable = Selectable(objects)
     for service in objects.services:
         yield from about_external_name(service)
         if service.type == "ExternalName":
             continue
-        found = selected(service, objects)
+        found = selectable.by(service)
         yield from about_selector(found, objects)
         yield from about_ports(found)
         yield from about_readiness(found, objects)

@@ -23,23 +23,27 @@ class Selected:
         return [item for item in self.workloads if not item.ends] or list(self.workloads)
 
 
-def selected(service: Service, objects: Objects) -> Selected:
-    """What a Service selects in its namespace; nothing without a selector."""
-    return Selected(
-        service,
-        tuple(
-            item
-            for item in objects.workloads
-            if item.namespace == service.namespace and may_select(service.selector, item)
-        ),
-        tuple(
-            pod
-            for pod in objects.pods
-            if pod.namespace == service.namespace
-            and pod.origin.file != SIMULATED
-            and _has(pod.labels, service.selector)
-        ),
-    )
+class Selectable:
+    """What is there to select, by namespace."""
+
+    def __init__(self, objects: Objects) -> None:
+        self._workloads: dict[str, list[Workload]] = {}
+        for item in objects.workloads:
+            self._workloads.setdefault(item.namespace, []).append(item)
+        self._others: dict[str, list[Pod]] = {}
+        for pod in objects.pods:
+            if not pod.is_simulated:
+                self._others.setdefault(pod.namespace, []).append(pod)
+
+    def by(self, service: Service) -> Selected:
+        """What a Service selects in its namespace; nothing without a selector."""
+        workloads = self._workloads.get(service.namespace, [])
+        others = self._others.get(service.namespace, [])
+        return Selected(
+            service,
+            tuple(item for item in workloads if may_select(service.selector, item)),
+            tuple(pod for pod in others if _has(pod.labels, service.selector)),
+        )
 
 
 def may_select(selector: Mapping[str, str], item: Workload) -> bool:

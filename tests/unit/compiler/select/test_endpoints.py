@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,7 +11,8 @@ from hypothesis import given
 
 import svcc.api
 from svcc.api import Family, Objects
-from svcc.compiler.model.objects import Endpoint, EndpointSlice
+from svcc.compiler.model.objects import Endpoint, EndpointSlice, Origin
+from svcc.compiler.select.documents import slice_document
 from tests.support.clusters.random_pods import Document, clusters
 from tests.support.effort import examples
 from tests.support.readings.selection_reading import EndpointFacts, endpoints_of
@@ -185,6 +187,28 @@ def test_traffic_distribution(distribution: str | None, zones: set[str], nodes: 
     )
 
 
+@pytest.mark.parametrize(
+    ("annotations", "zones"),
+    [
+        ({"service.kubernetes.io/topology-mode": "Auto"}, set()),
+        ({"service.kubernetes.io/topology-mode": "Disabled"}, {"z1"}),
+        (
+            {
+                "service.kubernetes.io/topology-aware-hints": "Disabled",
+                "service.kubernetes.io/topology-mode": "Auto",
+            },
+            {"z1"},
+        ),
+    ],
+)
+def test_hints_by_processors_are_not_made(annotations: dict[str, str], zones: set[str]) -> None:
+    labels = {"topology.kubernetes.io/zone": "z1"}
+    node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "node-a", "labels": labels}}
+    web = service(trafficDistribution="PreferClose")
+    web["metadata"]["annotations"] = annotations
+    assert only(web, pod(), node).zone_hints == frozenset(zones)
+
+
 def test_a_plain_list_of_hosts() -> None:
     hosts = {
         "apiVersion": "svcc.io/v1",
@@ -305,3 +329,16 @@ def test_random_clusters(documents: list[Document]) -> None:
             meta = item["metadata"]
             wanted = endpoints_of(item, documents) if meta["namespace"] in known else Counter()
             assert facts_of(objects, meta["name"], meta["namespace"]) == wanted
+
+
+@examples(20, 1000)
+@given(clusters())
+def test_slices_as_documents_are_read_as_the_same(documents: list[Document]) -> None:
+    objects = svcc.api.load(objects=documents)
+    shown = [slice_document(item) for item in objects.slices]
+    services = [item for item in documents if item["kind"] == "Service"]
+    again = svcc.api.load(objects=[*services, *shown])
+    nowhere = Origin("")
+    assert [replace(item, origin=nowhere) for item in again.slices] == [
+        replace(item, origin=nowhere, from_pods=False) for item in objects.slices
+    ]
