@@ -94,8 +94,12 @@ def _endpoints(fields: Fields, family: Family) -> Iterator[Endpoint]:
 
 
 def _pod_name(entry: Fields) -> str | None:
-    target = entry.object("targetRef")
-    return (target.text("name") or None) if target.raw("kind") == "Pod" else None
+    # Many thousands come this way.
+    target = entry.raw("targetRef")
+    if not isinstance(target, dict) or target.get("kind") != "Pod":
+        return None
+    name = target.get("name")
+    return name if isinstance(name, str) and name else None
 
 
 def endpoints(fields: Fields, origin: Origin) -> list[EndpointSlice]:

@@ -101,6 +101,7 @@ def service(fields: Fields, origin: Origin) -> Service:
         ip_families=_families(spec),
         ip_family_policy=spec.text("ipFamilyPolicy"),
         external_name=spec.text("externalName"),
+        load_balancer_ip=spec.read("loadBalancerIP", address),
         traffic_distribution=_traffic_distribution(spec),
     )
 

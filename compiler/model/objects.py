@@ -72,6 +72,7 @@ class Service:
     ip_families: tuple[Family, ...] = ()
     ip_family_policy: str = ""
     external_name: str = ""
+    load_balancer_ip: Address | None = None
     traffic_distribution: str = ""
 
     @property
@@ -223,7 +224,8 @@ class Objects:
     another claims, as far as they could be read; ``services`` has them not. ``passed_over``
     names them too, and all else that has no say. ``problems`` has the warnings, the notes and
     the errors behind ``not_judged``. ``workloads`` are read where Pods are to be simulated,
-    and ``is_simulated`` tells that they are.
+    and ``is_simulated`` tells that they are, ``simulated_addresses`` which addresses Services
+    were given then.
     ``sources`` are texts that are in no file, kept where places in them may be asked for.
     """
 
@@ -237,4 +239,5 @@ class Objects:
     pods: list[Pod] = field(default_factory=list)
     workloads: list[Workload] = field(default_factory=list)
     is_simulated: bool = False
+    simulated_addresses: frozenset[Address] = frozenset()
     sources: Mapping[str, Locates] = field(default_factory=dict, compare=False, repr=False)

@@ -35,6 +35,8 @@ class Allocator:
         self._balancers = _by_family(BALANCER_NETWORKS, taken)
         ports = [port.node_port for service in services for port in service.ports]
         health = [service.health_check_node_port for service in services]
+        self.given: list[Address] = []
+        """The addresses that were handed out."""
         self._ports = Ports(NODE_PORTS, [*ports, *health], "--service-node-port-range")
 
     def allocated(self, service: Service) -> Service:
@@ -44,16 +46,23 @@ class Allocator:
         families = _wanted_families(service)
         found = service
         if not found.cluster_ips:
-            ips = tuple(self._cluster_ips[family].next() for family in families)
-            found = replace(found, cluster_ips=ips)
+            found = replace(found, cluster_ips=self._next(self._cluster_ips, families))
         if found.type in ("NodePort", "LoadBalancer"):
             found = replace(found, ports=tuple(self._node_ports(found)))
         if found.type == "LoadBalancer":
+            if not found.ingress and found.load_balancer_ip is not None:
+                found = replace(found, ingress=(found.load_balancer_ip,))
             if not found.ingress:
-                ips = tuple(self._balancers[family].next() for family in families)
-                found = replace(found, ingress=ips)
+                found = replace(found, ingress=self._next(self._balancers, families))
             if found.external_traffic_policy == "Local" and not found.health_check_node_port:
                 found = replace(found, health_check_node_port=self._ports.next())
+        return found
+
+    def _next(
+        self, addresses: dict[Family, Addresses], families: tuple[Family, ...]
+    ) -> tuple[Address, ...]:
+        found = tuple(addresses[family].next() for family in families)
+        self.given += found
         return found
 
     def _node_ports(self, service: Service) -> Iterator[ServicePort]:
@@ -65,6 +74,8 @@ def _addresses(service: Service) -> Iterator[Address]:
     yield from service.cluster_ips
     yield from service.external_ips
     yield from service.ingress
+    if service.load_balancer_ip is not None:
+        yield service.load_balancer_ip
 
 
 def _by_family(networks: dict[Family, Network], taken: list[Address]) -> dict[Family, Addresses]:

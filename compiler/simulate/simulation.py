@@ -39,6 +39,7 @@ def simulate(objects: Objects, pod_networks: Sequence[Network] = POD_NETWORKS) -
         objects.nodes = list(NODES)
     allocator = Allocator([*objects.services, *objects.not_judged])
     objects.services = [allocator.allocated(service) for service in objects.services]
+    objects.simulated_addresses = frozenset(allocator.given)
     served = {service.key for service in objects.services if service.cluster_ips}
     objects.passed_over = tuple(
         item

@@ -63,6 +63,7 @@ NOT_GOVERNED = "SVC056"
 CLASH = "SVC057"
 NO_LOCAL_POD = "SVC058"
 EXTERNAL_NAME = "SVC059"
+ADDRESS_OUTSIDE = "SVC060"
 
 _ALL = (
     Code(
@@ -417,6 +418,13 @@ _ALL = (
         "Service has ports, which nothing looks at (a note).",
         "A Service was changed from another type.",
         "For an address write a Service without a selector and an EndpointSlice.",
+    ),
+    Code(
+        ADDRESS_OUTSIDE, "an address outside of its range",
+        "A statement of --policy says in which networks addresses of Services lie, and one lies "
+        "outside.",
+        "A slip in the address, a balancer that hands out other addresses, or a range that grew.",
+        "Change the address or the statement.",
     ),
 )  # fmt: skip
 
