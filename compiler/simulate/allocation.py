@@ -5,7 +5,7 @@ Source: Kubernetes documentation, "ServiceIP allocation"; pkg/registry/core/serv
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 
 from svcc.compiler.model.eligibility import is_forwarded
@@ -27,17 +27,16 @@ BALANCER_NETWORKS = {
 
 
 class Allocator:
-    """Hands out what Services lack; what they have is never given to another."""
+    """Hands out what Services lack: no node port that one of them has, no address in ``taken``."""
 
-    def __init__(self, services: list[Service]) -> None:
-        taken = [address for service in services for address in _addresses(service)]
+    def __init__(self, services: Sequence[Service], taken: Collection[Address]) -> None:
         self._cluster_ips = _by_family(CLUSTER_NETWORKS, taken)
         self._balancers = _by_family(BALANCER_NETWORKS, taken)
         ports = [port.node_port for service in services for port in service.ports]
         health = [service.health_check_node_port for service in services]
         self.given: list[Address] = []
         """The addresses that were handed out."""
-        self._ports = Ports(NODE_PORTS, [*ports, *health], "--service-node-port-range")
+        self._ports = Ports(NODE_PORTS, [*ports, *health], "--simulate")
 
     def allocated(self, service: Service) -> Service:
         """The Service with all that the API server and a balancer would give it."""
@@ -70,7 +69,8 @@ class Allocator:
             yield port if port.node_port else replace(port, node_port=self._ports.next())
 
 
-def _addresses(service: Service) -> Iterator[Address]:
+def addresses_of(service: Service) -> Iterator[Address]:
+    """The addresses that a Service has or asks for."""
     yield from service.cluster_ips
     yield from service.external_ips
     yield from service.ingress
@@ -78,11 +78,10 @@ def _addresses(service: Service) -> Iterator[Address]:
         yield service.load_balancer_ip
 
 
-def _by_family(networks: dict[Family, Network], taken: list[Address]) -> dict[Family, Addresses]:
-    return {
-        family: Addresses(network, taken, "--service-cluster-ip-range")
-        for family, network in networks.items()
-    }
+def _by_family(
+    networks: dict[Family, Network], taken: Collection[Address]
+) -> dict[Family, Addresses]:
+    return {family: Addresses(network, taken, "--simulate") for family, network in networks.items()}
 
 
 def _wanted_families(service: Service) -> tuple[Family, ...]:

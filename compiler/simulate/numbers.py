@@ -11,7 +11,7 @@ from svcc.grammar.errors import InputError, Position, Problem
 class Addresses:
     """The addresses of a network, without its first and last, and without those taken.
 
-    ``flag`` names the network in messages.
+    ``flag`` is the option that messages name.
     """
 
     def __init__(self, network: Network, taken: Iterable[Address], flag: str) -> None:
@@ -30,9 +30,7 @@ class Addresses:
         while True:
             self._number += 1
             if self._number >= size - 1:
-                message = (
-                    f"the network has no address left; give a larger one with {self._flag} CIDR"
-                )
+                message = f"{self._network} has no address left for all that manifests ask for"
                 raise InputError([Problem(Position(self._flag), message)])
             value = self._network.value + self._number
             if value not in self._taken:
@@ -40,7 +38,7 @@ class Addresses:
 
 
 class Ports:
-    """The numbers of a range, without those taken."""
+    """The numbers of a range, without those taken; ``flag`` is the option that messages name."""
 
     def __init__(self, numbers: range, taken: Iterable[int], flag: str) -> None:
         self._left = iter(sorted(set(numbers) - set(taken)))
@@ -54,5 +52,5 @@ class Ports:
         """
         number = next(self._left, None)
         if number is None:
-            raise InputError([Problem(Position(self._flag), "no port of the range is left")])
+            raise InputError([Problem(Position(self._flag), "no node port is left")])
         return number

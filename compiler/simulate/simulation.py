@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from svcc.compiler.model.objects import Node, Objects, Origin
 from svcc.compiler.model.workloads import SIMULATED
 from svcc.compiler.select.endpoints import missing_slices
-from svcc.compiler.simulate.allocation import Allocator
+from svcc.compiler.simulate.allocation import Allocator, addresses_of
 from svcc.compiler.simulate.numbers import Addresses
 from svcc.compiler.simulate.pods import pods_of
 from svcc.grammar.address import Family, Network, parse_address, parse_network
@@ -37,7 +37,19 @@ def simulate(objects: Objects, pod_networks: Sequence[Network] = POD_NETWORKS) -
     objects.is_simulated = True
     if not objects.nodes:
         objects.nodes = list(NODES)
-    allocator = Allocator([*objects.services, *objects.not_judged])
+    services = [*objects.services, *objects.not_judged]
+    taken = [
+        *(address for service in services for address in addresses_of(service)),
+        *(address for node in objects.nodes for address in node.addresses),
+        *(address for pod in objects.pods for address in pod.addresses),
+    ]
+    addresses: dict[Family, Addresses] = {
+        network.family: Addresses(network, taken, "--pod-cidr") for network in pod_networks
+    }
+    for workload in objects.workloads:
+        objects.pods += pods_of(workload, objects.nodes, addresses)
+    taken += (address for pod in objects.pods for address in pod.addresses)
+    allocator = Allocator(services, taken)
     objects.services = [allocator.allocated(service) for service in objects.services]
     objects.simulated_addresses = frozenset(allocator.given)
     served = {service.key for service in objects.services if service.cluster_ips}
@@ -46,12 +58,6 @@ def simulate(objects: Objects, pod_networks: Sequence[Network] = POD_NETWORKS) -
         for item in objects.passed_over
         if item.reason != "no-cluster-ip" or item.name not in served
     )
-    taken = [address for pod in objects.pods for address in pod.addresses]
-    addresses: dict[Family, Addresses] = {
-        network.family: Addresses(network, taken, "--pod-cidr") for network in pod_networks
-    }
-    for workload in objects.workloads:
-        objects.pods += pods_of(workload, objects.nodes, addresses)
     wrong = {(service.namespace, service.name) for service in objects.not_judged}
     namespaces = {service.namespace for service in objects.services}
     objects.slices += missing_slices(objects, wrong, whole=namespaces)

@@ -297,6 +297,22 @@ def test_what_is_put_in() -> None:
     assert [len(item.endpoints) for item in objects.slices] == [3, 3]
 
 
+def test_no_address_is_handed_out_twice() -> None:
+    objects = svcc.api.load(
+        objects=[
+            service(clusterIP="10.96.0.2"),
+            service("a"),
+            service("b"),
+            workload(spec={"replicas": 3}),
+        ],
+        simulate=["10.96.0.0/24"],
+    )
+    of_pods = [str(pod.addresses[0]) for pod in objects.pods]
+    of_services = [str(item.cluster_ips[0]) for item in objects.services]
+    assert of_pods == ["10.96.0.1", "10.96.0.3", "10.96.0.4"]
+    assert of_services == ["10.96.0.2", "10.96.0.5", "10.96.0.6"]
+
+
 def test_addresses_run_out() -> None:
     with pytest.raises(svcc.api.InputError, match="no address left"):
         svcc.api.load(objects=[workload(spec={"replicas": 7})], simulate=["10.0.0.0/29"])
