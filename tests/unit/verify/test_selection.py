@@ -191,6 +191,21 @@ def test_apply_proves_what_was_made_alone() -> None:
     assert bad == [codes.ENDPOINT_MISSING]
 
 
+def test_services_of_a_namespace_without_pods_have_no_known_endpoints() -> None:
+    """Slices were made of the Pods of one namespace; of the other nothing was given."""
+    other = "apiVersion: v1\nkind: Service\nmetadata: {name: page, namespace: staff}\n"
+    other += "spec: {clusterIP: 10.96.0.11, selector: {app: page}, ports: [{port: 80}]}\n"
+    objects = svcc.api.load(text=MANIFEST + other)
+    node = svcc.api.node_settings(objects, node="node-a", cluster_cidr="10.244.0.0/16")
+    told: list[str] = []
+    report = svcc.api.verify(objects, node, note=told.append)
+    assert report.verdict == "proved"
+    assert any("EndpointSlices of staff/page were not given, nor Pods" in text for text in told)
+    report = svcc.api.verify(objects, node, strict=True)
+    assert report.services == {"shop/web": "proved", "staff/page": "undecided"}
+    assert {f.code for f in report.findings if f.verdict != "proved"} == {codes.NO_ENDPOINTS_GIVEN}
+
+
 def _without_it(item: EndpointSlice, number: int) -> EndpointSlice:
     rest = item.endpoints[:number] + item.endpoints[number + 1 :]
     return replace(item, endpoints=rest)

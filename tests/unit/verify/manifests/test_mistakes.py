@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 import yaml
@@ -360,6 +361,12 @@ def test_codes_in_every_format(
             for result in json.loads(out)["runs"][0]["results"]
         }
         assert places == {"SVC052": 10, "SVC053": 13}
+    if form == "junit":
+        root = ElementTree.fromstring(out)
+        assert {case.tag: case.get("type") for case in root.iterfind(".//testcase/*[@type]")} == {
+            "failure": "SVC052",
+            "skipped": "SVC053",
+        }
     if form == "github":
         assert f"line=10,title=SVC052 {CODES['SVC052'].title}" in out
         assert "::notice file=" in out
