@@ -25,14 +25,16 @@ class Position:
 
 @dataclass(frozen=True, slots=True, order=True)
 class Problem:
-    """One thing that is wrong with an input."""
+    """One thing that is wrong with an input; ``code`` is its number in docs/codes.md, if any."""
 
     position: Position
     message: str
     severity: Severity = "error"
+    code: str = ""
 
     def __str__(self) -> str:
-        return f"{self.position}: {self.severity}: {self.message}"
+        code = f" [{self.code}]" if self.code else ""
+        return f"{self.position}: {self.severity}: {self.message}{code}"
 
 
 class InputError(Exception):

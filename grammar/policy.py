@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from svcc.grammar.address import Address, Family, Network, parse_address, parse_network
 from svcc.grammar.errors import InputError, Position, Problem
@@ -127,6 +127,21 @@ class Statement:
 
 
 @dataclass(frozen=True, slots=True)
+class AddressRange:
+    """The addresses of frontends that are virtual IPs lie inside networks, each family's inside
+    those of its own; nothing is said of a family without any.
+    """
+
+    target: AnyTarget | ServiceTarget
+    inside: tuple[Network, ...]
+    if_any: bool = False
+
+    def __str__(self) -> str:
+        text = f"{self.target} inside {', '.join(map(str, self.inside))}"
+        return text + (" if any" if self.if_any else "")
+
+
+@dataclass(frozen=True, slots=True)
 class Placed:
     """A statement and where it stands."""
 
@@ -137,33 +152,54 @@ class Placed:
         return f"{self.position.file}:{self.position.line}: {self.statement}"
 
 
-def write(statements: Iterable[Statement]) -> str:
+@dataclass(frozen=True, slots=True)
+class PlacedRange:
+    """A range of addresses and where it stands."""
+
+    range: AddressRange
+    position: Position
+
+    def __str__(self) -> str:
+        return f"{self.position.file}:{self.position.line}: {self.range}"
+
+
+class Policy(NamedTuple):
+    """What a policy file says, each kind in the order of the file."""
+
+    statements: list[Placed]
+    ranges: list[PlacedRange]
+
+
+def write(statements: Iterable[Statement | AddressRange]) -> str:
     """The text of statements; :func:`parse` is its inverse."""
     return "".join(f"{statement}\n" for statement in statements)
 
 
-def parse(text: str, *, source: str) -> list[Placed]:
-    """The statements of a policy file.
+def parse(text: str, *, source: str) -> Policy:
+    """What a policy file says.
 
     Raises:
         InputError: lines are not statements.
     """
     from lark import UnexpectedInput
 
-    found: list[Placed] = []
+    found = Policy([], [])
     problems: list[Problem] = []
     for number, line in enumerate(re.split(r"\r\n|\n", text), 1):
         if not line.partition("#")[0].strip(" \t"):
             continue
         try:
-            statement = _statement(_lark().parse(line))
-            column = len(line) - len(line.lstrip()) + 1
-            found.append(Placed(statement, Position(source, number, column)))
+            tree = _lark().parse(line)
+            position = Position(source, number, len(line) - len(line.lstrip()) + 1)
+            if tree.data == "address_range":
+                found.ranges.append(PlacedRange(_address_range(tree), position))
+            else:
+                found.statements.append(Placed(_statement(tree), position))
         except UnexpectedInput as error:
             column = error.column if error.column > 0 else len(line) + 1
             message = (
                 "not a statement; write never SENDER -> TARGET, only SENDER, … -> TARGET, "
-                "or always SENDER -> TARGET"
+                "always SENDER -> TARGET, or TARGET inside CIDR, …"
             )
             problems.append(Problem(Position(source, number, column), message))
         except _WordError as error:
@@ -206,6 +242,23 @@ def _statement(tree: Tree[Token]) -> Statement:
         demands[kind] = value
     if_any = any(kind == "guard" for kind, *_ in rest)
     return Statement(verb=verb[2], senders=senders, target=target, if_any=if_any, **demands)
+
+
+def _address_range(tree: Tree[Token]) -> AddressRange:
+    target, *rest = tree.children
+    _, word, value = _part(target)
+    if not isinstance(value, AnyTarget | ServiceTarget) or (
+        isinstance(value, ServiceTarget) and (value.kind == "nodeport" or value.port)
+    ):
+        raise _WordError(
+            word,
+            "only addresses lie inside of networks; write any service, or service, clusterip, "
+            "externalip or loadbalancer NAMESPACE/NAME",
+        )
+    words = [item for item in rest if isinstance(item, str)]
+    return AddressRange(
+        value, tuple(_network(item) for item in words), if_any=len(words) < len(rest)
+    )
 
 
 def _part(part: Any) -> tuple[str, Any, Any]:

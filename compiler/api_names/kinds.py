@@ -11,14 +11,25 @@ WRITE = {
     "Service": "v1",
     "Endpoints": "v1",
     "Node": "v1",
+    "Pod": "v1",
     "EndpointSlice": "discovery.k8s.io/v1",
+    "HostList": "svcc.io/v1",
 }
 """The kinds that are read, and the apiVersion to write."""
 
+WORKLOADS = frozenset((
+    *((kind, "apps/v1") for kind in ("Deployment", "ReplicaSet", "StatefulSet", "DaemonSet")),
+    *((kind, "batch/v1") for kind in ("Job", "CronJob")),
+    ("CronJob", "batch/v1beta1"),
+    ("ReplicationController", "v1"),
+))  # fmt: skip
+"""The kinds that make Pods, which are read where Pods are to be simulated."""
+
 READ = frozenset((*WRITE.items(), ("EndpointSlice", "discovery.k8s.io/v1beta1")))
-LISTS = frozenset(("List", *(f"{kind}List" for kind in WRITE)))
+LISTS = frozenset(("List", *(f"{kind}List" for kind in WRITE if kind != "HostList")))
 
 _DISCOVERY = "discovery.k8s.io"
+_OWN = "svcc.io"
 _CORE_KINDS = frozenset(
     (
         "APIGroup", "APIGroupList", "APIResourceList", "APIVersions", "Binding",
@@ -37,11 +48,13 @@ def slip(kind: str, version: str) -> tuple[str, str] | None:
     Service``.
     """
     group = version.rpartition("/")[0]
-    own_group = group in ("", "core", _DISCOVERY) or nearest(group, [_DISCOVERY]) is not None
+    own_group = group in ("", "core", _DISCOVERY, _OWN) or nearest(group, [_DISCOVERY]) is not None
     if kind in WRITE:
         if (kind, version) in READ or not (own_group or "." not in group):
             return None
         return "apiVersion", f"there is no {kind} of {version!r}; write {WRITE[kind]}"
+    if group == _OWN:
+        return "kind", f"there is no {kind} of {version!r}; its only kind is HostList"
     if not own_group or kind.removesuffix("List") in _CORE_KINDS:
         return None
     meant = nearest(kind, (*WRITE, *LISTS))

@@ -8,6 +8,9 @@ from typing import NamedTuple
 from svcc.compiler.model.eligibility import is_forwarded
 from svcc.compiler.model.objects import Objects, Service
 
+CLASH = "SVC057"
+"""The code of what is said of a conflict."""
+
 Claim = tuple[object, ...]
 
 

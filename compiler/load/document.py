@@ -101,6 +101,7 @@ class Complaint:
     rest: str = ""
     severity: Severity = "error"
     alike: str = ""
+    code: str = ""
 
 
 def positions_of(places: Iterable[Place]) -> dict[Place, Position]:
@@ -148,5 +149,7 @@ def problems_of(complaints: Sequence[Complaint]) -> list[Problem]:
         if complaint.other is not None:
             message += str(positions[complaint.other])
         message += complaint.rest
-        problems.append(Problem(positions[complaint.place], message, complaint.severity))
+        problems.append(
+            Problem(positions[complaint.place], message, complaint.severity, complaint.code)
+        )
     return problems

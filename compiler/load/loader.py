@@ -7,18 +7,25 @@ from dataclasses import replace
 from typing import Any, BinaryIO
 
 from svcc.compiler.api_names.fields import unknown_fields
-from svcc.compiler.api_names.kinds import LISTS, READ, may_be_object, slip
+from svcc.compiler.api_names.kinds import LISTS, READ, WORKLOADS, may_be_object, slip
 from svcc.compiler.api_names.nearest import did_you_mean
 from svcc.compiler.consistency.contradictions import Contradiction, Slices
-from svcc.compiler.consistency.frontend_conflicts import Conflict, conflicts
+from svcc.compiler.consistency.frontend_conflicts import CLASH, Conflict, conflicts
 from svcc.compiler.consistency.passed_over import passed_over
-from svcc.compiler.load import validate
+from svcc.compiler.load import endpoints, pods, validate, workloads
 from svcc.compiler.load.document import Complaint, Place, Source, few_of_each, problems_of
 from svcc.compiler.load.fields import Fields, Report
-from svcc.compiler.load.inputs import Input, read_inputs, source_of
+from svcc.compiler.load.inputs import STANDARD_INPUT, Input, read_inputs, source_of
 from svcc.compiler.load.not_objects import in_another_format, template
 from svcc.compiler.load.text import MAX_DEPTH, Path, TextError, shorten
-from svcc.compiler.model.objects import Objects, Origin, PassedOver, PassedOverReason
+from svcc.compiler.model.objects import (
+    DEFAULT_NAMESPACE,
+    Objects,
+    Origin,
+    PassedOver,
+    PassedOverReason,
+)
+from svcc.compiler.select.endpoints import missing_slices
 from svcc.grammar.errors import InputError, Position, Problem
 
 MAX_PROBLEMS = 200
@@ -35,6 +42,7 @@ def load(
     sources: Iterable[Source] = (),
     keep_going: bool = False,
     notes: bool = False,
+    simulate: bool = False,
 ) -> Objects:
     """Load all objects.
 
@@ -47,27 +55,31 @@ def load(
         keep_going: leave Services that are wrong by themselves or claim one frontend out, and
             load the others; ``Objects.not_judged`` and ``problems`` tell which and why.
         notes: tell which files were passed over, too.
+        simulate: read what makes Pods, and Pods without a status; make no slices yet, which
+            :func:`svcc.compiler.simulate.simulation.simulate` does.
 
     Raises:
         InputError: everything that is wrong with the input, and the warnings about it.
     """
-    loader = _Loader(keep_going=keep_going, notes=notes)
+    loader = _Loader(keep_going=keep_going, notes=notes, simulate=simulate)
     for item in read_inputs(paths, recursive, exclude, stdin, loader.problems):
         loader.read(item)
     for source in sources:
-        loader.add(source)
+        loader.add(source, is_file=False)
     return loader.finish()
 
 
 class _Loader:
-    def __init__(self, *, keep_going: bool, notes: bool) -> None:
+    def __init__(self, *, keep_going: bool, notes: bool, simulate: bool) -> None:
         self.problems: list[Problem] = []
         self._keep_going = keep_going
         self._notes = notes
+        self._simulate = simulate
         self._objects = Objects()
         self._complaints: list[Complaint] = []
         self._seen: dict[tuple[str, str, str], Origin] = {}
         self._sources: dict[str, Source] = {}
+        self._not_in_a_file: set[str] = set()
         self._is_empty = True
         self._wrong: dict[tuple[str, str], PassedOverReason] = {}
         """Services that are wrong, by namespace and name."""
@@ -83,9 +95,10 @@ class _Loader:
         except InputError as error:
             self.problems.extend(error.problems)
         else:
-            self.add(source, found_below=item.found_below)
+            is_file = item.name != STANDARD_INPUT
+            self.add(source, found_below=item.found_below, is_file=is_file)
 
-    def add(self, source: Source, *, found_below: bool = False) -> None:
+    def add(self, source: Source, *, found_below: bool = False, is_file: bool) -> None:
         """Load one input whose text is known; ``found_below`` as in an Input."""
         name = source.name
         if name in self._sources:
@@ -93,6 +106,8 @@ class _Loader:
             self.problems.append(Problem(Position(name), message))
             return
         self._sources[name] = source
+        if not is_file:
+            self._not_in_a_file.add(name)
         before = len(self._complaints)
         try:
             if (wrong := in_another_format(source.text)) is not None:
@@ -133,6 +148,8 @@ class _Loader:
         for found in conflicts(objects):
             if found.owner.name and found.claimant.name:
                 self._conflict(found)
+        if not (self._simulate or self.problems or self._is_fatal):
+            objects.slices += list(missing_slices(objects, self._wrong))
         slices = Slices(objects, self._wrong)
         if not self.problems and not self._is_fatal:
             # What could not be read may be what the others seem to lack.
@@ -148,6 +165,9 @@ class _Loader:
             *self._others.values(),
         )
         objects.problems = tuple(sorted(dict.fromkeys(problems)))
+        if objects.pods or self._simulate:
+            # What is found of Pods is told by line; of these texts nobody can read it again.
+            objects.sources = {name: self._sources[name] for name in self._not_in_a_file}
         return objects
 
     def _positioned(self) -> list[Problem]:
@@ -184,6 +204,7 @@ class _Loader:
                 f"{owner.key} stands at ",
                 self._place(owner.origin),
                 "; change one of them",
+                code=CLASH,
             )
         )
 
@@ -216,7 +237,12 @@ class _Loader:
             self._list(value, path, depth, report)
             return
         origin = Origin(report.source.name, report.document, path)
-        if (kind, version) in READ:
+        if self._makes_pods(kind, version, value):
+            if self._simulate:
+                self._object(kind, version, value, origin, report)
+            else:
+                self._other_kind(kind, version, origin)
+        elif (kind, version) in READ:
             self._object(kind, version, value, origin, report)
         elif (wrong := slip(kind, version[:MAX_KIND])) is not None:
             field, message = wrong
@@ -225,16 +251,21 @@ class _Loader:
             said = shorten(str(value.get("message", "")))
             report.wrong(path, f"this is no object, but an answer of the API server: {said}")
         else:
-            self._other_kind(kind, origin)
+            self._other_kind(kind, version, origin)
 
-    def _other_kind(self, kind: str, origin: Origin) -> None:
+    def _makes_pods(self, kind: str, version: str, value: dict[str, Any]) -> bool:
+        if kind == "Pod" and version == "v1":
+            return not pods.is_in_a_cluster(value)
+        return (kind, version) in WORKLOADS
+
+    def _other_kind(self, kind: str, version: str, origin: Origin) -> None:
         counts = self._objects.skipped_kinds
         counts[kind] = counts.get(kind, 0) + 1
         before = self._others.get(kind)
         self._others[kind] = (
             replace(before, count=before.count + 1)
             if before
-            else PassedOver(kind, "", "other-kind", origin)
+            else PassedOver(kind, "", "other-kind", origin, api_version=version)
         )
 
     def _list(self, value: dict[str, Any], path: Path, depth: int, report: Report) -> None:
@@ -270,9 +301,15 @@ class _Loader:
         elif kind == "Node":
             objects.nodes.append(validate.node(fields, origin))
         elif kind == "Endpoints":
-            objects.slices.extend(validate.endpoints(fields, origin))
+            objects.slices.extend(endpoints.endpoints(fields, origin))
+        elif self._makes_pods(kind, version, value):
+            objects.workloads.append(workloads.workload(kind, fields, origin))
+        elif kind == "Pod":
+            objects.pods.append(pods.pod(fields, origin))
+        elif kind == "HostList":
+            self._hosts(fields, origin, report)
         else:
-            found = validate.endpoint_slice(fields, origin)
+            found = endpoints.endpoint_slice(fields, origin)
             if isinstance(found, PassedOver):
                 self._passed_over.append(found)
             else:
@@ -290,6 +327,13 @@ class _Loader:
                 self._wrong.setdefault(of_service, reason)
                 report.errors = before
 
+    def _hosts(self, fields: Fields, origin: Origin, report: Report) -> None:
+        for host in pods.hosts(fields, origin):
+            before = self._seen.setdefault(("host", host.namespace, host.name), host.origin)
+            if before is not host.origin:
+                self._again("host", host.key, host.origin, before, report)
+            self._objects.pods.append(host)
+
     def _first(self, kind: str, fields: Fields, origin: Origin, report: Report) -> bool:
         """Note an object's name; False if the same object was there before."""
         meta = fields.raw("metadata")
@@ -298,22 +342,27 @@ class _Loader:
         namespace, name = meta.get("namespace"), meta.get("name")
         if not isinstance(name, str):
             return True
+        if kind == "HostList":
+            return True
         if kind == "Node":
             namespace = ""
         elif not isinstance(namespace, str) or not namespace:
-            namespace = validate.DEFAULT_NAMESPACE
+            namespace = DEFAULT_NAMESPACE
         key = (kind, namespace, name)
         before = self._seen.setdefault(key, origin)
         if before is origin:
             return True
         shown = name if kind == "Node" else f"{namespace}/{name}"
+        self._again(kind, shown, origin, before, report)
+        return False
+
+    def _again(self, kind: str, shown: str, origin: Origin, before: Origin, report: Report) -> None:
         report.wrong(
             origin.path,
             f"{kind} {shorten(shown)} stands here for the second time, first at ",
             self._place(before),
             "; leave one out",
         )
-        return False
 
 
 def _tell_unknown_annotations(kind: str, fields: Fields) -> None:

@@ -9,18 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Literal
 
-from svcc.compiler.api_names.nearest import nearest
 from svcc.compiler.load.addresses import address, network, remote_address
 from svcc.compiler.load.fields import Fields, is_name
 from svcc.compiler.load.text import shorten
 from svcc.compiler.model.objects import (
+    DEFAULT_NAMESPACE,
     SCHEDULERS,
-    Endpoint,
-    EndpointPort,
-    EndpointSlice,
     Node,
     Origin,
-    PassedOver,
     Policy,
     Protocol,
     Service,
@@ -36,10 +32,11 @@ SERVICE_NAME_LABEL = "kubernetes.io/service-name"
 HOSTNAME_LABEL = "kubernetes.io/hostname"
 ZONE_LABELS = ("topology.kubernetes.io/zone", "failure-domain.beta.kubernetes.io/zone")
 TRUNCATED_ANNOTATION = "endpoints.kubernetes.io/over-capacity"
-DEFAULT_NAMESPACE = "default"
 DEFAULT_AFFINITY_TIMEOUT = 10800
 DEFAULT_NODE_PORTS = range(30000, 32768)
 MAX_AFFINITY_TIMEOUT = 86400
+
+TRAFFIC_DISTRIBUTIONS = ("PreferClose", "PreferSameZone", "PreferSameNode")
 
 _PROTOCOLS: tuple[Protocol, ...] = ("TCP", "UDP", "SCTP")
 _TYPES: tuple[Literal["ClusterIP", "NodePort", "LoadBalancer", "ExternalName"], ...] = (
@@ -51,7 +48,8 @@ _TYPES: tuple[Literal["ClusterIP", "NodePort", "LoadBalancer", "ExternalName"], 
 _POLICIES: tuple[Policy, ...] = ("Cluster", "Local")
 
 
-def _protocol(fields: Fields) -> Protocol:
+def protocol_of(fields: Fields) -> Protocol:
+    """``protocol`` of a port, TCP by default."""
     value = fields.choice("protocol", _PROTOCOLS, "TCP")
     return "TCP" if value == "TCP" else "UDP" if value == "UDP" else "SCTP"
 
@@ -98,7 +96,29 @@ def service(fields: Fields, origin: Origin) -> Service:
         if kind == "LoadBalancer"
         else 0,
         ipvs_scheduler=_scheduler(meta),
+        selector=spec.string_map("selector"),
+        publish_not_ready_addresses=spec.flag("publishNotReadyAddresses", False),
+        ip_families=_families(spec),
+        ip_family_policy=spec.text("ipFamilyPolicy"),
+        external_name=spec.text("externalName"),
+        load_balancer_ip=spec.read("loadBalancerIP", address),
+        traffic_distribution=_traffic_distribution(spec),
     )
+
+
+def _families(spec: Fields) -> tuple[Family, ...]:
+    known = {"IPv4": Family.IPV4, "IPv6": Family.IPV6}
+    return tuple(known[name] for name in spec.texts("ipFamilies", str) if name in known)
+
+
+def _traffic_distribution(spec: Fields) -> str:
+    found = spec.text("trafficDistribution")
+    if found and found not in TRAFFIC_DISTRIBUTIONS:
+        known = " or ".join(TRAFFIC_DISTRIBUTIONS)
+        spec.warn(
+            "trafficDistribution", f"{shorten(found)} is not known, so it has no effect; {known}"
+        )
+    return found
 
 
 def _tell_contradictions(
@@ -175,14 +195,14 @@ def _ports(spec: Fields, kind: str) -> Iterator[ServicePort]:
     listed = list(spec.objects("ports"))
     for fields in listed:
         name = fields.name("name")
-        protocol = _protocol(fields)
+        protocol = protocol_of(fields)
         number = fields.number("port", 1, 65535, 0)
         if not fields.has("port"):
             fields.wrong(None, "port is missing")
         node_port = fields.number("nodePort", 0, 65535, 0)
         if node_port:
             _tell_node_port(fields, kind, node_port)
-        _target_port(fields)
+        target_port = _target_port(fields)
         if not name and len(listed) > 1 and not fields.has("name"):
             fields.wrong(None, "name is missing; it is needed where there are several ports")
         if name and name in names:
@@ -195,7 +215,7 @@ def _ports(spec: Fields, kind: str) -> Iterator[ServicePort]:
         numbers.add((number, protocol))
         node_ports.add((node_port, protocol))
         if number:
-            yield ServicePort(name, protocol, number, node_port)
+            yield ServicePort(name, protocol, number, node_port, target_port or number)
 
 
 def _tell_node_port(fields: Fields, kind: str, number: int) -> None:
@@ -208,13 +228,13 @@ def _tell_node_port(fields: Fields, kind: str, number: int) -> None:
         fields.warn("nodePort", message, severity="note")
 
 
-def _target_port(fields: Fields) -> None:
+def _target_port(fields: Fields) -> int | str:
     value = fields.raw("targetPort")
     if isinstance(value, str):
         if value and not (len(value) <= 15 and is_name(value.lower(), "label")):
             fields.wrong("targetPort", f"{shorten(value)} is not a port name")
-    elif value is not None:
-        fields.number("targetPort", 0, 65535, 0)
+        return value
+    return fields.number("targetPort", 0, 65535, 0)
 
 
 def _ingress(fields: Fields) -> Iterator[Address]:
@@ -238,7 +258,7 @@ def service_of(kind: str, value: dict[str, Any]) -> tuple[str, str] | None:
     None where a text that would tell is missing or wrong.
     """
     meta = value.get("metadata")
-    if kind == "Node" or not isinstance(meta, dict):
+    if kind in ("Node", "Pod", "HostList") or not isinstance(meta, dict):
         return None
     namespace, name = meta.get("namespace") or DEFAULT_NAMESPACE, meta.get("name")
     if kind == "EndpointSlice":
@@ -247,132 +267,6 @@ def service_of(kind: str, value: dict[str, Any]) -> tuple[str, str] | None:
     if not (isinstance(namespace, str) and is_name(namespace, "label")):
         return None
     return (namespace, name) if isinstance(name, str) and is_name(name, "label") else None
-
-
-def endpoint_slice(fields: Fields, origin: Origin) -> EndpointSlice | PassedOver:
-    """An EndpointSlice (discovery.k8s.io/v1 or v1beta1), passed over if it is of no Service."""
-    namespace, name = metadata(fields)
-    key = f"{namespace}/{name}"
-    labels = fields.object("metadata").string_map("labels")
-    kind = fields.choice("addressType", ("IPv4", "IPv6", "FQDN"), "IPv4")
-    if not fields.has("addressType"):
-        fields.wrong(None, "addressType is missing; write IPv4 or IPv6")
-    if kind == "FQDN":
-        return PassedOver("EndpointSlice", key, "fqdn", origin)
-    family = Family.IPV6 if kind == "IPv6" else Family.IPV4
-    ports = tuple(_endpoint_ports(fields))
-    endpoints = tuple(_endpoints(fields, family))
-    owner = labels.get(SERVICE_NAME_LABEL, "")
-    if not owner:
-        meant = nearest(SERVICE_NAME_LABEL, labels)
-        message = f"no label {SERVICE_NAME_LABEL}, so this EndpointSlice is of no Service"
-        message += f"; {shorten(meant)} is not the same" if meant else ""
-        fields.object("metadata").warn(None, message)
-        return PassedOver("EndpointSlice", key, "no-service-label", origin)
-    return EndpointSlice(
-        namespace=namespace,
-        name=name,
-        service=owner,
-        family=family,
-        ports=ports,
-        endpoints=endpoints,
-        origin=origin,
-        labels=labels,
-    )
-
-
-def _endpoint_ports(fields: Fields) -> Iterator[EndpointPort]:
-    for port in fields.objects("ports"):
-        yield EndpointPort(port.name("name"), _protocol(port), port.number("port", 0, 65535, 0))
-
-
-def _endpoints(fields: Fields, family: Family) -> Iterator[Endpoint]:
-    # In v1beta1 the node's name stood in topology until 1.20, and in nodeName too until 1.25.
-    old = fields.raw("apiVersion") == "discovery.k8s.io/v1beta1"
-    for entry in fields.objects("endpoints"):
-        addresses = entry.texts("addresses", remote_address)
-        conditions = entry.object("conditions")
-        ready = conditions.flag("ready", True)
-        serving = conditions.flag("serving", True)
-        terminating = conditions.flag("terminating", False)
-        node = entry.name("nodeName", what="subdomain")
-        if not node and old:
-            node = entry.object("topology").name(HOSTNAME_LABEL, what="subdomain")
-        hints = entry.object("hints") if entry.has("hints") else None
-        zones = nodes = frozenset[str]()
-        if hints is not None:
-            zones = frozenset(zone.text("name") for zone in hints.objects("forZones"))
-            nodes = frozenset(hint.text("name") for hint in hints.objects("forNodes"))
-        for found in addresses:
-            if found.family is not family:
-                entry.wrong(
-                    "addresses", f"{found} is no {family.name.replace('IPV', 'IPv')} address"
-                )
-        if addresses and addresses[0].family is family:
-            yield Endpoint(
-                address=addresses[0],
-                ready=ready,
-                serving=serving,
-                terminating=terminating,
-                node_name=node or None,
-                zone_hints=zones,
-                node_hints=nodes,
-            )
-
-
-def endpoints(fields: Fields, origin: Origin) -> list[EndpointSlice]:
-    """An Endpoints object (core/v1): a slice per subset and family."""
-    namespace, name = metadata(fields)
-    meta = fields.object("metadata")
-    labels = meta.string_map("labels")
-    truncated = meta.string_map("annotations").get(TRUNCATED_ANNOTATION) == "truncated"
-    found = []
-    for number, subset in enumerate(fields.objects("subsets")):
-        ports = tuple(_endpoint_ports(subset))
-        by_family: dict[Family, list[Endpoint]] = {}
-        for entry in subset.objects("addresses"):
-            value = entry.read("ip", remote_address)
-            if value is None:
-                if not entry.has("ip"):
-                    entry.wrong(None, "ip is missing")
-                continue
-            node = entry.name("nodeName", what="subdomain")
-            endpoint = Endpoint(address=value, node_name=node or None)
-            by_family.setdefault(value.family, []).append(endpoint)
-        for entry in subset.objects("notReadyAddresses"):
-            entry.read("ip", remote_address)
-        for family, members in by_family.items():
-            found.append(
-                EndpointSlice(
-                    namespace=namespace,
-                    name=f"{name}-{number:06}",
-                    service=name,
-                    family=family,
-                    ports=ports,
-                    endpoints=tuple(members),
-                    origin=origin,
-                    labels=labels,
-                    from_endpoints=True,
-                    truncated=truncated,
-                )
-            )
-    if not found:
-        # As a slice without endpoints it tells that there are none, not that none were given.
-        found.append(
-            EndpointSlice(
-                namespace=namespace,
-                name=name,
-                service=name,
-                family=Family.IPV4,
-                ports=(),
-                endpoints=(),
-                origin=origin,
-                labels=labels,
-                from_endpoints=True,
-                truncated=truncated,
-            )
-        )
-    return found
 
 
 def node(fields: Fields, origin: Origin) -> Node:
@@ -393,4 +287,4 @@ def node(fields: Fields, origin: Origin) -> Node:
         cidrs = [] if single is None else [single]
     zone = next((labels[label] for label in ZONE_LABELS if labels.get(label)), None)
     addresses = dict.fromkeys((*by_type["InternalIP"], *by_type["ExternalIP"]))
-    return Node(name, origin, tuple(addresses), tuple(cidrs), zone)
+    return Node(name, origin, tuple(addresses), tuple(cidrs), zone, labels)

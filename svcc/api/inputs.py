@@ -6,6 +6,8 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from svcc.api.errors import bad_input
+
 if TYPE_CHECKING:
     from svcc.compiler.load.document import Source
     from svcc.compiler.model.objects import Objects
@@ -27,8 +29,11 @@ def load(
     keep_going: bool = False,
     note: Note | None = None,
     notes: bool = False,
+    simulate: bool | Sequence[str] = False,
 ) -> Objects:
-    """The Services, EndpointSlices, Endpoints and Nodes of all that is given, as one input.
+    """The Services, EndpointSlices, Endpoints, Pods and Nodes of all that is given, as one input.
+
+    Services that select Pods and have no slices get those that a cluster would make.
 
     Args:
         paths: files, folders (their ``*.yaml``, ``*.yml`` and ``*.json``, sorted) or ``-`` for
@@ -44,6 +49,10 @@ def load(
             frontend: ``not_judged`` has those, ``problems`` what is wrong with them.
         note: is told each of ``problems``.
         notes: have the files that were passed over among them, too.
+        simulate: the objects are manifests that no cluster has seen: Deployments and their like
+            stand for the Pods that they would make, Services get addresses and ports, and where
+            there is no Node there are two. A sequence has the networks of Pods (CIDRs), one of
+            each family.
 
     Returns:
         What was read, in input order; ``passed_over`` tells what has no say, and why.
@@ -62,11 +71,34 @@ def load(
         sources=sources,
         keep_going=keep_going,
         notes=notes,
+        simulate=simulate is not False,
     )
+    if simulate is not False:
+        _simulate(found, () if simulate is True else simulate)
     if note is not None:
         for problem in found.problems:
             note(str(problem))
     return found
+
+
+def simulated_pod_networks(given: Sequence[str] = ()) -> list[str]:
+    """The networks (CIDRs) of simulated Pods: those given, else one of each family."""
+    from svcc.compiler.simulate.simulation import POD_NETWORKS
+
+    return list(given) or [str(network) for network in POD_NETWORKS]
+
+
+def _simulate(objects: Objects, networks: Sequence[str]) -> None:
+    from svcc.compiler.load.addresses import network
+    from svcc.compiler.simulate.simulation import simulate
+
+    try:
+        found = list(map(network, simulated_pod_networks(networks)))
+    except ValueError as error:
+        raise bad_input("--pod-cidr", str(error)) from None
+    if len({item.family for item in found}) < len(found):
+        raise bad_input("--pod-cidr", "two networks of one family; give one of each")
+    simulate(objects, found)
 
 
 def _sources(

@@ -306,8 +306,12 @@ def _with_own_addresses(settings: NodeSettings, tools: Iptables) -> NodeSettings
 
 def _prove(objects: Objects, wanted: Wanted) -> None:
     from svcc.verify.engine import verify
+    from svcc.verify.selected_pods import selection_findings
 
     report = verify(objects, wanted.settings, wanted.for_verifier())
+    # Slices that were given are what they are; those that svcc made are proved like its rules.
+    made = replace(objects, slices=[item for item in objects.slices if item.from_pods])
+    report.findings += selection_findings(made)
     if report.verdict != "proved":
         raise NotProvedError(report, wanted.folder)
 

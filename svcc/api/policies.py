@@ -11,12 +11,12 @@ from svcc.api.inputs import named_texts
 from svcc.grammar.errors import InputError, Position, Problem
 
 if TYPE_CHECKING:
-    from svcc.grammar.policy import Placed
+    from svcc.grammar.policy import Placed, PlacedRange
 
 
 def read_policies(
     *paths: str | os.PathLike[str], text: str | Mapping[str, str] = ""
-) -> tuple[Placed, ...]:
+) -> tuple[Placed | PlacedRange, ...]:
     """Statements such as ``never external -> service kube-system/*``, one a line.
 
     Args:
@@ -28,7 +28,7 @@ def read_policies(
     """
     from svcc.grammar.policy import parse
 
-    found: list[Placed] = []
+    found: list[Placed | PlacedRange] = []
     problems: list[Problem] = []
     texts = named_texts(text)
     for given in paths:
@@ -40,7 +40,8 @@ def read_policies(
             problems.append(Problem(Position(path), f"cannot read: {reason}"))
     for name, content in texts:
         try:
-            found += parse(content, source=name)
+            policy = parse(content, source=name)
+            found += [*policy.statements, *policy.ranges]
         except InputError as error:
             problems += error.problems
     if problems:

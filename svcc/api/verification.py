@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from svcc.api.compilation import compiled_for
@@ -11,13 +12,18 @@ from svcc.api.inputs import once
 from svcc.api.live import missing_proxy, open_questions
 from svcc.api.own_rules import read_back
 from svcc.grammar.address import Family
+from svcc.grammar.errors import Position, Problem
 from svcc.grammar.iptables.ruleset import RuleSet
+from svcc.grammar.policy import Placed, PlacedRange
 from svcc.verify.engine import verify as verify_rules
+from svcc.verify.manifests.every import findings_of, mistakes
 from svcc.verify.open_questions.every import open_questions as every_question
 from svcc.verify.open_questions.question import OpenQuestion, left_open
 from svcc.verify.policy.claims import check
+from svcc.verify.policy.ranges import check_ranges, range_findings
 from svcc.verify.prepare.loaded import EVERYTHING, LoadedRules
 from svcc.verify.proof.prover import Prover
+from svcc.verify.selected_pods import selection_findings
 from svcc.verify.spec import codes
 from svcc.verify.spec.expectation import expect
 from svcc.verify.spec.node_kinds import NodeKinds
@@ -27,7 +33,7 @@ if TYPE_CHECKING:
     from svcc.api.rules import Rules
     from svcc.compiler.model.objects import Objects
     from svcc.compiler.settings.node import NodeSettings
-    from svcc.grammar.policy import Placed
+    from svcc.verify.confirm.findings import Finding
     from svcc.verify.report.report import Report
 
 _WORTH_A_WARNING = frozenset({codes.NO_ENDPOINTS_GIVEN, codes.FAMILY_NOT_GIVEN})
@@ -42,7 +48,7 @@ def verify(
     rules: Rules | None = None,
     *,
     family: Family | None = None,
-    policies: Sequence[Placed] = (),
+    policies: Sequence[Placed | PlacedRange] = (),
     policies_only: bool = False,
     paranoid: bool = False,
     strict: bool = False,
@@ -90,7 +96,7 @@ def verify_nodes(
     rules: Rules | Mapping[str, Rules] | None = None,
     *,
     family: Family | None = None,
-    policies: Sequence[Placed] = (),
+    policies: Sequence[Placed | PlacedRange] = (),
     policies_only: bool = False,
     paranoid: bool = False,
     strict: bool = False,
@@ -109,11 +115,24 @@ def verify_nodes(
     """
     if policies_only and not policies:
         raise bad_input("--policy-only", "there are no statements; name their file with --policy")
-    check(policies, objects, nodes)
+    statements = [item for item in policies if isinstance(item, Placed)]
+    ranges = [item for item in policies if isinstance(item, PlacedRange)]
+    check(statements, objects, nodes)
+    check_ranges(ranges, objects)
     note = once(note)
     by_node = _by_node(nodes, rules)
-    judge = _Judge(objects, by_node, family, policies, policies_only, paranoid, note)
+    judge = _Judge(objects, by_node, family, statements, policies_only, paranoid, note)
     reports = list(judge.reports(nodes, progress))
+    about_objects = list(range_findings(ranges, objects, family))
+    problems = objects.problems
+    if not policies_only:
+        found, told = _about_objects(objects, strict=strict)
+        about_objects += found
+        problems += told
+        if note is not None:
+            for problem in told:
+                note(str(problem))
+    about_objects = _with_places(about_objects, objects)
     for report, settings in zip(reports, nodes, strict=True):
         of_node = by_node[settings.node_name] if by_node is not None else None
         if of_node is not None:
@@ -121,11 +140,51 @@ def verify_nodes(
             report.in_files = of_node.in_files
         questions = list(judge.questions(settings, report, strict))
         report.findings = left_open(report.findings, questions)
-        report.passed_over, report.problems = objects.passed_over, objects.problems
+        if report is reports[0]:
+            # They are the same whatever the node, and whatever is not known of its rules.
+            report.findings = [*about_objects, *report.findings]
+        report.passed_over, report.problems = objects.passed_over, problems
         if of_node is not None:
             report.problems += of_node.problems
         _warn(questions, report, note)
     return reports
+
+
+def _about_objects(objects: Objects, *, strict: bool) -> tuple[list[Finding], tuple[Problem, ...]]:
+    """What is judged of the objects themselves, and what is told of them, with its places."""
+    from svcc.api.manifests import Manifests
+
+    wrong = list(mistakes(objects)) if objects.is_simulated else []
+    found = selection_findings(objects)
+    if objects.is_simulated:
+        found = [*findings_of(objects, wrong, strict=strict), *found]
+    manifests = Manifests(objects)
+    manifests.look_up(mistake.place for mistake in wrong)
+    problems = tuple(
+        Problem(
+            manifests.position(mistake.place) or Position(mistake.place.file),
+            mistake.sentence(),
+            mistake.severity,
+            mistake.code,
+        )
+        for mistake in wrong
+        if mistake.severity != "error"
+    )
+    return found, tuple(sorted(dict.fromkeys(problems)))
+
+
+def _with_places(findings: list[Finding], objects: Objects) -> list[Finding]:
+    """The findings, with file, line and column as the reason where they have a place."""
+    from svcc.api.manifests import Manifests
+
+    manifests = Manifests(objects)
+    manifests.look_up(finding.place for finding in findings if finding.place is not None)
+    return [
+        replace(finding, reason=str(position))
+        if finding.place is not None and (position := manifests.position(finding.place))
+        else finding
+        for finding in findings
+    ]
 
 
 def _by_node(

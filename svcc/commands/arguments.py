@@ -46,11 +46,33 @@ def objects(arguments: argparse.Namespace, *, keep_going: bool = False) -> Objec
         keep_going=keep_going,
         note=say,
         notes=arguments.verbose,
+        simulate=_simulated_networks(arguments),
     )
     if arguments.verbose:
         for kind, count in sorted(found.skipped_kinds.items()):
             say(f"passed over: {count} of kind {kind}")
     return found
+
+
+def _simulated_networks(arguments: argparse.Namespace) -> bool | list[str]:
+    """What ``load`` takes: the networks of simulated pods; False where none are simulated.
+
+    They are the cluster's pod network, too, unless something says how pods are told.
+    """
+    if not getattr(arguments, "simulate", False):
+        return False
+    if arguments.rules or arguments.live or arguments.against:
+        raise bad_input("--simulate", "not with rules of a cluster, whose addresses are its own")
+    from svcc.api.inputs import simulated_pod_networks
+
+    of_cluster = arguments.cluster_cidr.split(",") if arguments.cluster_cidr else []
+    given = simulated_pod_networks(arguments.pod_cidr or of_cluster)
+    if not (arguments.config or arguments.cluster_cidr or arguments.detect_local_mode):
+        arguments.cluster_cidr = ",".join(given)
+    arguments.pod_cidr = None
+    if arguments.hostname_override is None:
+        arguments.all_nodes = True
+    return given
 
 
 def node(

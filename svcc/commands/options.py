@@ -26,6 +26,17 @@ def add_input(parser: argparse.ArgumentParser, *, required: bool = True) -> None
     )
 
 
+def add_simulate(parser: argparse.ArgumentParser) -> None:
+    """--simulate."""
+    parser.add_argument(
+        "--simulate",
+        action="store_true",
+        help="the objects are manifests that no cluster has seen: put in what a cluster would add "
+        "(pods of Deployments and their like, numbered by --pod-cidr; cluster IPs, node ports), "
+        "judge that, and tell what does not fit together",
+    )
+
+
 def add_node(parser: argparse.ArgumentParser, *, all_nodes: bool = False) -> None:
     """The node and its settings."""
     group = parser.add_argument_group(
@@ -57,7 +68,10 @@ def add_node(parser: argparse.ArgumentParser, *, all_nodes: bool = False) -> Non
         "--node-ip", action="append", metavar="IP", help="address of the node; repeatable"
     )
     group.add_argument(
-        "--pod-cidr", action="append", metavar="CIDR", help="pod network of the node; repeatable"
+        "--pod-cidr",
+        action="append",
+        metavar="CIDR",
+        help="pod network of the node (with --simulate: of all pods); repeatable",
     )
     group.add_argument("--zone", metavar="ZONE", help="zone of the node")
     group.add_argument(

@@ -39,7 +39,7 @@ def write(arguments: argparse.Namespace, objects: Objects, reports: list[Report]
     manifests.look_up_for(reports)
     # Those of a bundle are in its node's report alone.
     every = dict.fromkeys((*objects.problems, *(p for report in reports for p in report.problems)))
-    problems = [problem for problem in every if problem.severity != "note"]
+    problems = [problem for problem in every if problem.severity != "note" or problem.code]
     _write_for_tools(arguments, reports, problems, _places(arguments, manifests))
 
 

@@ -22,6 +22,7 @@ MAX_NAMED = 10
 def add(parser: argparse.ArgumentParser) -> None:
     """Arguments of the command."""
     options.add_input(parser, required=False)
+    options.add_simulate(parser)
     options.add_node(parser, all_nodes=True)
     options.add_rules(parser)
     group = parser.add_argument_group("policy")

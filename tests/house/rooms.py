@@ -67,16 +67,26 @@ ROOMS = (
     ),
     Room("compiler.model", "grammar", "objects, however they were read"),
     Room("compiler.api_names", "", "names that the API knows, whatever they are looked up for"),
+    Room(
+        "compiler.select",
+        "grammar compiler.model",
+        "Pods become slices before anybody asks what slices are for",
+    ),
     Room("compiler.consistency", "grammar compiler.model", "objects, wherever they were read"),
     Room(
         "compiler.load",
-        "grammar compiler.model compiler.api_names compiler.consistency",
+        "grammar compiler.model compiler.api_names compiler.consistency compiler.select",
         "objects are loaded whatever the node is",
     ),
     Room(
         "compiler.settings",
         "grammar compiler.model compiler.api_names compiler.load",
         "a configuration is a file, and a Node an object",
+    ),
+    Room(
+        "compiler.simulate",
+        "grammar compiler.model compiler.select",
+        "what a cluster would add to objects, before anybody asks what it forwards",
     ),
     Room("compiler.resolve", f"grammar {_OBJECTS}", "what is forwarded, not how it is told"),
     Room(
@@ -149,8 +159,8 @@ ROOMS = (
     ),
     Room(
         "verify.confirm",
-        "grammar.* verify.netfilter verify.spec verify.simulator verify.prepare verify.model "
-        "verify.slicing",
+        "grammar.* compiler.model verify.netfilter verify.spec verify.simulator verify.prepare "
+        "verify.model verify.slicing",
         "a packet is replayed whoever found it",
     ),
     Room(
@@ -164,6 +174,11 @@ ROOMS = (
         "grammar.* verify.netfilter verify.spec verify.simulator verify.prepare verify.model "
         "verify.slicing verify.smt verify.confirm",
         "the core of the verifier, complete without add-ons",
+    ),
+    Room(
+        "verify.manifests",
+        "grammar.* compiler.model compiler.api_names verify.spec verify.confirm",
+        "what people write, whatever rules come of it",
     ),
     Room(
         "verify.open_questions",
@@ -258,7 +273,8 @@ NEVERS = (
     ),
     Never(
         "verify",
-        "compiler.resolve compiler.lower compiler.pipeline compiler.bundle compiler.files apply",
+        "compiler.select compiler.simulate compiler.resolve compiler.lower compiler.pipeline "
+        "compiler.bundle compiler.files apply",
         "a proof by the code that is to be proved is none",
     ),
     Never(

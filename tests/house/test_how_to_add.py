@@ -62,7 +62,7 @@ def test_every_code_is_given_somewhere() -> None:
     assert sorted(constants.values()) == sorted(codes.CODES)
     sources = {
         path: path.read_text()
-        for folder in ("verify", "svcc/api", "svcc/commands")
+        for folder in ("compiler", "verify", "svcc/api", "svcc/commands")
         for path in (ROOT / folder).rglob("*.py")
         if path.name != "codes.py"
     }

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
+from svcc.compiler.model.objects import Origin
 from svcc.grammar.address import Family
 from svcc.grammar.iptables.program import Rule
 from svcc.grammar.iptables.ruleset import RuleSet
@@ -83,6 +84,8 @@ class Finding:
     """Those outside the model that may decide."""
     cause: Cause | None = None
     """What a violation is due to, as far as it was found."""
+    place: Origin | None = None
+    """Where it stands in the objects, if it is about one of them."""
 
     def service(self) -> str:
         """``namespace/name`` of the Service that the frontend is of; empty if of none."""

@@ -51,12 +51,13 @@ def about_objects(
     services = list(judged)
     if not services:
         return
-    if not objects.slices:
-        yield _no_endpoints(services, family, strict)
-        return
     of_service: dict[tuple[str, str], list[EndpointSlice]] = {}
     for item in objects.slices:
         of_service.setdefault((item.namespace, item.service), []).append(item)
+    if all(item.from_pods for item in objects.slices):
+        without = [s for s in services if (s.namespace, s.name) not in of_service]
+        if without:
+            yield _no_endpoints(without, family, strict, is_all=len(without) == len(services))
     truncated, one_family = [], []
     for service in services:
         slices = _that_count(of_service.get((service.namespace, service.name), []))
@@ -145,16 +146,26 @@ def _named(names: Iterable[str]) -> str:
     return ", ".join(every[:MAX_NAMED]) + (f" and {more} more" if more > 0 else "")
 
 
-def _no_endpoints(services: list[Service], family: Family, strict: bool) -> OpenQuestion:
-    def concerns(finding: Finding) -> bool:
-        return finding.property in _BY_BACKENDS and (strict or finding.verdict == "violated")
+def _no_endpoints(
+    services: list[Service], family: Family, strict: bool, *, is_all: bool
+) -> OpenQuestion:
+    keys = _of(services)
 
+    def concerns(finding: Finding) -> bool:
+        concerned = finding.property in _BY_BACKENDS and finding.service() in ("", *keys)
+        return concerned and (strict or finding.verdict == "violated")
+
+    several = len(services) > 1
     return OpenQuestion(
         code=codes.NO_ENDPOINTS_GIVEN,
         family=family,
-        subject="EndpointSlices",
-        says="were not given: every Service seems to have no backend",
-        reason=f"{len(services)} Service{'s' * (len(services) > 1)} and not one EndpointSlice or "
+        subject="EndpointSlices"
+        if is_all
+        else f"EndpointSlices of {_named(service.key for service in services)}",
+        says="were not given: every Service seems to have no backend"
+        if is_all
+        else "were not given, nor Pods: there seems to be no backend",
+        reason=f"{len(services)} Service{'s' * several} and not one EndpointSlice or "
         f"Endpoints among the objects; {PRINTS_ALL} prints both",
         concerns=concerns,
         only_if_needed=not strict,

@@ -27,7 +27,8 @@ def github(
         text = problem.message
         if not problem.position.line:
             text = f"{problem.position}: {text}"
-        yield _line(problem.severity, codes.BAD_INPUT, text, place, places, problem.position.column)
+        code = problem.code or codes.BAD_INPUT
+        yield _line(problem.severity, code, text, place, places, problem.position.column)
     passed_over = None
     for report in reports:
         for group in grouped(report.findings):

@@ -17,6 +17,7 @@ from svcc.verify.confirm.findings import Finding
 from svcc.verify.report.grouping import Group
 from svcc.verify.report.messages import message
 from svcc.verify.report.report import Report
+from svcc.verify.spec import codes
 from svcc.verify.spec.properties import FAIR, MASQUERADES, REACHES, REFUSES
 
 _OF_EVERY_FRONTEND = (REACHES, FAIR, MASQUERADES, REFUSES)
@@ -26,14 +27,17 @@ _NOT_XML = re.compile(r"[^\t\n\r\x20-\uD7FF\uE000-\uFFFD\U00010000-\U0010FFFF]")
 def junit(reports: Iterable[Report], problems: Iterable[Problem] = ()) -> str:
     """A test suite for each node and family: a case for each property of each frontend.
 
-    What was passed over is a skipped case; what is wrong with the input a case with an error.
+    What was passed over is a skipped case; what is wrong with the input a case with an error,
+    what else is told of manifests a skipped one.
     """
     root = ElementTree.Element("testsuites", name="svcc verify")
-    wrong = [problem for problem in problems if problem.severity == "error"]
-    if wrong:
+    told = [problem for problem in problems if problem.severity == "error" or problem.code]
+    if told:
         suite = _Suite(root, "input")
-        for problem in wrong:
-            suite.add("input", str(problem.position), "error", problem.message, "SVC040")
+        for problem in told:
+            code = problem.code or codes.BAD_INPUT
+            tag = "error" if problem.severity == "error" else "skipped"
+            suite.add("input", str(problem.position), tag, problem.message, code)
         suite.close(0.0)
     for report in reports:
         for family in dict.fromkeys(finding.family for finding in report.findings):

@@ -267,6 +267,8 @@ def problem_json(problem: Problem) -> JsonObject:
     """A problem of the input as JSON."""
     place = problem.position
     found: JsonObject = {"severity": problem.severity, "message": problem.message}
+    if problem.code:
+        found["code"] = problem.code
     if place.file:
         found["file"] = place.file
     if place.line:

@@ -98,7 +98,8 @@ def _of_problem(problem: Problem, places: Places) -> JsonObject:
     if not problem.position.line:
         text = f"{problem.position}: {text}"
     column = problem.position.column
-    return _result(codes.BAD_INPUT, problem.severity, text, place, places, column=column)
+    code = problem.code or codes.BAD_INPUT
+    return _result(code, problem.severity, text, place, places, column=column)
 
 
 def _of_passed_over(report: Report, places: Places) -> Iterator[JsonObject]:

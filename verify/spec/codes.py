@@ -50,6 +50,20 @@ NO_POD_NETWORK = "SVC036"
 NOTHING_JUDGED = "SVC037"
 PASSED_OVER = "SVC038"
 BAD_INPUT = "SVC040"
+ENDPOINT_STALE = "SVC041"
+ENDPOINT_MISSING = "SVC042"
+ENDPOINT_DIFFERS = "SVC043"
+SELECTS_NOTHING = "SVC050"
+SELECTS_SEVERAL = "SVC051"
+NO_SUCH_PORT = "SVC052"
+UNDECLARED_PORT = "SVC053"
+OTHER_PROTOCOL = "SVC054"
+NEVER_READY = "SVC055"
+NOT_GOVERNED = "SVC056"
+CLASH = "SVC057"
+NO_LOCAL_POD = "SVC058"
+EXTERNAL_NAME = "SVC059"
+ADDRESS_OUTSIDE = "SVC060"
 
 _ALL = (
     Code(
@@ -308,6 +322,109 @@ _ALL = (
         "Something that was given cannot be read, or contradicts itself. Exit code 2.",
         "See the message; it has file, line and column where there are any.",
         "The message says what to do.",
+    ),
+    Code(
+        ENDPOINT_STALE, "an endpoint that is no selected Pod",
+        "A slice holds an address that the Service's selector does not select: no Pod has it, the "
+        "Pod has other labels, has ended, or has no such port.",
+        "The endpoint slice controller lags behind or stands still, somebody edited the slice, or "
+        "Pods and slices were printed at different times.",
+        "Print both anew with one command. If it stays, look at kube-controller-manager; a slice "
+        "of your own needs another `endpointslice.kubernetes.io/managed-by`.",
+    ),
+    Code(
+        ENDPOINT_MISSING, "a selected Pod that is in no slice",
+        "The Service's selector selects a Pod with an address, and no slice has it at that port.",
+        "The endpoint slice controller lags behind or stands still, or slices were left out of "
+        "what was given.",
+        "Print Pods and slices anew with one command: "
+        "`kubectl get services,endpointslices,pods,nodes -A -o yaml`.",
+    ),
+    Code(
+        ENDPOINT_DIFFERS, "an endpoint that is otherwise than its Pod",
+        "A slice says of an address that it is ready, terminating or on a node, and the Pod says "
+        "otherwise.",
+        "The endpoint slice controller lags behind, or somebody edited the slice. With "
+        "`publishNotReadyAddresses` every Pod counts as ready.",
+        "Print both anew with one command; else look at kube-controller-manager.",
+    ),
+    Code(
+        SELECTS_NOTHING, "a selector that selects nothing",
+        "With --simulate: no workload of the manifests has the labels that the Service selects by, "
+        "in its namespace. A note where the namespace has no workload, or where something else "
+        "among the manifests may make the Pods (an operator's own kinds).",
+        "A slip in a label, another release name, a namespace that only one of the two names.",
+        "Compare `spec.selector` with `spec.template.metadata.labels`; the message names the "
+        "workload that comes nearest.",
+    ),
+    Code(
+        SELECTS_SEVERAL, "a selector that selects several applications",
+        "With --simulate: workloads whose labels say that they are different applications are "
+        "backends of one Service; or a Job is, while it runs (a note).",
+        "The selector has only labels that all applications of a release share.",
+        "Select by a label that tells them apart, such as `app.kubernetes.io/component`.",
+    ),
+    Code(
+        NO_SUCH_PORT, "a target port that no container has",
+        "With --simulate: the `targetPort` is a name, and no container of the selected workloads "
+        "names a port so. Pods without it are no endpoints of that port.",
+        "A slip, or the container's `ports` were left out.",
+        "Name the port in the container, or write its number.",
+    ),
+    Code(
+        UNDECLARED_PORT, "a target port that no container declares",
+        "With --simulate, a note: the number is in no container's `ports`. Kubernetes does not "
+        "need it there, but people do.",
+        "Only some ports were declared, or the number is wrong.",
+        "Look at which port the program listens on, and declare it.",
+    ),
+    Code(
+        OTHER_PROTOCOL, "a port of another protocol",
+        "With --simulate: the Service port's protocol is not that of the container's port.",
+        "`protocol` was left out, which means TCP.",
+        "Write the protocol at both.",
+    ),
+    Code(
+        NEVER_READY, "Pods that never become ready",
+        "With --simulate: the Service selects Pods that can never be ready: a probe asks a port "
+        "by a name that its container has not, or no Node may run them.",
+        "A slip in the probe's port or in `nodeSelector`.",
+        "The finding names the place. With `publishNotReadyAddresses` it does not matter.",
+    ),
+    Code(
+        NOT_GOVERNED, "a StatefulSet and its headless Service do not fit",
+        "With --simulate: the names of the Pods (`web-0.web`) do not resolve. The StatefulSet has "
+        "no `serviceName` though a headless Service selects it, or names a Service that is not "
+        "there, is not headless, or does not select its Pods.",
+        "The headless Service was renamed or left out.",
+        "Let `serviceName` be the name of a Service with `clusterIP: None` and the same labels.",
+    ),
+    Code(
+        CLASH, "two Services claim one frontend",
+        "Two Services have the same node port, or the same address and port. Exit code 2.",
+        "A node port was copied, or a cluster IP was written down twice.",
+        "Change one of the two that are named.",
+    ),
+    Code(
+        NO_LOCAL_POD, "a Local policy without Pods",
+        "With --simulate: the Service sends to Pods of the same node only, and no workload that it "
+        "selects can have one (no replicas, or no Node that may run them).",
+        "`replicas: 0`, a suspended Job, a `nodeSelector` that no Node fulfils.",
+        "Use the policy Cluster, or give the workload a Pod on the nodes that get packets.",
+    ),
+    Code(
+        EXTERNAL_NAME, "an ExternalName that does not do what it says",
+        "With --simulate: the name is an IP address, which no DNS resolves, or is missing; or the "
+        "Service has ports, which nothing looks at (a note).",
+        "A Service was changed from another type.",
+        "For an address write a Service without a selector and an EndpointSlice.",
+    ),
+    Code(
+        ADDRESS_OUTSIDE, "an address outside of its range",
+        "A statement of --policy says in which networks addresses of Services lie, and one lies "
+        "outside.",
+        "A slip in the address, a balancer that hands out other addresses, or a range that grew.",
+        "Change the address or the statement.",
     ),
 )  # fmt: skip
 

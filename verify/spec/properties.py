@@ -16,10 +16,14 @@ ENDS = "ends"
 POLICY = "policy"
 LEFT_OUT = "left-out"
 SAME = "same-behaviour"
+SELECTS = "selects-exactly"
+FITS = "fits-together"
 GIVEN = "all-given"
 
 SENTENCES = {
     GIVEN: "all that decides was given and looked at",
+    SELECTS: "slices hold exactly the Pods that their Service selects, as these are",
+    FITS: "selectors, ports and workloads of manifests fit each other",
     REACHES: "every sender reaches exactly the selected backends",
     FAIR: "each backend gets an equal share, and with affinity a client returns to its backend",
     CAPTURES: "a packet for no frontend is left alone",

@@ -74,7 +74,7 @@ def test_all_kinds_of_input_are_one() -> None:
     clash = problems(text=yaml.safe_dump(SERVICE), objects=[{**other, "spec": SERVICE["spec"]}])
     assert clash == [
         "<objects>[0] (Service db): error: Services shop/web and default/db both claim "
-        "10.96.0.10:80/TCP; shop/web stands at <text>:1:1; change one of them"
+        "10.96.0.10:80/TCP; shop/web stands at <text>:1:1; change one of them [SVC057]"
     ]
 
 

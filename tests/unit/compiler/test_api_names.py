@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from svcc.compiler.api_names.fields import unknown_fields
-from svcc.compiler.api_names.kinds import READ, may_be_object, slip
+from svcc.compiler.api_names.kinds import READ, WORKLOADS, may_be_object, slip
 from svcc.compiler.api_names.nearest import nearest
 from svcc.compiler.settings.configuration import _PATHS
 from svcc.compiler.settings.configuration_document import API_VERSION, KIND
@@ -29,9 +29,11 @@ def told(kind: str, version: str, value: dict[str, Any]) -> dict[str, str | None
 
 def test_every_field_that_is_read_is_known() -> None:
     known = {name for fields in DATA["types"].values() for name in fields}
-    tree = ast.parse((ROOT / "compiler/load/validate.py").read_text())
+    readers = ("validate", "endpoints", "pods")
+    trees = [ast.parse((ROOT / f"compiler/load/{name}.py").read_text()) for name in readers]
     read = {
         node.args[0].value
+        for tree in trees
         for node in ast.walk(tree)
         if isinstance(node, ast.Call)
         and isinstance(node.func, ast.Attribute)
@@ -65,6 +67,7 @@ def test_types_that_fields_name_are_there() -> None:
             assert kind in ("", "{}") or kind.strip("[]") in types
     assert {(kind, version) for kind, vs in DATA["kinds"].items() for version in vs} == {
         *READ,
+        *WORKLOADS,
         (KIND, API_VERSION),
     }
 

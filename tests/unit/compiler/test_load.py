@@ -183,7 +183,7 @@ BAD = [
     (
         SERVICE + "---\n" + SERVICE.replace("web", "api"),
         "<stdin>:12:1: error: Services shop/web and shop/api both claim 10.96.0.1:80/TCP; "
-        "shop/web stands at <stdin>:1:1; change one of them",
+        "shop/web stands at <stdin>:1:1; change one of them [SVC057]",
     ),
 ]  # fmt: skip
 

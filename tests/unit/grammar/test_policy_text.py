@@ -29,6 +29,10 @@ always node, 10.1.2.3 -> any service with source kept
 never 192.0.2.4/32 -> address [fd00::1]:80/tcp
 never anyone -> nodeport 30080/tcp
 """
+RANGES = """\
+loadbalancer shop/* inside 203.0.113.0/24, 2001:db8::/32
+any service inside 0.0.0.0/0 if any
+"""
 
 _FAMILIES = st.sampled_from(Family)
 _ADDRESSES = st.one_of(
@@ -101,19 +105,43 @@ def statements(draw: st.DrawFn) -> Statement:
 @given(st.lists(statements(), max_size=3))
 def test_parse_is_the_inverse_of_write(wanted: list[Statement]) -> None:
     text = write(wanted)
-    found = parse(text, source="p")
+    found = parse(text, source="p").statements
     assert [item.statement for item in found] == wanted
     assert [item.position.line for item in found] == list(range(1, len(wanted) + 1))
     assert write(item.statement for item in found) == text
 
 
+def test_ranges_of_addresses_are_written_as_they_were_read() -> None:
+    found = parse(TEXT + RANGES, source="p")
+    assert len(found.statements) == 6
+    assert write(item.range for item in found.ranges) == RANGES
+    assert [item.position.line for item in found.ranges] == [7, 8]
+    assert [item.range.if_any for item in found.ranges] == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("line", "place"),
+    [
+        ("nodeport shop/web inside 10.0.0.0/8", "p:1:10: error: only addresses lie inside of "),
+        ("loadbalancer shop/web:80 inside 10.0.0.0/8", "p:1:14: error: only addresses"),
+        ("address 10.0.0.1 inside 10.0.0.0/8", "p:1:9: error: only addresses"),
+        ("loadbalancer shop/web inside 10.0.0.0/33", "p:1:30: error: "),
+        ("loadbalancer shop/web inside", "p:1:23: error: not a statement"),
+    ],
+)
+def test_ranges_that_are_wrong(line: str, place: str) -> None:
+    with pytest.raises(InputError) as caught:
+        parse(line, source="p")
+    assert str(caught.value).startswith(place)
+
+
 def test_write_is_the_inverse_of_parse() -> None:
-    assert write(item.statement for item in parse(TEXT, source="p")) == TEXT
+    assert write(item.statement for item in parse(TEXT, source="p").statements) == TEXT
 
 
 def test_comments_and_spaces_mean_nothing() -> None:
     text = "\n  # nobody\n\t never   external->service  a/b # but pods\r\n"
-    (found,) = parse(text, source="p")
+    (found,) = parse(text, source="p").statements
     assert str(found) == "p:3: never external -> service a/b"
     assert found.position.column == 3
 
@@ -122,12 +150,12 @@ def test_comments_and_spaces_mean_nothing() -> None:
 def test_any_text_is_read_or_complained_of(text: str) -> None:
     places, found = [], []
     try:
-        found = parse(text, source="p")
+        found = parse(text, source="p").statements
     except InputError as error:
         places = [(p.position.line, p.position.column) for p in error.problems]
     assert all(line and column for line, column in places)
     again = write(item.statement for item in found)
-    assert write(item.statement for item in parse(again, source="p")) == again
+    assert write(item.statement for item in parse(again, source="p").statements) == again
 
 
 @pytest.mark.parametrize(

@@ -60,7 +60,7 @@ def verdicts(
 def one(text: str, statement: str, node: NodeSettings | None = None) -> Finding:
     """The verdict on one statement on the shop."""
     node = shop()[1] if node is None else node
-    (found,) = verdicts(text, shop()[0], node, parse(statement, source="p"))
+    (found,) = verdicts(text, shop()[0], node, parse(statement, source="p").statements)
     return found
 
 
@@ -125,7 +125,7 @@ OWN = [
 @pytest.mark.parametrize(("statement", "shown"), OWN)
 def test_on_our_own_rules(statement: str, shown: str | None) -> None:
     objects, node = shop()
-    found = verdicts(own_text(node), objects, node, parse(statement, source="p"))
+    found = verdicts(own_text(node), objects, node, parse(statement, source="p").statements)
     if shown is None:
         assert found == []
         return
@@ -164,7 +164,10 @@ def dump_text(name: str) -> str:
 @pytest.mark.parametrize(("dump", "statement", "shown"), KUBE_PROXY)
 def test_on_what_a_kube_proxy_wrote(dump: str, statement: str, shown: str) -> None:
     found = verdicts(
-        dump_text(dump), dump_objects(dump), dump_settings(dump), parse(statement, source="p")
+        dump_text(dump),
+        dump_objects(dump),
+        dump_settings(dump),
+        parse(statement, source="p").statements,
     )
     (finding,) = found
     if shown:
@@ -217,7 +220,7 @@ def test_damage_turns_the_verdict_round(dump: str, statement: str, old: str, new
     damaged = re.sub(old, new, text, count=1)
     assert damaged != text
     objects, node = dump_objects(dump), dump_settings(dump)
-    policy = parse(statement, source="p")
+    policy = parse(statement, source="p").statements
     assert [f.verdict for f in verdicts(text, objects, node, policy)] == ["proved"]
     (found,) = verdicts(damaged, objects, node, policy)
     confirmed(found)
@@ -287,7 +290,7 @@ def test_families() -> None:
         "always pod -> clusterip shop/catalog\nalways fd00:244::/32 -> clusterip shop/catalog\n"
         "only 10.0.0.0/8 -> clusterip shop/catalog\n",
         source="p",
-    )
+    ).statements
     check(policy, objects, [node])
     report = verify(objects, node, loaded, policies=policy)
     found = [
@@ -315,7 +318,7 @@ def test_families() -> None:
 def test_statements_about_nothing_are_errors(statement: str, message: str) -> None:
     objects, node = shop()
     with pytest.raises(InputError) as caught:
-        check(parse(statement, source="p"), objects, [node])
+        check(parse(statement, source="p").statements, objects, [node])
     assert str(caught.value).startswith(message)
 
 
@@ -323,14 +326,14 @@ def test_pods_that_cannot_be_told_are_an_error() -> None:
     objects, node = shop()
     blind = replace(node, pods=PodDetection())
     with pytest.raises(InputError, match="packets of pods cannot be told on node node-a; give"):
-        check(parse("never external -> service shop/web", source="p"), objects, [blind])
-    check(parse("never not node -> service shop/web", source="p"), objects, [blind])
+        check(parse("never external -> service shop/web", source="p").statements, objects, [blind])
+    check(parse("never not node -> service shop/web", source="p").statements, objects, [blind])
 
 
 def test_proofs_are_shared() -> None:
     objects, node = shop()
     rules = load(parse_rules(own_text(node), family=Family.IPV4, source="x"))
-    policy = parse("always anyone -> clusterip shop/w* via >= 2 backends", source="p")
+    policy = parse("always anyone -> clusterip shop/w* via >= 2 backends", source="p").statements
     prover = Prover()
     loaded = {Family.IPV4: LoadedRules(rules, "x")}
     verify(objects, node, loaded, prover=prover, policies=policy)
