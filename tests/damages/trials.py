@@ -21,7 +21,7 @@ from tests.support.clusters.cases import case_objects
 from tests.support.clusters.dumps import DUMPS, dump_objects, dump_settings
 from tests.support.damage import dump_damage, ipvs_damage, nft_damage, own_damage
 from tests.support.damage.edits import Change
-from tests.support.proofs import verify
+from tests.support.proofs import verify, verify_with_causes
 
 Wanted = Literal["violated", "proved", "undecided"]
 RULES = {
@@ -137,5 +137,5 @@ def run(trial: Trial) -> Tried:
         text = script(compile_objects(objects, settings), Family.IPV4)
     before, text = text, change.of(text)
     loaded = {Family.IPV4: from_text(text, Family.IPV4, "changed")}
-    report = verify(objects, settings, loaded)
+    report = verify_with_causes(objects, settings, loaded)
     return Tried(trial, report, objects, settings, text, damaged(before, text, "changed"))
