@@ -10,6 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from svcc.verify.equivalence import query
+from svcc.verify.proof import prover
+from svcc.verify.recheck import paranoid
+from tests.support import answers
 from tests.support.effort import load_profile
 
 load_profile()
@@ -35,7 +39,15 @@ def pytest_runtest_makereport(
     return report
 
 
+def pytest_configure() -> None:
+    """All provers of a run share what Z3 has answered."""
+    answers.share()
+    for module in (prover, query, paranoid):
+        vars(module)["Solver"] = answers.RememberingSolver
+
+
 def pytest_unconfigure() -> None:
+    answers.forget()
     XTABLES_LOCK.unlink(missing_ok=True)
 
 
@@ -43,6 +55,13 @@ def pytest_unconfigure() -> None:
 def pytest_runtest_teardown() -> None:
     """The command line switches it off for the rest of its process."""
     gc.enable()
+
+
+def pytest_collection_finish() -> None:
+    """What was collected stays to the end, and what the provers remember: nothing to search."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(100_000, 20, 100)
 
 
 @pytest.hookimpl(trylast=True)

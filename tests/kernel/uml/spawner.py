@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import _socket
 import ctypes
+import fcntl
 import marshal
 import os
 import sys
@@ -36,8 +37,7 @@ def start(connection: _socket.socket, libc: ctypes.CDLL) -> bool:
         int.from_bytes(data[at : at + _INT_SIZE], sys.byteorder)
         for at in range(0, len(data), _INT_SIZE)
     ]
-    arguments, environment, folder, wanted, new_session = marshal.loads(request)
-    import fcntl
+    mark, arguments, environment, folder, wanted, new_session = marshal.loads(request)
 
     # Out of the way of the numbers that the new process wants.
     high = [fcntl.fcntl(one, fcntl.F_DUPFD_CLOEXEC, _ABOVE_ALL) for one in given]
@@ -53,9 +53,9 @@ def start(connection: _socket.socket, libc: ctypes.CDLL) -> bool:
         )
         answer = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     except OSError as error:
-        connection.send(marshal.dumps((None, error.errno)))
+        connection.send(marshal.dumps((mark, None, error.errno)))
     else:
-        connection.send(marshal.dumps((answer, 0)))
+        connection.send(marshal.dumps((mark, answer, 0)))
     for one in given + high:
         os.close(one)
     return True

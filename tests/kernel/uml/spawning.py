@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import array
+import fcntl
 import marshal
 import os
 import shutil
 import socket
 import subprocess
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
@@ -23,10 +25,16 @@ _UNDERSTOOD = {
 
 
 class _Spawner:
-    """Runs commands that are run to their end and whose output is wanted; hands on all others."""
+    """Runs commands that are run to their end and whose output is wanted; hands on all others.
+
+    Processes that were forked from this one may ask, too: a record lock is a process's own, and
+    goes with it.
+    """
 
     def __init__(self, connection: socket.socket) -> None:
-        self._connection, self._owner, self._lock = connection, os.getpid(), threading.Lock()
+        self._connection, self._asked = connection, 0
+        self._among_threads = threading.Lock()
+        self._among_processes = os.memfd_create("spawner")
 
     def run(self, arguments: Sequence[str], **options: Any) -> Any:
         """As :func:`subprocess.run`."""
@@ -36,15 +44,33 @@ class _Spawner:
             and options.keys() <= _UNDERSTOOD
             and options.get("capture_output")
             and options.get("stdin") in (None, subprocess.DEVNULL)
-            and os.getpid() == self._owner
         )
-        # Who finds it busy must not wait: the one may be waiting for the other.
-        if program is None or not understood or not self._lock.acquire(blocking=False):
-            return _own_run(arguments, **options)
+        if program is not None and understood:
+            with self._mine() as is_mine:
+                if is_mine:
+                    return self._run([program, *map(str, arguments[1:])], arguments, options)
+        return _own_run(arguments, **options)
+
+    @contextmanager
+    def _mine(self) -> Iterator[bool]:
+        """Whether nobody else is asking. Who finds it busy must not wait: the command that runs
+        may be waiting for the other.
+        """
+        if not self._among_threads.acquire(blocking=False):
+            yield False
+            return
         try:
-            return self._run([program, *map(str, arguments[1:])], arguments, options)
+            try:
+                fcntl.lockf(self._among_processes, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                yield False
+                return
+            try:
+                yield True
+            finally:
+                fcntl.lockf(self._among_processes, fcntl.LOCK_UN)
         finally:
-            self._lock.release()
+            self._among_threads.release()
 
     def _run(self, words: list[str], arguments: Sequence[str], options: dict[str, Any]) -> Any:
         text = options.get("text", False)
@@ -58,8 +84,10 @@ class _Spawner:
             if given:
                 os.write(source, given.encode() if text else given)
                 os.lseek(source, 0, os.SEEK_SET)
+            self._asked += 1
+            mark = f"{os.getpid()} {self._asked}"
             request = marshal.dumps(
-                (words, dict(os.environ), folder, (0, 1, 2, *kept), bool(
+                (mark, words, dict(os.environ), folder, (0, 1, 2, *kept), bool(
                     options.get("start_new_session")))
             )  # fmt: skip
             if len(request) > LARGEST:
@@ -68,7 +96,10 @@ class _Spawner:
             self._connection.sendmsg(
                 [request], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, descriptors)]
             )
-            code, error = marshal.loads(self._connection.recv(LARGEST))
+            answered = ""
+            while answered != mark:
+                # Another is for somebody who did not live to hear it.
+                answered, code, error = marshal.loads(self._connection.recv(LARGEST))
             if code is None:
                 raise OSError(error, os.strerror(error), words[0])
             printed = [_content(one) for one in (output, errors)]
@@ -93,4 +124,4 @@ def install() -> None:
     if number is not None:
         os.set_inheritable(int(number), False)
         # What annotates itself with it keeps the class.
-        subprocess.run = _Spawner(socket.socket(fileno=int(number))).run
+        subprocess.run = _Spawner(socket.socket(fileno=int(number))).run  # type: ignore[assignment]

@@ -80,7 +80,8 @@ def check(objects: Objects, settings: NodeSettings, rules: Rules) -> list[str]:
         if wanted[name] != verdict:
             wrong.append(f"{name}: verify {WORSE[wanted[name]]}, explain {WORSE[verdict]}")
     for packet in packets_to_nobody(objects, settings, rules):
-        explained = Explainer(objects, settings, packet.family, rules[packet.family]).packet(packet)
+        explainer = Explainer(objects, settings, packet.family, rules[packet.family], PROVER)
+        explained = explainer.packet(packet)
         if explained.verdict == "undecided":
             wrong.append(f"{packet}: {explained.undecided}")
     assert bool(got) == any(expect(objects, settings, f).frontends for f in rules)
@@ -163,7 +164,7 @@ def test_damage(trial: Trial, tmp_path: Path) -> None:
     objects, settings, rules = damaged(trial, tmp_path)
     report = verify(objects, settings, rules)
     wanted = verdicts(report.findings)
-    explainers = {f: Explainer(objects, settings, f, item) for f, item in rules.items()}
+    explainers = {f: Explainer(objects, settings, f, item, PROVER) for f, item in rules.items()}
     for finding in report.findings:
         if finding.verdict == "violated" and finding.counterexample is not None:
             if finding.property == LETS_THROUGH:

@@ -20,6 +20,7 @@ from svcc.verify.spec.outcomes import Case, Refuse, Serve, Untouched
 from tests.fuzz.compare import read_rules
 from tests.fuzz.rules import PLACES, RuleMaker
 from tests.support.effort import LONG
+from tests.support.proofs import PROVER
 
 pytestmark = pytest.mark.slow
 
@@ -82,7 +83,7 @@ def test_regions_that_share(family: Family) -> None:
             alone = Cutter(regions).cut(region)
             shared += prover.knows(cut.schema)
             answers = kinds(dict(prover.region(cut.schema, cut.numbering)))
-            assert answers == kinds(dict(Prover().region(alone.schema, alone.numbering)))
+            assert answers == kinds(dict(PROVER.region(alone.schema, alone.numbering)))
             different += "violated" in answers.values()
     assert shared > 5
     assert different > 12
@@ -103,9 +104,9 @@ def test_runs(family: Family, monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.setattr("svcc.verify.slicing.plain_runs.SHORTEST", shortest)
             monkeypatch.setattr("svcc.verify.slicing.slicer.SHORTEST", shortest)
             regions = Regions(index_rules(rules), expectation)
-            cutter, prover = Cutter(regions), Prover()
+            cutter = Cutter(regions)
             cuts = [cutter.cut(region) for region in regions]
-            answers.append([kinds(dict(prover.region(c.schema, c.numbering))) for c in cuts])
+            answers.append([kinds(dict(PROVER.region(c.schema, c.numbering))) for c in cuts])
         assert answers[0] == answers[1]
         monkeypatch.setattr("svcc.verify.slicing.plain_runs.SHORTEST", 1)
         tables = index_rules(rules).tables.values()
