@@ -19,8 +19,8 @@ from svcc.verify.smt.script import Assertion, Command, Script
 from svcc.verify.smt.solver import Listener, Outcome, Question, Solver, Strategy
 from svcc.verify.smt.term import Term
 
-VARIABLE = "SVCC_TEST_ANSWERS"
-"""Names the folder."""
+VARIABLE = "TESTS_ANSWERS"
+"""Names the folder; the command line tells of variables of SVCC that it does not know."""
 
 Values = dict[str, int | bool]
 

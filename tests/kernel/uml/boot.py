@@ -105,7 +105,8 @@ def run(command: list[str], *, patience: float = PATIENCE) -> tuple[int, str]:
 def _wait(kernel: subprocess.Popen[bytes], printed: Sequence[Path], patience: float) -> str:
     """Wait for the end, or for a time without any progress; why it is no use to wait on.
 
-    What counts is the processor time that the kernel got: on a busy machine that is little.
+    What counts is the processor time that the kernel got: on a busy machine that is little. Who
+    would run if it were let is not asleep.
     """
     size, used_then = -1, 0.0
     idle_since, used_last = time.monotonic(), 0.0
@@ -113,28 +114,31 @@ def _wait(kernel: subprocess.Popen[bytes], printed: Sequence[Path], patience: fl
         with suppress(subprocess.TimeoutExpired):
             kernel.wait(timeout=1)
             return f"the kernel ended with {kernel.returncode}"
-        used, now = _used_by_group(kernel.pid), time.monotonic()
+        (used, wants_more), now = _used_by_group(kernel.pid), time.monotonic()
         size_now = sum(path.stat().st_size for path in printed if path.exists())
         if size_now != size:
             size, used_then = size_now, used
             idle_since, used_last = now, used
         if used - used_then > patience:
             return f"stopped: nothing was printed for {patience:.0f} s of processor time"
-        if used - used_last > _AWAKE:
+        if wants_more or used - used_last > _AWAKE:
             idle_since, used_last = now, used
         if now - idle_since > _ASLEEP:
             return f"stopped: it has done next to nothing for {_ASLEEP:.0f} s"
 
 
-def _used_by_group(group: int) -> float:
-    """Seconds of processor time that a process group has used, children that ended included."""
-    ticks = 0
+def _used_by_group(group: int) -> tuple[float, bool]:
+    """Seconds of processor time that a process group has used, children that ended included, and
+    whether any of it wants the processor now.
+    """
+    ticks, wants_more = 0, False
     for status in Path("/proc").glob("[0-9]*/stat"):
         with suppress(OSError):
             fields = status.read_text().rpartition(")")[2].split()
             if int(fields[2]) == group:
                 ticks += sum(map(int, fields[11:15]))
-    return ticks / os.sysconf("SC_CLK_TCK")
+                wants_more |= fields[0] == "R"
+    return ticks / os.sysconf("SC_CLK_TCK"), wants_more
 
 
 def _link_modules() -> None:

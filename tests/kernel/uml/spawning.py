@@ -38,7 +38,7 @@ class _Spawner:
 
     def run(self, arguments: Sequence[str], **options: Any) -> Any:
         """As :func:`subprocess.run`."""
-        program = _find(str(arguments[0])) if isinstance(arguments, list | tuple) else None
+        program = _found(arguments[0]) if isinstance(arguments, list | tuple) else None
         understood = (
             program is not None
             and options.keys() <= _UNDERSTOOD
@@ -112,6 +112,10 @@ class _Spawner:
         if options.get("check"):
             done.check_returncode()
         return done
+
+
+def _found(name: object) -> str | None:
+    return _find(str(name), path=os.environ.get("PATH"))
 
 
 def _content(descriptor: int) -> bytes:
