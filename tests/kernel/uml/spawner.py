@@ -16,12 +16,13 @@ import marshal
 import os
 import sys
 
-VARIABLE = "SVCC_SPAWNER"
-"""Which descriptor leads to the spawner."""
+VARIABLE = "TESTS_SPAWNER"
+"""Which descriptor leads to the spawner; the command line tells of variables of SVCC that it does
+not know."""
 LARGEST = 1 << 17
 """Bytes of a request."""
 _MOST_DESCRIPTORS = 32
-_ABOVE_ALL = 1000
+_ABOVE_ALL = 200
 _NEW_NETWORK = 0x40000000
 _INT_SIZE = 4
 
@@ -41,6 +42,8 @@ def start(connection: _socket.socket, libc: ctypes.CDLL) -> bool:
 
     # Out of the way of the numbers that the new process wants.
     high = [fcntl.fcntl(one, fcntl.F_DUPFD_CLOEXEC, _ABOVE_ALL) for one in given]
+    for one in given:
+        os.close(one)
     try:
         if libc.setns(high[0], _NEW_NETWORK):
             raise OSError(ctypes.get_errno(), "setns failed")
@@ -56,7 +59,7 @@ def start(connection: _socket.socket, libc: ctypes.CDLL) -> bool:
         connection.send(marshal.dumps((mark, None, error.errno)))
     else:
         connection.send(marshal.dumps((mark, answer, 0)))
-    for one in given + high:
+    for one in high:
         os.close(one)
     return True
 

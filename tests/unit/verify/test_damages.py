@@ -17,6 +17,7 @@ BLAMED = [t for t in TRIALS if t.wanted == "violated" and t.rules != "kube-proxy
 """Causes in nftables mode are found likewise, but not held against the damaged line yet."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("trial", TRIALS, ids=key)
 def test_verdict(trial: Trial) -> None:
     tried = run(trial)
@@ -25,6 +26,7 @@ def test_verdict(trial: Trial) -> None:
         assert re.search(r":\d+: (-A |\S+: |table )", tried.report.to_text())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("trial", BLAMED, ids=key)
 def test_the_damaged_line_is_the_cause(trial: Trial) -> None:
     """For each finding; where it may not be, a reason is given. Which packet is found, and so

@@ -106,6 +106,7 @@ def test_kube_proxys_rules(name: str) -> None:
     assert not check(dump_objects(name), dump_settings(name), dump_rules(name))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TOOLS)
 def test_beside_other_tools(name: str) -> None:
     for of in some(NAMES, 4):
@@ -119,6 +120,7 @@ def test_beside_other_tools(name: str) -> None:
             assert not check(objects, settings, rules), of
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["iptables", "ipvs"])
 @pytest.mark.parametrize("name", case_names())
 def test_own_rules(name: str, mode: str) -> None:
@@ -126,6 +128,7 @@ def test_own_rules(name: str, mode: str) -> None:
     assert not check(objects, settings, read_back(compile_objects(objects, settings)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout", LAYOUTS, ids=lambda layout: layout.name)
 def test_five_digits_and_older_kube_proxies(layout: Layout) -> None:
     for name in some(case_names(), 12):
@@ -157,6 +160,7 @@ def damaged(trial: Trial, folder: Path) -> tuple[Objects, NodeSettings, Rules]:
 DAMAGE = [t for t in trials() if t.wanted != "proved" and t.name != "cycle of jumps"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "trial", some(DAMAGE, 60), ids=lambda trial: f"{trial.rules}, {trial.name}"
 )
