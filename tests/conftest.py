@@ -45,6 +45,13 @@ def pytest_runtest_teardown() -> None:
     gc.enable()
 
 
+def pytest_collection_finish() -> None:
+    """What was collected stays to the end, and what the provers remember: nothing to search."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(100_000, 20, 100)
+
+
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest test first, or all workers but one wait for it at the end."""

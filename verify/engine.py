@@ -42,6 +42,7 @@ def verify(
     policies_only: bool = False,
     paranoid: bool = False,
     progress: Callable[[int, int], None] | None = None,
+    causes: bool = True,
 ) -> Report:
     """Judge the rules of the given families on one node.
 
@@ -49,7 +50,8 @@ def verify(
     that :func:`svcc.verify.policy.claims.check` has let through; ``policies_only`` leaves out what
     Kubernetes asks of the rules. ``paranoid`` has the solver look again at what ordinary code
     establishes, which takes much longer. ``progress`` is told how many of how many regions of a
-    family are done.
+    family are done. Without ``causes`` nobody looks for what a violation is due to, which takes
+    longer than to find it.
     """
     started = time.perf_counter()
     prover = prover or Prover()
@@ -79,7 +81,7 @@ def verify(
                     break
             ends = Finding(ENDS, "all chains", rules.family, "proved")
             judge, findings = tried[-1 if is_proved else 0]
-            return [ends, *judge.with_causes(findings, source)]
+            return [ends, *(judge.with_causes(findings, source) if causes else findings)]
 
         found = findings_of(item.rules, item.source)
         if item.other_order is not None:

@@ -27,7 +27,7 @@ from tests.support.damage import (
     own_nft_damage,
 )
 from tests.support.damage.edits import Change
-from tests.support.proofs import verify
+from tests.support.proofs import verify, verify_with_causes
 
 Wanted = Literal["violated", "proved", "undecided"]
 RULES = {
@@ -124,8 +124,10 @@ def trials() -> Iterator[Trial]:
 
 
 @cache
-def run(trial: Trial) -> Tried:
-    """Make the change and judge the rules, once in a process."""
+def run(trial: Trial, *, causes: bool = True) -> Tried:
+    """Make the change and judge the rules, once in a process; tables of nftables without looking
+    for ``causes``, if that is said.
+    """
     change = trial.change
     if trial.rules == "ipvs":
         before = ipvs_damage.files(change.base)[change.file]
@@ -134,7 +136,8 @@ def run(trial: Trial) -> Tried:
     if trial.rules in ("kube-proxy-nftables", "nftables"):
         objects, settings, before = tables_of(trial)
         text = change.of(before)
-        report = verify(objects, settings, of_nftables(text, "changed"))
+        judge = verify_with_causes if causes else verify
+        report = judge(objects, settings, of_nftables(text, "changed"))
         return Tried(
             trial, report, objects, settings, text, damaged_tables(before, text, "changed")
         )
@@ -146,7 +149,7 @@ def run(trial: Trial) -> Tried:
         text = script(compile_objects(objects, settings), Family.IPV4)
     before, text = text, change.of(text)
     loaded = {Family.IPV4: from_text(text, Family.IPV4, "changed")}
-    report = verify(objects, settings, loaded)
+    report = verify_with_causes(objects, settings, loaded)
     return Tried(trial, report, objects, settings, text, damaged(before, text, "changed"))
 
 

@@ -7,8 +7,11 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.kernel.uml import spawning
 from tests.support.kernel.namespace import missing
 from tests.support.kernel.testbed import Testbed, Variant
+
+spawning.install()
 
 
 @pytest.fixture(scope="module", params=["legacy", "nft"])

@@ -7,7 +7,14 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, chdir, contextmanager, redirect_stderr, redirect_stdout
+from contextlib import (
+    ExitStack,
+    chdir,
+    contextmanager,
+    nullcontext,
+    redirect_stderr,
+    redirect_stdout,
+)
 from dataclasses import dataclass
 from typing import Any
 
@@ -83,15 +90,15 @@ def svcc_process(
     *arguments: object, text: str | None = None, inside: Namespace | None = None
 ) -> Done:
     """As :func:`svcc`, in a process of its own: real streams, another seed of hashes."""
-    prefix = ["ip", "netns", "exec", inside.name] if inside else []
-    done = subprocess.run(
-        [*prefix, sys.executable, "-m", "svcc", *map(str, arguments)],
-        cwd=ROOT,
-        input=text,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    with nullcontext() if inside is None else inside.entered():
+        done = subprocess.run(
+            [sys.executable, "-m", "svcc", *map(str, arguments)],
+            cwd=ROOT,
+            input=text,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
     return Done(done.returncode, done.stdout, done.stderr)
 
 

@@ -77,5 +77,7 @@ def _numbers(numbering: Numbering) -> Hashable:
 
 
 PROVER = RememberingProver()
-verify = partial(engine.verify, prover=PROVER)
-"""As :func:`svcc.verify.engine.verify`."""
+verify = partial(engine.verify, prover=PROVER, causes=False)
+"""As :func:`svcc.verify.engine.verify`; verdicts and packets are the same without causes."""
+verify_with_causes = partial(engine.verify, prover=PROVER)
+"""As :func:`svcc.verify.engine.verify`, causes and all."""

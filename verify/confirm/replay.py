@@ -20,6 +20,7 @@ from svcc.verify.simulator.packet import (
     EPHEMERAL_PORT,
     TCP,
     Packet,
+    Result,
     World,
 )
 from svcc.verify.slicing.numbering import Numbering
@@ -153,8 +154,10 @@ class Trial:
     masquerade_mark: int
     tolerance: Fraction
 
-    def failures(self, packet: Packet, world: World) -> list[Failure]:
-        """What the plain reading finds wrong with a packet.
+    def failures(
+        self, packet: Packet, world: World, outcomes: list[tuple[Fraction, Result]] | None = None
+    ) -> list[Failure]:
+        """What the plain reading finds wrong with a packet; ``outcomes`` where they are known.
 
         Where the packet meets a match outside the model, it must be wrong whether that is true
         or not.
@@ -163,7 +166,7 @@ class Trial:
             UndecidableError: a rule outside the model decides.
         """
         try:
-            return self._failures(packet, world)
+            return self._failures(packet, world, outcomes)
         except UndecidableError as undecidable:
             first: list[Failure] | None = None
             try:
@@ -186,10 +189,16 @@ class Trial:
         allowed = allowed_outcomes(self.cases, packet)
         try:
             # Most rules that are tried fail on the first way already.
-            for _, result in ways(rules, packet, world) if world.guess is None else ():
-                if judge_result(allowed, packet, world, result, self.masquerade_mark):
-                    return False
-            return not any(trial.failures(packet, each) for each in worlds)
+            known = None
+            if world.guess is None:
+                known = []
+                for chance, result in ways(rules, packet, world):
+                    if judge_result(allowed, packet, world, result, self.masquerade_mark):
+                        return False
+                    known.append((chance, result))
+            return not any(
+                trial.failures(packet, each, known if each is world else None) for each in worlds
+            )
         except UndecidableError:
             return False
 
@@ -198,8 +207,11 @@ class Trial:
         wanted = allowed_outcomes(self.cases, packet)
         return Retry(packet, world, wanted, lambda rules, w: self.is_right(rules, packet, w))
 
-    def _failures(self, packet: Packet, world: World) -> list[Failure]:
-        outcomes = distribution(self.rules, packet, world)
+    def _failures(
+        self, packet: Packet, world: World, outcomes: list[tuple[Fraction, Result]] | None = None
+    ) -> list[Failure]:
+        if outcomes is None:
+            outcomes = distribution(self.rules, packet, world)
         allowed = allowed_outcomes(self.cases, packet)
         found = judge(
             allowed,

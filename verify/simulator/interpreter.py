@@ -322,7 +322,10 @@ def _run_chain(rules: RuleSet, state: Passage, table: str, chain: str) -> str:
         state.steps += 1
         if state.steps > MAX_STEPS:
             raise RuntimeError(f"packet did not end after {MAX_STEPS} rules: {state.packet}")
-        target = rule.target
+        target, to = rule.target, rule.destination
+        # Most rules are for another destination, and most of the time here would be theirs.
+        if to is not None and (state.destination & to.mask == to.address & to.mask) == to.negated:
+            continue
         if _has_no_effect(rule) or not matches(state, table, rule):
             continue
         if isinstance(target, Jump | Goto):

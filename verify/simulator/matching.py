@@ -90,11 +90,11 @@ def matches(state: Passage, table: str, rule: Rule) -> bool:
         UndecidableError: one of them is outside the model.
     """
     packet = state.packet
-    if not (
-        _address(rule.destination, state.destination)
-        and _interface(rule.in_interface, state.in_interface)
-        and _interface(rule.out_interface, state.out_interface)
-    ):
+    if rule.destination is not None and not _address(rule.destination, state.destination):
+        return False
+    if rule.in_interface is not None and not _interface(rule.in_interface, state.in_interface):
+        return False
+    if rule.out_interface is not None and not _interface(rule.out_interface, state.out_interface):
         return False
     if rule.source is not None and not _address(rule.source, _source(state, table, rule)):
         return False
@@ -170,7 +170,7 @@ def _conntrack_states(state: Passage, table: str) -> set[str]:
 
 def _match(state: Passage, table: str, rule: Rule, match: Match) -> bool:
     packet = state.packet
-    if isinstance(match, Comment) or only_counts(match):
+    if isinstance(match, Comment):
         return True
     if isinstance(match, TransportMatch):
         if packet.protocol != TRANSPORT_NUMBER[match.protocol]:
@@ -217,6 +217,8 @@ def _match(state: Passage, table: str, rule: Rule, match: Match) -> bool:
         if isinstance(condition, bool):
             return condition
         return condition.holds(packet.family, _source(state, table, rule), state.destination)
+    if only_counts(match):
+        return True
     raise UndecidableError(table, rule, f"match {getattr(match, 'name', type(match).__name__)}")
 
 

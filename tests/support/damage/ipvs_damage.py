@@ -16,7 +16,7 @@ from svcc.verify.rule_files import from_files
 from tests.support.clusters.cases import case_objects
 from tests.support.clusters.ipvs_cases import compiled_case
 from tests.support.damage.edits import Change, add, drop, sub
-from tests.support.proofs import verify
+from tests.support.proofs import verify_with_causes
 
 RULES = "iptables.rules"
 
@@ -35,7 +35,7 @@ def judge(case: str, change: Change | None = None) -> Report:
                 text = change.of(text)
             Path(folder, name).write_text(text)
         rules = from_files([folder], None)
-    return verify(case_objects(case)[0], compiled.settings, rules)
+    return verify_with_causes(case_objects(case)[0], compiled.settings, rules)
 
 
 REAL = "-a -t 10.96.0.16:80 -r "

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import socket
+from pathlib import Path
 
 from svcc.compiler.bundle import batch
 from svcc.compiler.pipeline import Compiled
@@ -11,6 +13,9 @@ from svcc.grammar.iptables.write import write
 from svcc.grammar.ipvs import ipset, ipvsadm
 from svcc.grammar.ipvs.state import DEVICE, required_sysctls
 from tests.support.kernel.testbed import Testbed, Variant, write_sysctl
+
+_HEADINGS = 3
+"""Lines of /proc/net/ip_vs above the first virtual server."""
 
 
 def missing() -> str | None:
@@ -41,6 +46,11 @@ def load(testbed: Testbed, variant: Variant, compiled: Compiled) -> None:
 
 def unload(testbed: Testbed) -> None:
     """Take virtual servers, sets and the device away; the rules must be gone already."""
-    testbed.node.run("ipvsadm", "-C")
-    testbed.node.run("sh", "-c", f"ip link del {DEVICE} 2>/dev/null || true")
+    with testbed.node.entered():
+        servers = Path("/proc/net/ip_vs").read_text().splitlines()[_HEADINGS:]
+        devices = {name for _, name in socket.if_nameindex()}
+    if servers:
+        testbed.node.run("ipvsadm", "-C")
+    if DEVICE in devices:
+        testbed.node.ip(f"link del {DEVICE}")
     testbed.node.run("ipset", "destroy")

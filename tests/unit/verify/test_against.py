@@ -78,6 +78,7 @@ A_DIFFERENCE = {"a host firewall for another port"}
 """Harmless to Services, but not the same."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", DAMAGE, ids=lambda change: change.name)
 def test_damage_makes_a_difference(change: Change) -> None:
     report = against(change.base, edited(change), dump(change.base))

@@ -19,14 +19,16 @@ often the damaged line is named is told in the table, and not held.
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("trial", TRIALS, ids=key)
 def test_verdict(trial: Trial) -> None:
-    tried = run(trial)
+    tried = run(trial, causes=not trial.rules.endswith("nftables"))
     assert tried.right, tried.report.to_text()
     if trial.wanted == "undecided":
         assert re.search(r":\d+: (-A |\S+: |table )", tried.report.to_text())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("trial", BLAMED, ids=key)
 def test_the_damaged_line_is_the_cause(trial: Trial) -> None:
     """For each finding; where it may not be, a reason is given. Which packet is found, and so

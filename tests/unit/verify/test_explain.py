@@ -79,7 +79,8 @@ def check(objects: Objects, settings: NodeSettings, rules: Rules) -> list[str]:
         if wanted[name] != verdict:
             wrong.append(f"{name}: verify {WORSE[wanted[name]]}, explain {WORSE[verdict]}")
     for packet in packets_to_nobody(objects, settings, rules):
-        explained = Explainer(objects, settings, packet.family, rules[packet.family]).packet(packet)
+        explainer = Explainer(objects, settings, packet.family, rules[packet.family], PROVER)
+        explained = explainer.packet(packet)
         if explained.verdict == "undecided":
             wrong.append(f"{packet}: {explained.undecided}")
     assert bool(got) == any(expect(objects, settings, f).frontends for f in rules)
@@ -104,6 +105,7 @@ def test_kube_proxys_rules(name: str) -> None:
     assert not check(dump_objects(name), dump_settings(name), dump_rules(name))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TOOLS)
 def test_beside_other_tools(name: str) -> None:
     for of in some(NAMES, 4):
@@ -117,6 +119,7 @@ def test_beside_other_tools(name: str) -> None:
             assert not check(objects, settings, rules), of
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["iptables", "ipvs"])
 @pytest.mark.parametrize("name", case_names())
 def test_own_rules(name: str, mode: str) -> None:
@@ -124,6 +127,7 @@ def test_own_rules(name: str, mode: str) -> None:
     assert not check(objects, settings, read_back(compile_objects(objects, settings)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout", LAYOUTS, ids=lambda layout: layout.name)
 def test_five_digits_and_older_kube_proxies(layout: Layout) -> None:
     for name in some(case_names(), 12):
@@ -155,6 +159,7 @@ def damaged(trial: Trial, folder: Path) -> tuple[Objects, NodeSettings, Rules]:
 DAMAGE = [t for t in trials() if t.wanted != "proved" and t.name != "cycle of jumps"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "trial", some(DAMAGE, 60), ids=lambda trial: f"{trial.rules}, {trial.name}"
 )
@@ -162,7 +167,7 @@ def test_damage(trial: Trial, tmp_path: Path) -> None:
     objects, settings, rules = damaged(trial, tmp_path)
     report = verify(objects, settings, rules)
     wanted = verdicts(report.findings)
-    explainers = {f: Explainer(objects, settings, f, item) for f, item in rules.items()}
+    explainers = {f: Explainer(objects, settings, f, item, PROVER) for f, item in rules.items()}
     for finding in report.findings:
         if finding.verdict == "violated" and finding.counterexample is not None:
             if finding.property == LETS_THROUGH:

@@ -83,6 +83,7 @@ DAMAGE = (
 )  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", DAMAGE, ids=lambda d: f"{d[0]} {d[1]} {d[2]} {d[3]}".strip())
 def test_damage_is_found(damage: tuple[str, str, str, str], tmp_path: Path) -> None:
     name, file, pattern, replacement = damage

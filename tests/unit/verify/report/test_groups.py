@@ -17,7 +17,7 @@ from svcc.verify.report.grouping import grouped
 from svcc.verify.report.report import Report
 from svcc.verify.rule_files import from_text
 from svcc.verify.spec import codes
-from tests.support.proofs import verify
+from tests.support.proofs import verify_with_causes
 
 SERVICES = 60
 SETTINGS = NodeSettings(
@@ -59,7 +59,7 @@ def report_of(cluster: tuple[str, str], old: str, new: str) -> tuple[Report, str
     assert old in text
     damaged = text.replace(old, new, 1)
     loaded = {Family.IPV4: from_text(damaged, Family.IPV4, "x")}
-    return verify(load([path]), SETTINGS, loaded), damaged
+    return verify_with_causes(load([path]), SETTINGS, loaded), damaged
 
 
 @pytest.mark.parametrize("name", DAMAGE)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 import cvc5
+import pytest
 
 from svcc.api.compilation import compiled_for
 from svcc.api.inputs import load
@@ -66,6 +67,7 @@ def every_question(folder: Path) -> list[Question]:
     return heard
 
 
+@pytest.mark.slow
 def test_cvc5_agrees_with_z3(tmp_path: Path) -> None:
     questions = {str(question): question for question in every_question(tmp_path)}
     answers = Counter((question.outcome, ask(text)) for text, question in questions.items())
