@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from svcc import __version__
-from svcc.commands import apply, cleanup, compile, diff, dump, explain, verify  # noqa: A004
+from svcc.commands import allocate, apply, cleanup, compile, diff, dump, explain, verify  # noqa: A004
 from svcc.commands.exit_codes import (
     BAD_INPUT,
     CANNOT_WRITE,
@@ -26,6 +26,12 @@ Command = tuple[
 ]
 
 COMMANDS: tuple[Command, ...] = (
+    (
+        "allocate",
+        "give Services the addresses and ports that they lack",
+        allocate.add,
+        allocate.run,
+    ),
     ("compile", "compile Services to iptables-restore scripts", compile.add, compile.run),
     ("verify", "prove that rules do what the Services ask", verify.add, verify.run),
     ("explain", "show a packet's way through the rules", explain.add, explain.run),
@@ -37,6 +43,7 @@ COMMANDS: tuple[Command, ...] = (
 
 EPILOG = """\
 exit codes:
+  allocate 0 done, 1 the lock file would change (--check), 2 bad input
   compile  0 done, 2 bad input
   verify   0 every property proved, 1 a violation, 2 bad input, 3 could not decide
   explain  0 right, 1 wrong, 2 bad input, 3 could not decide

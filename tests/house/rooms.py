@@ -74,8 +74,15 @@ ROOMS = (
     ),
     Room("compiler.consistency", "grammar compiler.model", "objects, wherever they were read"),
     Room(
+        "compiler.allocate",
+        "grammar compiler.model",
+        "numbers for Services, whoever reads them and wherever they stand",
+    ),
+    Room("compiler.show", "grammar compiler.model compiler.select", "objects in other forms"),
+    Room(
         "compiler.load",
-        "grammar compiler.model compiler.api_names compiler.consistency compiler.select",
+        "grammar compiler.model compiler.api_names compiler.consistency compiler.select "
+        "compiler.allocate",
         "objects are loaded whatever the node is",
     ),
     Room(
