@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
-from svcc.compiler.allocate.lock import Lock, Number, Pool, Slot, pool_of, shown
+from svcc.compiler.allocate.lock import Lock, Number, Pool, Slot, pool_of
 from svcc.compiler.allocate.needs import Need
 from svcc.compiler.model.objects import Origin, Service
 from svcc.grammar.errors import Position, Severity
 
 Needs = list[tuple[Service, list[Need]]]
+_WORDS = {
+    "cluster-ip": "cluster IP",
+    "load-balancer-ip": "balancer address",
+    "node-port": "node port",
+}
 
 
 class Remark(NamedTuple):
@@ -79,7 +84,7 @@ def lock_clashes(services: Needs, lock: Lock) -> Iterator[Remark]:
 
 
 def _of_pool(pool: Pool, number: Number) -> str:
-    return f"{pool.name.replace('-', ' ')} {shown(number)}"
+    return f"{_WORDS[pool.name]} {number}"
 
 
 def missing(found: Iterable[Need], given: Mapping[Slot, Number]) -> list[Slot]:
