@@ -83,9 +83,7 @@ def test_a_number_of_two_services_is_refused_with_both_names(manifest: Path) -> 
     address = lock.read_text().partition("ipv4 ")[2].partition("\n")[0]
     thief = manifest.with_name("thief.yaml")
     thief.write_text(
-        WEB.replace("name: web", "name: thief").replace(
-            "{type: NodePort,", f"{{clusterIP: {address},"
-        )
+        WEB.replace("name: web", "name: thief").replace("type: NodePort", f"clusterIP: {address}")
     )
     before = lock.read_text()
     for command in (("allocate",), ("verify", *NODE)):
@@ -113,13 +111,8 @@ def test_a_lock_that_cannot_be_written(manifest: Path) -> None:
 
 def test_ranges_are_kept_in_the_lock(manifest: Path) -> None:
     given = ("allocate", "-f", manifest, "--lock", manifest.with_name("svcc.lock"), "-o", "json")
-    ranges = (
-        "--service-cluster-ip-range",
-        "fd00::/112",
-        "--service-node-port-range",
-        "20000-20050",
-    )
-    first = svcc(*given, *ranges)
+    ranges = ("--service-cluster-ip-range", "fd00::/112")
+    first = svcc(*given, *ranges, "--service-node-port-range", "20000-20050")
     assert svcc(*given).out == first.out
     spec = json.loads(first.out)["items"][0]["spec"]
     assert spec["clusterIP"].startswith("fd00::")
