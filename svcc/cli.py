@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from svcc import __version__
-from svcc.commands import allocate, apply, cleanup, compile, diff, dump, explain, verify  # noqa: A004
+from svcc.commands import allocate, apply, cleanup, compile, diff, dump, explain, get, verify  # noqa: A004
 from svcc.commands.exit_codes import (
     BAD_INPUT,
     CANNOT_WRITE,
@@ -35,6 +35,7 @@ COMMANDS: tuple[Command, ...] = (
     ("compile", "compile Services to iptables-restore scripts", compile.add, compile.run),
     ("verify", "prove that rules do what the Services ask", verify.add, verify.run),
     ("explain", "show a packet's way through the rules", explain.add, explain.run),
+    ("get", "print objects as kubectl and ipvsadm would", get.add, get.run),
     ("dump", "show what svcc has made of a Service, inside", dump.add, dump.run),
     ("apply", "prove the rules and load them on this node", apply.add, apply.run),
     ("diff", "show what apply would change on this node", diff.add, diff.run),
@@ -48,6 +49,7 @@ exit codes:
   verify   0 every property proved, 1 a violation, 2 bad input, 3 could not decide
   explain  0 right, 1 wrong, 2 bad input, 3 could not decide
   dump     0 done, 2 bad input
+  get      0 done, 1 there is none of that name, 2 bad input
   apply    0 applied or nothing to do, 1 failed and the node is as it was, 2 bad input
   diff     0 no difference, 1 differences, 2 error
   cleanup  0 done, 1 failed

@@ -50,8 +50,8 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Allocate."""
-    from svcc.api.allocation import allocate
-    from svcc.api.shown import shown_services
+    from svcc.api.standalone.allocation import allocate
+    from svcc.api.standalone.shown import shown_services
 
     objects = given_by.documents(arguments)
     values = vars(arguments)

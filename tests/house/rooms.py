@@ -237,6 +237,11 @@ ROOMS = (
         "shows what the workflows work with, and is no part of them",
     ),
     Room(
+        "api.standalone",
+        "grammar.* compiler.* api",
+        "what a cluster does beside forwarding, for any caller",
+    ),
+    Room(
         "commands",
         "svcc grammar.* compiler.* verify.* apply.* api.*",
         "the command line: it may ask everybody, and nobody asks it",

@@ -21,7 +21,7 @@ from svcc.compiler.allocate.ranges import (
     default_ranges,
     with_range,
 )
-from svcc.compiler.model.objects import Origin, Service, ServicePort
+from svcc.compiler.model.objects import Origin, Protocol, Service, ServicePort
 from svcc.grammar.address import Address, Family, parse_address
 from tests.support.effort import examples
 
@@ -217,8 +217,8 @@ def test_own_numbers_that_two_services_have() -> None:
     (message,) = errors(allocate(pair, Lock(), DUAL))
     assert "Services shop/a and shop/b both have cluster IP 10.96.0.10" in message
     ports = [
-        service(name, "NodePort", ports=(ServicePort("", protocol, 80, 30001),))
-        for name, protocol in (("a", "TCP"), ("b", "UDP"))
+        service("a", "NodePort", ports=(ServicePort("", "TCP", 80, 30001),)),
+        service("b", "NodePort", ports=(ServicePort("", "UDP", 80, 30001),)),
     ]
     (message,) = errors(allocate(ports, Lock(), DUAL))
     assert "Services shop/a and shop/b both have node port 30001" in message
@@ -250,6 +250,7 @@ def test_addresses_of_others_are_not_given() -> None:
 
 
 NAMES = [f"web-{number}" for number in range(12)]
+PROTOCOLS: tuple[Protocol, ...] = ("TCP", "UDP")
 KINDS = ("ClusterIP", "NodePort", "LoadBalancer", "ExternalName")
 SMALL = ranges(cluster="10.96.0.0/27,fd00::/123", node="30000-30040", balancer="192.0.2.0/27")
 
@@ -267,7 +268,7 @@ def clusters(draw: st.DrawFn) -> list[Service]:
             ports=tuple(
                 ServicePort(f"p{index}", protocol, port)
                 for index, (port, protocol) in enumerate(
-                    draw(st.sets(st.tuples(st.integers(80, 82), st.sampled_from(("TCP", "UDP")))))
+                    draw(st.sets(st.tuples(st.integers(80, 82), st.sampled_from(PROTOCOLS))))
                 )
             ),
         )
