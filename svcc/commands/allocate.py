@@ -62,12 +62,13 @@ def run(arguments: argparse.Namespace) -> int:
         {name: text for name, text in ranges.items() if text is not None},
         note=say,
     )
-    text = shown_services(objects, found.services, output=arguments.output, all_namespaces=True)
     if arguments.check:
         if found.is_changed:
             say(f"{arguments.lock}: would change; run svcc allocate and commit the file")
         return DIFFERENT if found.is_changed else OK
     if found.is_changed and not arguments.dry_run:
         found.write()
-    sys.stdout.write(text)
+    sys.stdout.write(
+        shown_services(objects, found.services, output=arguments.output, all_namespaces=True)
+    )
     return OK
