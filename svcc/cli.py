@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from svcc import __version__
-from svcc.commands import allocate, apply, cleanup, compile, diff, dump, explain, get, verify  # noqa: A004
+from svcc.commands import apply, cleanup, compile, diff, dump, explain, verify  # noqa: A004
 from svcc.commands.exit_codes import (
     BAD_INPUT,
     CANNOT_WRITE,
@@ -19,6 +19,7 @@ from svcc.commands.exit_codes import (
     NO_READER,
     UNDECIDED,
 )
+from svcc.commands.standalone import allocate, get
 from svcc.commands.terminal import ClosedOutput, give_up, say
 
 Command = tuple[

@@ -246,7 +246,12 @@ ROOMS = (
         "svcc grammar.* compiler.* verify.* apply.* api.*",
         "the command line: it may ask everybody, and nobody asks it",
     ),
-    Room("cli", "svcc grammar commands", "finds the command and runs it"),
+    Room(
+        "commands.standalone",
+        "svcc grammar.* compiler.* api.* commands",
+        "commands that stand in for a cluster, like any others",
+    ),
+    Room("cli", "svcc grammar commands commands.standalone", "finds the command and runs it"),
     Room("__main__", "cli", "python -m svcc"),
 )
 
