@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from svcc.compiler.allocate.lock import Lock, Number, Pool, Slot, pool_of
-from svcc.compiler.allocate.needs import Need
+from svcc.compiler.allocate.needs import Need, own_balancer_addresses
 from svcc.compiler.model.objects import Origin, Service
 from svcc.grammar.errors import Position, Severity
 
@@ -68,6 +68,9 @@ def lock_clashes(services: Needs, lock: Lock) -> Iterator[Remark]:
     owners: dict[tuple[Pool, Number], Service] = {}
     for pool, number, service in own_numbers(service for service, _ in services):
         owners.setdefault((pool, number), service)
+    for service, _ in services:
+        for address in own_balancer_addresses(service):
+            owners.setdefault((Pool("load-balancer-ip", address.family), address), service)
     for service, found in services:
         for need in found:
             if need.own is not None or (given := lock.given.get(need.slot)) is None:

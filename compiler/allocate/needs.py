@@ -6,7 +6,7 @@ Source: kube-apiserver, pkg/registry/core/service/storage (alloc.go); Kubernetes
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -53,14 +53,29 @@ def needs(service: Service, ranges: Ranges) -> list[Need]:
             slot = Slot(service.key, "health-check-node-port")
             number = service.health_check_node_port or None
             found.append(Need(slot, number, ("healthCheckNodePort",)))
-        if not service.ingress and not service.load_balancer_class:
-            asked = service.load_balancer_ip
-            for family in families:
-                if family in ranges.balancer:
-                    own = asked if asked is not None and asked.family is family else None
-                    slot = _of_family(service, "load-balancer-ip", family)
-                    found.append(Need(slot, own, ("loadBalancerIP",)))
+        found += _balancer_addresses(service, families, ranges)
     return [need._replace(path=("spec", *need.path)) for need in found]
+
+
+def _balancer_addresses(
+    service: Service, families: Iterable[Family], ranges: Ranges
+) -> Iterator[Need]:
+    if service.load_balancer_class:
+        return
+    own = {address.family: address for address in reversed(own_balancer_addresses(service))}
+    for family in families:
+        if family in ranges.balancer and (family in own or not service.has_ingress):
+            slot = _of_family(service, "load-balancer-ip", family)
+            yield Need(slot, own.get(family), ("loadBalancerIP",))
+
+
+def own_balancer_addresses(service: Service) -> tuple[Address, ...]:
+    """The balancer addresses that a Service has, or asks for."""
+    if service.type != "LoadBalancer":
+        return ()
+    if service.ingress or service.load_balancer_ip is None:
+        return service.ingress
+    return (service.load_balancer_ip,)
 
 
 def filled(service: Service, ranges: Ranges, given: Mapping[Slot, Number]) -> Service:

@@ -105,6 +105,7 @@ def service(fields: Fields, origin: Origin) -> Service:
         traffic_distribution=_traffic_distribution(spec),
         allocate_node_ports=spec.flag("allocateLoadBalancerNodePorts", True),
         load_balancer_class=spec.text("loadBalancerClass"),
+        has_ingress=bool(fields.object("status").object("loadBalancer").raw("ingress")),
     )
 
 

@@ -76,6 +76,8 @@ class Service:
     traffic_distribution: str = ""
     allocate_node_ports: bool = True
     load_balancer_class: str = ""
+    has_ingress: bool = False
+    """Whether a balancer has answered, be it with a name or an address that is none of ours."""
 
     @property
     def key(self) -> str:

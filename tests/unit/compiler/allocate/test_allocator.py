@@ -164,6 +164,9 @@ def test_balancers() -> None:
     asked = parse_address("192.0.2.77")
     assert one(replace(wanted, load_balancer_ip=asked)).ingress == (asked,)
     assert not one(wanted, default_ranges()).ingress
+    answered = replace(wanted, has_ingress=True)
+    assert not one(answered).ingress
+    assert one(replace(answered, ingress=(asked,))).ingress == (asked,)
 
 
 def test_kubernetes_has_the_first_address_and_nobody_else() -> None:
@@ -231,6 +234,19 @@ def test_an_own_number_that_was_given_to_another() -> None:
     assert "shop/web and shop/thief both have" in message
     # Nobody is there to have it any more.
     assert not errors(allocate([thief], before.lock, DUAL))
+
+
+def test_a_balancer_address_that_was_given_to_another() -> None:
+    before = allocate([service("web", "LoadBalancer")], Lock(), DUAL)
+    (address,) = before.services[0].ingress
+    thief = service("thief", "LoadBalancer", load_balancer_ip=address)
+    (message,) = errors(allocate([service("web", "LoadBalancer"), thief], before.lock, DUAL))
+    assert f"shop/web and shop/thief both have balancer address {address}" in message
+    # Two that ask for one address themselves share it.
+    pair = [replace(thief, name=name) for name in ("a", "b")]
+    shared = allocate(pair, Lock(), DUAL)
+    assert not errors(shared)
+    assert [item.ingress for item in shared.services] == [(address,), (address,)]
 
 
 def test_what_lies_outside_is_told_and_stays() -> None:
