@@ -77,6 +77,8 @@ def allocate(
     giver = _Giver(lock, ranges, services, others)
     for _, found in asked:
         giver.keep(found)
+    for _, found in asked:
+        giver.restore(found)
     for service, found in asked:
         for need in found:
             if need.own is None and not giver.has(need.slot):
@@ -112,7 +114,7 @@ def _outside(asked: Needs, lock: Lock, ranges: Ranges) -> Iterable[Remark]:
 
 class _Giver:
     def __init__(
-        self, lock: Lock, ranges: Ranges, services: Iterable[Service], others: Iterable[Address]
+        self, lock: Lock, ranges: Ranges, services: Sequence[Service], others: Iterable[Address]
     ) -> None:
         self._before = lock
         self._ranges = ranges
@@ -140,6 +142,16 @@ class _Giver:
             if number is not None and need.own in (None, number):
                 self._take(need.slot, number)
 
+    def restore(self, found: Iterable[Need]) -> None:
+        """Give a Service back what was freed and is nobody else's."""
+        for need in found:
+            again = self._freed.get(need.slot)
+            if need.own is not None or again is None or need.slot in self._given:
+                continue
+            limits = _range_of(pool_of(need.slot), self._ranges)
+            if again not in self._taken and limits is not None and _value(again) in limits:
+                self._take(need.slot, again)
+
     def give(self, slot: Slot) -> None:
         """Give a slot a number.
 
@@ -157,10 +169,6 @@ class _Giver:
                     f"{shown(first)} is that of Service {KUBERNETES}; change the other"
                 )
             self._take(slot, first)
-            return
-        again = self._freed.get(slot)
-        if again is not None and again not in self._taken and _value(again) in limits:
-            self._take(slot, again)
             return
         for resting in (self._resting.get(pool, set()), set[Number]()):
             for band in limits.bands():

@@ -214,6 +214,18 @@ def test_a_service_that_returns_has_its_number_again() -> None:
     assert after.lock == before.lock
 
 
+def test_a_service_that_returns_goes_before_new_ones() -> None:
+    small = ranges(cluster="10.96.0.0/29")
+    old = [service(f"z-{number}") for number in range(5)]
+    before = allocate(old, Lock(), small)
+    without = allocate(old[1:], before.lock, small)
+    # One number is left, and it is that of z-0: a new Service that comes alone is given it.
+    alone = allocate([service("a"), *old[1:]], without.lock, small)
+    assert alone.services[0].cluster_ips == before.services[0].cluster_ips
+    both = allocate([service("a"), *old], without.lock, small)
+    assert "no number is left for shop/a" in errors(both)[0]
+
+
 def test_own_numbers_that_two_services_have() -> None:
     same = (parse_address("10.96.0.10"),)
     pair = [service("a", cluster_ips=same), service("b", cluster_ips=same)]
