@@ -77,6 +77,19 @@ def test_what_is_not_allocated_is_told_with_what_to_run(manifest: Path) -> None:
     assert "there is no such file; svcc allocate writes it" in missing.err
 
 
+def test_without_a_lock_what_is_missing_is_told(manifest: Path) -> None:
+    for command in ("compile", "verify"):
+        found = svcc(command, "-f", manifest, *NODE)
+        message = f"{manifest}:4:32: warning: Service shop/web: port 80/TCP has no nodePort"
+        assert message in found.err
+        assert "svcc allocate" in found.err
+    # Whoever fills it in or looks at it is not told.
+    lock = manifest.with_name("svcc.lock")
+    for words in (("allocate", "--dry-run", "--lock", lock), ("get", "svc", "-A")):
+        found = svcc(*words, "-f", manifest)
+        assert (found.code, found.err) == (0, "")
+
+
 def test_a_number_of_two_services_is_refused_with_both_names(manifest: Path) -> None:
     lock = manifest.with_name("svcc.lock")
     svcc("allocate", "-f", manifest, "--lock", lock)
