@@ -19,6 +19,7 @@ from svcc.commands.exit_codes import (
     NO_READER,
     UNDECIDED,
 )
+from svcc.commands.standalone import allocate, get
 from svcc.commands.terminal import ClosedOutput, give_up, say
 
 Command = tuple[
@@ -26,9 +27,16 @@ Command = tuple[
 ]
 
 COMMANDS: tuple[Command, ...] = (
+    (
+        "allocate",
+        "give Services the addresses and ports that they lack",
+        allocate.add,
+        allocate.run,
+    ),
     ("compile", "compile Services to iptables-restore scripts", compile.add, compile.run),
     ("verify", "prove that rules do what the Services ask", verify.add, verify.run),
     ("explain", "show a packet's way through the rules", explain.add, explain.run),
+    ("get", "print objects as kubectl and ipvsadm would", get.add, get.run),
     ("dump", "show what svcc has made of a Service, inside", dump.add, dump.run),
     ("apply", "prove the rules and load them on this node", apply.add, apply.run),
     ("diff", "show what apply would change on this node", diff.add, diff.run),
@@ -37,10 +45,12 @@ COMMANDS: tuple[Command, ...] = (
 
 EPILOG = """\
 exit codes:
+  allocate 0 done, 1 the lock file would change (--check), 2 bad input
   compile  0 done, 2 bad input
   verify   0 every property proved, 1 a violation, 2 bad input, 3 could not decide
   explain  0 right, 1 wrong, 2 bad input, 3 could not decide
   dump     0 done, 2 bad input
+  get      0 done, 1 there is none of that name, 2 bad input
   apply    0 applied or nothing to do, 1 failed and the node is as it was, 2 bad input
   diff     0 no difference, 1 differences, 2 error
   cleanup  0 done, 1 failed

@@ -6,11 +6,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any, BinaryIO
 
+from svcc.compiler.allocate.claims import Needs, lock_clashes, missing
+from svcc.compiler.allocate.lock import Lock
+from svcc.compiler.allocate.needs import filled, needs
 from svcc.compiler.api_names.fields import unknown_fields
 from svcc.compiler.api_names.kinds import LISTS, READ, WORKLOADS, may_be_object, slip
 from svcc.compiler.api_names.nearest import did_you_mean
 from svcc.compiler.consistency.contradictions import Contradiction, Slices
 from svcc.compiler.consistency.frontend_conflicts import CLASH, Conflict, conflicts
+from svcc.compiler.consistency.node_ports import without_node_ports
 from svcc.compiler.consistency.passed_over import passed_over
 from svcc.compiler.load import endpoints, pods, validate, workloads
 from svcc.compiler.load.document import Complaint, Place, Source, few_of_each, problems_of
@@ -24,6 +28,7 @@ from svcc.compiler.model.objects import (
     Origin,
     PassedOver,
     PassedOverReason,
+    Service,
 )
 from svcc.compiler.select.endpoints import missing_slices
 from svcc.grammar.errors import InputError, Position, Problem
@@ -43,6 +48,8 @@ def load(
     keep_going: bool = False,
     notes: bool = False,
     simulate: bool = False,
+    lock: Lock | None = None,
+    documents: bool = False,
 ) -> Objects:
     """Load all objects.
 
@@ -57,11 +64,15 @@ def load(
         notes: tell which files were passed over, too.
         simulate: read what makes Pods, and Pods without a status; make no slices yet, which
             :func:`svcc.compiler.simulate.simulation.simulate` does.
+        lock: numbers of the Services that have none themselves.
+        documents: keep the objects as they were given, too.
 
     Raises:
         InputError: everything that is wrong with the input, and the warnings about it.
     """
-    loader = _Loader(keep_going=keep_going, notes=notes, simulate=simulate)
+    loader = _Loader(
+        keep_going=keep_going, notes=notes, simulate=simulate, lock=lock, documents=documents
+    )
     for item in read_inputs(paths, recursive, exclude, stdin, loader.problems):
         loader.read(item)
     for source in sources:
@@ -70,11 +81,21 @@ def load(
 
 
 class _Loader:
-    def __init__(self, *, keep_going: bool, notes: bool, simulate: bool) -> None:
+    def __init__(
+        self,
+        *,
+        keep_going: bool,
+        notes: bool,
+        simulate: bool,
+        lock: Lock | None,
+        documents: bool,
+    ) -> None:
         self.problems: list[Problem] = []
         self._keep_going = keep_going
         self._notes = notes
         self._simulate = simulate
+        self._lock = lock
+        self._keep_documents = documents
         self._objects = Objects()
         self._complaints: list[Complaint] = []
         self._seen: dict[tuple[str, str, str], Origin] = {}
@@ -145,6 +166,8 @@ class _Loader:
             # Most likely the command before the pipe failed; no rules would come of it.
             message = "no object in this input; an empty List (items: []) says there is none"
             self.problems.append(Problem(Position(next(iter(self._sources))), message))
+        if self._lock is not None:
+            self._fill(self._lock)
         for found in conflicts(objects):
             if found.owner.name and found.claimant.name:
                 self._conflict(found)
@@ -154,6 +177,9 @@ class _Loader:
         if not self.problems and not self._is_fatal:
             # What could not be read may be what the others seem to lack.
             self._complaints += map(self._contradiction, slices.contradictions())
+            if self._lock is None and not (self._simulate or self._keep_documents):
+                unallocated = without_node_ports(objects, self._wrong)
+                self._complaints += map(self._contradiction, unallocated)
         problems = self.problems + self._positioned()
         if any(problem.severity == "error" for problem in problems):
             self._leave_out()
@@ -165,10 +191,47 @@ class _Loader:
             *self._others.values(),
         )
         objects.problems = tuple(sorted(dict.fromkeys(problems)))
-        if objects.pods or self._simulate:
+        if objects.pods or self._simulate or self._keep_documents:
             # What is found of Pods is told by line; of these texts nobody can read it again.
             objects.sources = {name: self._sources[name] for name in self._not_in_a_file}
         return objects
+
+    def _fill(self, lock: Lock) -> None:
+        """Give Services what the lock has for them."""
+        objects = self._objects
+        asked: Needs = []
+        for service in objects.services:
+            try:
+                found = needs(service, lock.ranges)
+            except ValueError as error:
+                self._wrong_service(service, str(error))
+                continue
+            asked.append((service, found))
+            lacking = () if self._simulate else missing(found, lock.given)
+            if lacking:
+                what = ", ".join(str(slot).partition(" ")[2] for slot in lacking)
+                run = f"svcc allocate --lock {lock.source} with all objects"
+                message = (
+                    f"Service {service.key} has no {what} and none in {lock.source}; run {run}"
+                )
+                self._wrong_service(service, message)
+        clashing = set()
+        for remark in lock_clashes(asked, lock):
+            for service in remark.services:
+                clashing.add(service.key)
+                self._wrong_service(service, remark.message, "clash")
+        whole = {
+            service.key: filled(service, lock.ranges, lock.given)
+            for service, _ in asked
+            if service.key not in clashing
+        }
+        objects.services = [whole.get(service.key, service) for service in objects.services]
+
+    def _wrong_service(
+        self, service: Service, message: str, reason: PassedOverReason = "invalid"
+    ) -> None:
+        self._wrong.setdefault((service.namespace, service.name), reason)
+        self._complaints.append(Complaint(self._place(service.origin), message))
 
     def _positioned(self) -> list[Problem]:
         complaints = list(dict.fromkeys(self._complaints))
@@ -292,6 +355,8 @@ class _Loader:
         before = report.errors
         fields = Fields(value, origin.path, report)
         objects = self._objects
+        if self._keep_documents:
+            objects.documents[origin] = value
         is_first = self._first(kind, fields, origin, report)
         of_service = None
         if not is_first:

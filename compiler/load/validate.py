@@ -103,6 +103,9 @@ def service(fields: Fields, origin: Origin) -> Service:
         external_name=spec.text("externalName"),
         load_balancer_ip=spec.read("loadBalancerIP", address),
         traffic_distribution=_traffic_distribution(spec),
+        allocate_node_ports=spec.flag("allocateLoadBalancerNodePorts", True),
+        load_balancer_class=spec.text("loadBalancerClass"),
+        has_ingress=bool(fields.object("status").object("loadBalancer").raw("ingress")),
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from svcc.compiler.model.terms import ContainerPort as ContainerPort
 from svcc.compiler.model.terms import Locates
@@ -74,6 +74,10 @@ class Service:
     external_name: str = ""
     load_balancer_ip: Address | None = None
     traffic_distribution: str = ""
+    allocate_node_ports: bool = True
+    load_balancer_class: str = ""
+    has_ingress: bool = False
+    """Whether a balancer has answered, be it with a name or an address that is none of ours."""
 
     @property
     def key(self) -> str:
@@ -226,7 +230,8 @@ class Objects:
     the errors behind ``not_judged``. ``workloads`` are read where Pods are to be simulated,
     and ``is_simulated`` tells that they are, ``simulated_addresses`` which addresses Services
     were given then.
-    ``sources`` are texts that are in no file, kept where places in them may be asked for.
+    ``sources`` are texts that are in no file, kept where places in them may be asked for, and
+    ``documents`` the objects as they were given, kept where they are to be printed.
     """
 
     services: list[Service] = field(default_factory=list)
@@ -241,3 +246,4 @@ class Objects:
     is_simulated: bool = False
     simulated_addresses: frozenset[Address] = frozenset()
     sources: Mapping[str, Locates] = field(default_factory=dict, compare=False, repr=False)
+    documents: dict[Origin, dict[str, Any]] = field(default_factory=dict, compare=False, repr=False)

@@ -8,7 +8,7 @@ REASONS: dict[PassedOverReason, str] = {
     "another-proxy": "a label leaves it to another proxy",
     "headless": "headless",
     "external-name": "ExternalName",
-    "no-cluster-ip": "no clusterIP; the API server assigns one",
+    "no-cluster-ip": "no clusterIP; the API server assigns one, or svcc allocate",
     "no-ports": "no ports",
     "clash": "it claims what another Service claims",
     "invalid": "it is not valid",

@@ -34,7 +34,8 @@ def resolve(objects: Objects, settings: NodeSettings) -> Forwarding:
         if not service.cluster_ips:
             notes.append(
                 f"Service {service.key} has no clusterIP and is skipped, as kube-proxy does; "
-                "the API server assigns one (kubectl get service -o yaml shows it)"
+                "the API server assigns one (kubectl get service -o yaml shows it), "
+                "or svcc allocate"
             )
             continue
         on_loopback = [a for a in service.ingress if LOOPBACK[a.family].holds(a)]

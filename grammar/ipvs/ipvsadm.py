@@ -130,7 +130,7 @@ def service_words(key: VirtualKey, scheduling: Scheduling) -> str:
     if scheduling.persistence is not None:
         words += ["-p", str(scheduling.persistence)]
         if scheduling.netmask is not None:
-            words += ["-M", _netmask(key.family, scheduling.netmask)]
+            words += ["-M", netmask_text(key.family, scheduling.netmask)]
     if scheduling.persistence_engine:
         words += ["--pe", scheduling.persistence_engine]
     if scheduling.one_packet:
@@ -155,7 +155,8 @@ def real_words(key: VirtualKey, real: RealKey) -> str:
     return f"{key_words(key)} -r {endpoint(key.family, real.address, real.port)}"
 
 
-def _netmask(family: Family, length: int) -> str:
+def netmask_text(family: Family, length: int) -> str:
+    """A persistence mask: a prefix length of IPv6."""
     if family is Family.IPV6:
         return str(length)
     return format_address(family, (1 << 32) - (1 << (32 - length)))

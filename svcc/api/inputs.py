@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from svcc.api.errors import bad_input
 
 if TYPE_CHECKING:
+    from svcc.compiler.allocate.lock import Lock
     from svcc.compiler.load.document import Source
     from svcc.compiler.model.objects import Objects
 
@@ -30,6 +32,8 @@ def load(
     note: Note | None = None,
     notes: bool = False,
     simulate: bool | Sequence[str] = False,
+    lock: str | os.PathLike[str] | None = None,
+    documents: bool = False,
 ) -> Objects:
     """The Services, EndpointSlices, Endpoints, Pods and Nodes of all that is given, as one input.
 
@@ -53,6 +57,9 @@ def load(
             stand for the Pods that they would make, Services get addresses and ports, and where
             there is no Node there are two. A sequence has the networks of Pods (CIDRs), one of
             each family.
+        lock: a lock file of ``svcc allocate``: Services that have no cluster IPs, node ports and
+            so on themselves have those that it gave.
+        documents: keep the objects as they were given, in ``documents``.
 
     Returns:
         What was read, in input order; ``passed_over`` tells what has no say, and why.
@@ -72,6 +79,8 @@ def load(
         keep_going=keep_going,
         notes=notes,
         simulate=simulate is not False,
+        lock=None if lock is None else read_lock_file(lock),
+        documents=documents,
     )
     if simulate is not False:
         _simulate(found, () if simulate is True else simulate)
@@ -79,6 +88,27 @@ def load(
         for problem in found.problems:
             note(str(problem))
     return found
+
+
+def read_lock_file(path: str | os.PathLike[str], *, missing_ok: bool = False) -> Lock:
+    """A lock file of ``svcc allocate``; an empty one where there is none and that is all right.
+
+    Raises:
+        InputError: it cannot be read, or is none.
+    """
+    from svcc.compiler.allocate.lock import Lock, read_lock
+    from svcc.compiler.load.inputs import source_of
+
+    name = os.fspath(path)
+    try:
+        data = Path(name).read_bytes()
+    except FileNotFoundError:
+        if missing_ok:
+            return Lock(source=name)
+        raise bad_input(name, "there is no such file; svcc allocate writes it") from None
+    except (OSError, ValueError) as error:
+        raise bad_input(name, f"cannot read: {getattr(error, 'strerror', error)}") from None
+    return read_lock(source_of(name, data).text, source=name)
 
 
 def simulated_pod_networks(given: Sequence[str] = ()) -> list[str]:

@@ -47,11 +47,31 @@ def objects(arguments: argparse.Namespace, *, keep_going: bool = False) -> Objec
         note=say,
         notes=arguments.verbose,
         simulate=_simulated_networks(arguments),
+        lock=arguments.lock,
     )
     if arguments.verbose:
         for kind, count in sorted(found.skipped_kinds.items()):
             say(f"passed over: {count} of kind {kind}")
     return found
+
+
+def documents(arguments: argparse.Namespace, lock: str | None = None) -> Objects:
+    """The objects that -f names, with what was given of each.
+
+    Raises:
+        InputError: bad input.
+    """
+    from svcc.api import load
+
+    return load(
+        *arguments.filename,
+        recursive=arguments.recursive,
+        exclude=arguments.exclude,
+        note=say,
+        notes=arguments.verbose,
+        lock=lock,
+        documents=True,
+    )
 
 
 def _simulated_networks(arguments: argparse.Namespace) -> bool | list[str]:

@@ -4,12 +4,27 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from svcc.api.errors import bad_input
 from svcc.commands import arguments as given_by
 from svcc.commands import options
 from svcc.commands.exit_codes import OK
 from svcc.commands.terminal import say
+
+if TYPE_CHECKING:
+    from svcc.api import Objects
+
+
+def _environment(arguments: argparse.Namespace, objects: Objects) -> str:
+    from svcc.api.standalone.environment import environment_file
+
+    return environment_file(objects, arguments.namespace, note=say)
+
+
+TARGETS: dict[str, Callable[[argparse.Namespace, Objects], str]] = {"env": _environment}
+"""What is compiled for nobody's kernel, from objects to text."""
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -27,6 +42,20 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--family", choices=("ipv4", "ipv6"), help="which script -o - prints (default: ipv4)"
     )
+    parser.add_argument(
+        "--target",
+        choices=("rules", *TARGETS),
+        default="rules",
+        help="what to compile to: the kernel's rules (default), or the variables that pods of "
+        "--namespace find Services by (env)",
+    )
+    parser.add_argument(
+        "-n",
+        "--namespace",
+        default="default",
+        metavar="NAMESPACE",
+        help="for --target env (default: default)",
+    )
     options.add_no_comments(parser)
     options.add_verbose(parser)
 
@@ -36,6 +65,11 @@ def run(arguments: argparse.Namespace) -> int:
     from svcc.api import Family, compile, compile_nodes  # noqa: A004
 
     objects = given_by.objects(arguments)
+    if arguments.target != "rules":
+        if arguments.output != "-" or arguments.all_nodes:
+            raise bad_input(f"--target {arguments.target}", "it is printed, whatever the node")
+        sys.stdout.write(TARGETS[arguments.target](arguments, objects))
+        return OK
     if arguments.all_nodes:
         if arguments.output == "-":
             raise bad_input("--all-nodes", "name a folder for the nodes' rules with -o DIR")

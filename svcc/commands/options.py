@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 
-def add_input(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
+def add_input(parser: argparse.ArgumentParser, *, required: bool = True, lock: bool = True) -> None:
     """The objects."""
     group = parser.add_argument_group("objects")
     group.add_argument(
@@ -23,6 +23,23 @@ def add_input(parser: argparse.ArgumentParser, *, required: bool = True) -> None
         default=[],
         metavar="GLOB",
         help="leave files or folders of this name or path out of folders; repeatable",
+    )
+    if lock:
+        group.add_argument(
+            "--lock",
+            metavar="FILE",
+            help="the lock file of svcc allocate: what Services have no numbers for themselves",
+        )
+
+
+def add_output(parser: argparse.ArgumentParser) -> None:
+    """-o, as kubectl has it."""
+    parser.add_argument(
+        "-o",
+        "--output",
+        choices=("wide", "json", "yaml", "name"),
+        default="",
+        help="another form than the table",
     )
 
 

@@ -74,8 +74,15 @@ ROOMS = (
     ),
     Room("compiler.consistency", "grammar compiler.model", "objects, wherever they were read"),
     Room(
+        "compiler.allocate",
+        "grammar compiler.model",
+        "numbers for Services, whoever reads them and wherever they stand",
+    ),
+    Room("compiler.show", "grammar compiler.model compiler.select", "objects in other forms"),
+    Room(
         "compiler.load",
-        "grammar compiler.model compiler.api_names compiler.consistency compiler.select",
+        "grammar compiler.model compiler.api_names compiler.consistency compiler.select "
+        "compiler.allocate",
         "objects are loaded whatever the node is",
     ),
     Room(
@@ -230,11 +237,21 @@ ROOMS = (
         "shows what the workflows work with, and is no part of them",
     ),
     Room(
+        "api.standalone",
+        "grammar.* compiler.* api",
+        "what a cluster does beside forwarding, for any caller",
+    ),
+    Room(
         "commands",
         "svcc grammar.* compiler.* verify.* apply.* api.*",
         "the command line: it may ask everybody, and nobody asks it",
     ),
-    Room("cli", "svcc grammar commands", "finds the command and runs it"),
+    Room(
+        "commands.standalone",
+        "svcc grammar.* compiler.* api.* commands",
+        "commands that stand in for a cluster, like any others",
+    ),
+    Room("cli", "svcc grammar commands commands.standalone", "finds the command and runs it"),
     Room("__main__", "cli", "python -m svcc"),
 )
 

@@ -7,6 +7,7 @@ import pytest
 from svcc.compiler.bundle import IPSET, IPVSADM
 from svcc.grammar.errors import InputError
 from svcc.grammar.ipvs import ipset, ipvsadm
+from svcc.grammar.ipvs.listing import listing
 from tests.golden.test_ipvs_cases import FOLDER, NAMES
 from tests.support.kernel.testbed import Testbed
 
@@ -54,6 +55,24 @@ def test_virtual_servers_read_back(testbed: Testbed) -> None:
     saved = testbed.node.run("ipvsadm", "-Sn")
     assert ipvsadm.parse(saved, source="ipvsadm -Sn") == wanted
     assert sorted(saved.splitlines()) == sorted(ipvsadm.write(wanted).splitlines())
+
+
+def test_virtual_servers_are_listed_as_ipvsadm_does(testbed: Testbed) -> None:
+    testbed.node.run("ipvsadm", "-R", text=SERVERS)
+    listed = testbed.node.run("ipvsadm", "-Ln").splitlines()
+    expected = listing(ipvsadm.parse(SERVERS, source="written")).splitlines()
+    assert listed[1:3] == expected[1:3]
+    assert _blocks(listed[3:]) == _blocks(expected[3:])
+
+
+def _blocks(lines: list[str]) -> list[list[str]]:
+    """A virtual server with its real servers each; their order is the kernel's."""
+    found: list[list[str]] = []
+    for line in lines:
+        if not line.startswith("  ->"):
+            found.append([])
+        found[-1].append(line)
+    return sorted([head, *sorted(rest)] for head, *rest in found)
 
 
 def test_sets_read_back(testbed: Testbed) -> None:

@@ -1,0 +1,1 @@
+"""What the API server and a balancer give to Services, kept in a lock file beside the manifests."""

@@ -1,0 +1,1 @@
+"""What a cluster does beside forwarding: giving numbers, listing objects, telling pods."""
