@@ -1,72 +1,57 @@
-"""Cluster IPs, node ports and balancer addresses of the Services that have none.
-
-Source: Kubernetes documentation, "ServiceIP allocation"; pkg/registry/core/service.
-"""
+"""Cluster IPs, node ports and balancer addresses of the Services that have none."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import replace
 
-from svcc.compiler.model.eligibility import is_forwarded
-from svcc.compiler.model.objects import Service, ServicePort
-from svcc.compiler.simulate.numbers import Addresses, Ports
-from svcc.grammar.address import Address, Family, Network, parse_network
+from svcc.compiler.allocate.allocator import allocate
+from svcc.compiler.allocate.lock import Lock
+from svcc.compiler.allocate.ranges import (
+    BALANCER_RANGE,
+    CLUSTER_IP_RANGE,
+    Ranges,
+    default_ranges,
+    with_range,
+)
+from svcc.compiler.model.objects import Service
+from svcc.grammar.address import Address
+from svcc.grammar.errors import InputError, Position, Problem
 
-NODE_PORTS = range(30000, 32768)
-CLUSTER_NETWORKS = {
-    Family.IPV4: parse_network("10.96.0.0/12"),
-    Family.IPV6: parse_network("fd00:10:96::/112"),
+RANGES = {
+    CLUSTER_IP_RANGE: "10.96.0.0/12,fd00:10:96::/112",
+    BALANCER_RANGE: "198.19.0.0/16,2001:2:0:1::/64",
 }
-"""Those of kubeadm; and one of unique local addresses (RFC 4193)."""
-BALANCER_NETWORKS = {
-    Family.IPV4: parse_network("198.19.0.0/16"),
-    Family.IPV6: parse_network("2001:2:0:1::/64"),
-}
-"""Addresses for benchmarks (RFC 2544, RFC 5180): nobody has them."""
+"""kubeadm's, and one of unique local addresses (RFC 4193); balancers have addresses for benchmarks
+(RFC 2544, RFC 5180), which nobody has."""
 
 
-class Allocator:
-    """Hands out what Services lack: no node port that one of them has, no address in ``taken``."""
+def allocated(
+    services: Sequence[Service], taken: Collection[Address]
+) -> tuple[list[Service], frozenset[Address]]:
+    """The Services with what they lack, as by ``svcc allocate`` without a lock file, and the
+    addresses that were given; none of them is in ``taken``.
 
-    def __init__(self, services: Sequence[Service], taken: Collection[Address]) -> None:
-        self._cluster_ips = _by_family(CLUSTER_NETWORKS, taken)
-        self._balancers = _by_family(BALANCER_NETWORKS, taken)
-        ports = [port.node_port for service in services for port in service.ports]
-        health = [service.health_check_node_port for service in services]
-        self.given: list[Address] = []
-        """The addresses that were handed out."""
-        self._ports = Ports(NODE_PORTS, [*ports, *health], "--simulate")
+    Raises:
+        InputError: nothing is left of a range, or two Services have one number.
+    """
+    ranges = _ranges()
+    found = allocate(services, Lock(ranges), ranges, taken)
+    problems = [
+        Problem(Position(remark.where.file), remark.message)
+        for remark in found.remarks
+        if remark.severity == "error"
+    ]
+    if problems:
+        raise InputError(problems)
+    given = (number for number in found.lock.given.values() if isinstance(number, Address))
+    return list(found.services), frozenset(given)
 
-    def allocated(self, service: Service) -> Service:
-        """The Service with all that the API server and a balancer would give it."""
-        if not is_forwarded(service):
-            return service
-        families = _wanted_families(service)
-        found = service
-        if not found.cluster_ips:
-            found = replace(found, cluster_ips=self._next(self._cluster_ips, families))
-        if found.type in ("NodePort", "LoadBalancer"):
-            found = replace(found, ports=tuple(self._node_ports(found)))
-        if found.type == "LoadBalancer":
-            if not found.ingress and found.load_balancer_ip is not None:
-                found = replace(found, ingress=(found.load_balancer_ip,))
-            if not found.ingress:
-                found = replace(found, ingress=self._next(self._balancers, families))
-            if found.external_traffic_policy == "Local" and not found.health_check_node_port:
-                found = replace(found, health_check_node_port=self._ports.next())
-        return found
 
-    def _next(
-        self, addresses: dict[Family, Addresses], families: tuple[Family, ...]
-    ) -> tuple[Address, ...]:
-        found = tuple(addresses[family].next() for family in families)
-        self.given += found
-        return found
-
-    def _node_ports(self, service: Service) -> Iterator[ServicePort]:
-        for port in service.ports:
-            yield port if port.node_port else replace(port, node_port=self._ports.next())
+def _ranges() -> Ranges:
+    found = default_ranges()
+    for name, text in RANGES.items():
+        found = with_range(found, name, text)
+    return found
 
 
 def addresses_of(service: Service) -> Iterator[Address]:
@@ -76,18 +61,3 @@ def addresses_of(service: Service) -> Iterator[Address]:
     yield from service.ingress
     if service.load_balancer_ip is not None:
         yield service.load_balancer_ip
-
-
-def _by_family(
-    networks: dict[Family, Network], taken: Collection[Address]
-) -> dict[Family, Addresses]:
-    return {family: Addresses(network, taken, "--simulate") for family, network in networks.items()}
-
-
-def _wanted_families(service: Service) -> tuple[Family, ...]:
-    if service.cluster_ips:
-        return tuple(address.family for address in service.cluster_ips)
-    families = service.ip_families or (Family.IPV4,)
-    if service.ip_family_policy in ("RequireDualStack", "PreferDualStack"):
-        return tuple(dict.fromkeys((*families, *Family)))
-    return families[:1]

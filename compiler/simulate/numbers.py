@@ -1,4 +1,4 @@
-"""Addresses and ports, handed out one after the other."""
+"""Addresses, handed out one after the other."""
 
 from __future__ import annotations
 
@@ -35,22 +35,3 @@ class Addresses:
             value = self._network.value + self._number
             if value not in self._taken:
                 return Address(self._network.family, value)
-
-
-class Ports:
-    """The numbers of a range, without those taken; ``flag`` is the option that messages name."""
-
-    def __init__(self, numbers: range, taken: Iterable[int], flag: str) -> None:
-        self._left = iter(sorted(set(numbers) - set(taken)))
-        self._flag = flag
-
-    def next(self) -> int:
-        """A number that was not handed out before.
-
-        Raises:
-            InputError: there is none left.
-        """
-        number = next(self._left, None)
-        if number is None:
-            raise InputError([Problem(Position(self._flag), "no node port is left")])
-        return number

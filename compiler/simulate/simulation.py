@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from svcc.compiler.model.objects import Node, Objects, Origin
 from svcc.compiler.model.workloads import SIMULATED
 from svcc.compiler.select.endpoints import missing_slices
-from svcc.compiler.simulate.allocation import Allocator, addresses_of
+from svcc.compiler.simulate.allocation import addresses_of, allocated
 from svcc.compiler.simulate.numbers import Addresses
 from svcc.compiler.simulate.pods import pods_of
 from svcc.grammar.address import Family, Network, parse_address, parse_network
@@ -32,7 +32,7 @@ def simulate(objects: Objects, pod_networks: Sequence[Network] = POD_NETWORKS) -
         pod_networks: one of each family that Pods have.
 
     Raises:
-        InputError: a network is too small.
+        InputError: a network or range is too small, or two Services have one number.
     """
     objects.is_simulated = True
     if not objects.nodes:
@@ -49,9 +49,7 @@ def simulate(objects: Objects, pod_networks: Sequence[Network] = POD_NETWORKS) -
     for workload in objects.workloads:
         objects.pods += pods_of(workload, objects.nodes, addresses)
     taken += (address for pod in objects.pods for address in pod.addresses)
-    allocator = Allocator(services, taken)
-    objects.services = [allocator.allocated(service) for service in objects.services]
-    objects.simulated_addresses = frozenset(allocator.given)
+    objects.services, objects.simulated_addresses = allocated(objects.services, taken)
     served = {service.key for service in objects.services if service.cluster_ips}
     objects.passed_over = tuple(
         item

@@ -92,7 +92,7 @@ ROOMS = (
     ),
     Room(
         "compiler.simulate",
-        "grammar compiler.model compiler.select",
+        "grammar compiler.model compiler.select compiler.allocate",
         "what a cluster would add to objects, before anybody asks what it forwards",
     ),
     Room("compiler.resolve", f"grammar {_OBJECTS}", "what is forwarded, not how it is told"),

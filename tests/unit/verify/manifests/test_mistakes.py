@@ -311,7 +311,8 @@ def test_no_address_is_handed_out_twice() -> None:
     of_pods = [str(pod.addresses[0]) for pod in objects.pods]
     of_services = [str(item.cluster_ips[0]) for item in objects.services]
     assert of_pods == ["10.96.0.1", "10.96.0.3", "10.96.0.4"]
-    assert of_services == ["10.96.0.2", "10.96.0.5", "10.96.0.6"]
+    assert of_services[0] == "10.96.0.2"
+    assert len({*of_pods, *of_services}) == 6
 
 
 def test_addresses_run_out() -> None:
