@@ -129,7 +129,10 @@ def _read(datatype: Datatype, text: str) -> Value:
             return _number(datatype, text)
 
 
-def _string(datatype: Datatype, text: str) -> String:
+def _string(datatype: Datatype, text: str) -> String | Symbol:
+    if datatype.name == "iface_index" and text in symbols.BOOLEAN:
+        # Whether fib finds a way: quoted, it would be an interface's name.
+        return Symbol(text)
     if text in symbols.KEYWORDS:
         raise ValueError(f'{text!r} is a word of nft; write "{text}"')
     plain = text[1:-1] if text[:1] == '"' else text

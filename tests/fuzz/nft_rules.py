@@ -14,7 +14,7 @@ from svcc.grammar.address import Family
 from tests.fuzz.rules import PLACES, Places
 
 _BASES = (
-    ("filter", "prerouting", (-310, -300, -250, -180, -150, -110)),
+    ("filter", "prerouting", (-310, -300, -250, -180, -150, -110, -90, 0, 10)),
     ("filter", "input", (-150, -5, 0, 10, 60)),
     ("filter", "forward", (-150, -5, 0, 10, 60, 300)),
     ("filter", "output", (-300, -150, -110, -50, 0, 10, 60)),

@@ -75,6 +75,7 @@ tcp sport 1024-65535 tcp dport > 1023 ct state invalid drop
 udp dport {{ 53, 67-68 }} counter packets 3 bytes 4 return
 fib daddr type local fib saddr . iif oif != 0 accept
 fib daddr . iif type {{ local, broadcast }} accept
+fib saddr . mark . iif oif missing fib daddr oif exists drop
 numgen random mod 3 vmap {{ 0 : jump other, 1 : goto other, 2 : accept }}
 dnat {ip} to {ip} daddr . meta l4proto . th dport . numgen random mod 2 map @backends
 meta l4proto tcp dnat {ip} to numgen random mod 2 map {{ 0 : {host} . 80, 1 : {host} . 81 }}

@@ -9,6 +9,7 @@ from svcc.grammar.iptables.program import Jump, OtherMatch, OtherTarget, RandomM
 from svcc.grammar.iptables.ruleset import RuleSet
 from svcc.grammar.iptables.write import write_rule
 from svcc.grammar.nftables.parse import parse
+from svcc.verify.netfilter.extensions import can_be_false
 from svcc.verify.nftables.translate import translate
 
 PREROUTING = "type nat hook prerouting priority dstnat; policy accept;"
@@ -158,13 +159,46 @@ def test_base_chains_stand_where_their_priority_says(head: str, place: str, hook
     assert found.tables[f"{place} ip t"][hook].policy == "DROP"
 
 
-def test_a_place_that_the_models_have_not() -> None:
-    head = "type filter hook prerouting priority filter; policy accept;"
-    assert translated(f"chain c {{\n{head}\ncounter accept\n}}").tables == {}
-    found = translated(f"chain c {{\n{head}\nip daddr 10.0.0.1 drop\n}}")
-    (rule,) = found.tables["mangle ip t"]["PREROUTING"].rules
-    assert isinstance(rule.target, OtherTarget)
-    assert "hook prerouting priority 0" in str(rule.written)
+@pytest.mark.parametrize(
+    ("head", "rule"),
+    [
+        ("filter hook prerouting priority dstnat", "ip daddr 10.0.0.1 drop"),
+        ("filter hook prerouting priority filter", "ip daddr 10.0.0.1 reject"),
+        ("filter hook prerouting priority filter", 'oifname "eth0" drop'),
+        ("filter hook prerouting priority filter", "jump out"),
+    ],
+)
+def test_a_place_that_the_models_have_not(head: str, rule: str) -> None:
+    of = (
+        f"chain out {{\noifname . ip daddr {{ eth0 . 10.0.0.1 }} drop\n}}\nchain c {{\ntype {head};"
+    )
+    found = translated(f"{of}\n{rule}\n}}")
+    (outside,) = found.tables["mangle ip t"]["PREROUTING"].rules
+    assert isinstance(outside.target, OtherTarget)
+    assert "hook prerouting priority" in str(outside.written)
+
+
+@pytest.mark.parametrize("asked", ["fib saddr . mark . iif oif missing", "fib saddr . iif oif 0"])
+def test_reverse_path_filtering(asked: str) -> None:
+    """What it drops, no rule set says of a packet by its addresses and ports."""
+    head = "type filter hook prerouting priority filter + 10; policy accept;"
+    found = translated(f"chain c {{\n{head}\n{asked} drop\n}}\n")
+    ((rule,), _) = ([*chain.rules] for chain in found.tables["mangle ip t"].values())
+    (match,) = rule.matches
+    assert can_be_false(match)
+
+
+def test_what_filters_behind_the_translation_stands_first_on_both_ways() -> None:
+    head = "type filter hook prerouting priority filter; policy drop;"
+    body = f"chain c {{\n{head}\nip daddr 10.0.0.1 drop\n}}\n"
+    early = "chain early {\ntype filter hook forward priority -300; policy accept;\ndrop\n}\n"
+    found = translated(body + early)
+    first, last = found.tables.values()
+    assert sorted(first) == ["FORWARD", "INPUT"]
+    assert list(last) == ["FORWARD"]
+    for chain in first.values():
+        assert chain.policy == "DROP"
+        assert [write_rule(r, Family.IPV4) for r in chain.rules] == ["-A c -d 10.0.0.1/32 -j DROP"]
 
 
 def test_tables_are_passed_in_the_order_of_their_priorities() -> None:
