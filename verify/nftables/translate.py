@@ -25,6 +25,7 @@ from svcc.verify.nftables.chains import ChainReader, chain_name
 from svcc.verify.nftables.hooks import Standing, grouped, standing_of_iptables, standings
 from svcc.verify.nftables.matching import Matching
 from svcc.verify.nftables.sets import Filled, Written
+from svcc.verify.nftables.spread import Spread
 from svcc.verify.nftables.walks import reached
 
 _SEEN = {Family.IPV4: ("ip", "inet", "netdev"), Family.IPV6: ("ip6", "inet", "netdev")}
@@ -48,6 +49,7 @@ def translate(
     """
     found = RuleSet(family)
     written = Written(family)
+    spread = Spread(ruleset, family)
     found_standings = [
         each
         for table in ruleset.tables.values()
@@ -74,7 +76,7 @@ def translate(
             continue
         reader = readers.get(table.key)
         if reader is None:
-            reader = readers[table.key] = _TableReader(table, family, written)
+            reader = readers[table.key] = _TableReader(table, family, written, spread)
         name = f"{group[0].place} {table.family} {table.name}"
         number = 2
         while name in found.tables:
@@ -87,9 +89,9 @@ def translate(
 class _TableReader:
     """Translates each chain of a table once."""
 
-    def __init__(self, table: Table, family: Family, written: Written) -> None:
+    def __init__(self, table: Table, family: Family, written: Written, spread: Spread) -> None:
         self._table = table
-        matching = Matching(family, table, written, Filled(table, family))
+        matching = Matching(family, table, written, Filled(table, family), spread)
         self._reader = ChainReader(family, matching)
         self._known: dict[str, Chain] = {}
 

@@ -89,6 +89,73 @@ def test_a_choice_by_chance_is_a_chance_of_what_is_left() -> None:
     assert chances == pytest.approx([1 / 4, 1 / 3, 1 / 2])
 
 
+TURN = "numgen inc mod 2"
+HASH = "jhash ip saddr . tcp sport mod 2"
+PLACES = "map { 0 : 10.0.0.1 . 80, 1 : 10.0.0.2 . 80 }"
+GOALS = "vmap { 0 : goto a, 1 : goto b }"
+
+
+def outside(*rules: str, hook: str = PREROUTING, more: str = "") -> list[bool]:
+    """Of each rule of a base chain that translates, whether it is outside the model."""
+    text = "\n".join(rules)
+    body = f"chain a {{\n{more}\n}}\nchain b {{\n}}\nchain c {{\n{hook}\n{text}\n}}"
+    (chains,) = translated(body).tables.values()
+    (hooked,) = (chain for name, chain in chains.items() if name.isupper())
+    lines = {rule.line: isinstance(rule.target, OtherTarget) for rule in hooked.rules}
+    return list(lines.values())
+
+
+@pytest.mark.parametrize("choice", [TURN, HASH])
+def test_a_choice_in_turn_or_by_a_hash_of_the_source_port_is_as_one_by_chance(choice: str) -> None:
+    found = translated(
+        f"chain c {{\n{PREROUTING}\nmeta l4proto tcp dnat ip to {choice} {PLACES}\n}}"
+    )
+    first, second = found.tables["nat ip t"]["PREROUTING"].rules
+    (chance,) = (match for match in first.matches if isinstance(match, RandomMatch))
+    assert chance.threshold == 2**30
+    assert not any(isinstance(match, RandomMatch) for match in second.matches)
+    assert outside(f"{choice} {GOALS}") == [False]
+
+
+def test_choices_that_depend_on_others_are_outside_the_model() -> None:
+    tcp, udp = "meta l4proto tcp", "meta l4proto udp"
+    # One after the other ends the way of who meets it.
+    assert outside(f"{tcp} {TURN} {GOALS}", f"{udp} {TURN} {GOALS}") == [False, False]
+    # Two on one way go on in step.
+    step = f"{tcp} dnat ip to {TURN} {PLACES}"
+    assert outside(f"{tcp} {TURN} {GOALS}", more=step) == [True]
+    back = f"{tcp} {TURN} vmap {{ 0 : return, 1 : accept }}"
+    rest = f"{tcp} {HASH} vmap {{ 0 : goto b, 1 : accept }}"
+    assert outside(f"{tcp} jump a", rest, more=back) == [False, True]
+    # One that a packet may leave, or that other packets go through too.
+    assert outside(f"{tcp} {TURN} vmap {{ 0 : goto a, 1 : continue }}") == [True]
+    assert outside(f"{tcp} dnat ip to numgen inc mod 3 {PLACES}") == [True]
+    assert outside(f"{tcp} {TURN} vmap {{ 0 : jump a, 1 : goto b }}") == [True]
+    assert outside(f"{tcp} {TURN} {GOALS}", hook=FORWARD) == [True]
+    assert outside(f"meta mark set {TURN} map {{ 0 : 1, 1 : 2 }} accept") == [True]
+
+
+@pytest.mark.parametrize("of", ["ip saddr", "ip daddr . tcp dport", "tcp sport . meta mark"])
+def test_a_hash_that_is_no_connection_s_own_is_outside_the_model(of: str) -> None:
+    assert outside(f"meta l4proto tcp dnat ip to jhash {of} mod 2 {PLACES}") == [True]
+
+
+def test_who_is_added_is_not_recorded_again() -> None:
+    seen = "set seen {\ntype ipv4_addr\nflags dynamic,timeout\ntimeout 1h\n}"
+    found = [
+        line.replace(" --mask 255.255.255.255 --rsource", "")
+        for line in lines("tcp dport 80 add @seen { ip saddr } accept", sets=seen)
+    ]
+    listed = '--name "ip t seen"'
+    assert found == [
+        f"-A c -p tcp -m tcp --dport 80 -m recent ! --rcheck --seconds 3600 {listed} "
+        f"-m recent --set {listed}",
+        "-A c -p tcp -m tcp --dport 80 -j ACCEPT",
+    ]
+    deleted = "delete @seen { ip saddr }\nip saddr @seen drop\n"
+    assert any(isinstance(m, OtherMatch) for r in rules_of(deleted, sets=seen) for m in r.matches)
+
+
 def test_jumps_by_chance_do_not_choose_anew() -> None:
     sets = "chain a {\n}\nchain b {\n}"
     first, *rest = rules_of("numgen random mod 2 vmap { 0 : jump a, 1 : jump b }", sets=sets)
