@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from typing import Literal
 
-from svcc.grammar.address import Address, Network, parse_address, prefix_mask
+from svcc.grammar.address import Address, Network, parse_rule_address, prefix_mask
 from svcc.grammar.nftables import symbols
 from svcc.grammar.nftables.program import Number, Range, String, Symbol, Value
 from svcc.grammar.numbers import c_integer
@@ -113,7 +113,7 @@ class Datatype:
 def _read(datatype: Datatype, text: str) -> Value:
     match datatype.kind:
         case "address":
-            address = parse_address(text)
+            address = parse_rule_address(text)
             if address.family.bits != datatype.bits:
                 raise ValueError(f"{text} is no {datatype.name}; it is of the other family")
             return address
