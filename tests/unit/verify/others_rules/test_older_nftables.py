@@ -78,8 +78,8 @@ def test_checks_behind_the_translation_are_right(name: str) -> None:
     assert report.verdict == "proved", report.to_text()
 
 
-def test_1_30_knows_no_setting_of_iptables_mode() -> None:
-    """What was asked for by ``--masquerade-all`` is in ``nftables.masqueradeAll`` there."""
+def test_1_30_did_not_masquerade_all() -> None:
+    """Its tables are those without the setting."""
     report = judge("masquerade-all", dump("masquerade-all"))
     assert {f.property for f in report.findings if f.verdict == "violated"} == {
         "masquerades-exactly"
@@ -98,7 +98,7 @@ OTHER_FORMS = {
         (r"^\t\tip daddr @cluster-ips reject.*\n", ""),)),
     "1.36 marks without a jump": ("nodeport", (
         (r"jump mark-for-masquerade", "meta mark set meta mark | 0x00004000"),)),
-    "1.36 leaves the mark": ("nodeport", (
+    "the mark is left": ("nodeport", (
         (r"meta mark & 0x00004000 == 0x00000000 return\n.*\n.*masquerade fully-random",
          "meta mark & 0x00004000 != 0x00000000 masquerade fully-random"),)),
     "one endpoint is translated without a map": ("etp-local-with-local", (
