@@ -86,15 +86,24 @@ def parse_address(text: str) -> Address:
     Raises:
         ValueError: it is not an IP address in that form.
     """
+    address = parse_rule_address(text)
+    if address.family is Family.IPV6 and address.value >> 32 == 0xFFFF:
+        raise ValueError(f"{text!r} is an IPv4-mapped IPv6 address; write the IPv4 address")
+    return address
+
+
+def parse_rule_address(text: str) -> Address:
+    """Read one address as rules have it: IPv4-mapped ones too, which host firewalls drop.
+
+    Raises:
+        ValueError: it is not an IP address; no leading zeros, no scope.
+    """
     family = Family.IPV6 if ":" in text else Family.IPV4
     try:
         packed = socket.inet_pton(_SOCKET_FAMILY[family], text)
     except (OSError, ValueError):
         raise ValueError(f"{text!r} is not an IP address") from None
-    value = int.from_bytes(packed, "big")
-    if family is Family.IPV6 and value >> 32 == 0xFFFF:
-        raise ValueError(f"{text!r} is an IPv4-mapped IPv6 address; write the IPv4 address")
-    return Address(family, value)
+    return Address(family, int.from_bytes(packed, "big"))
 
 
 def parse_network(text: str) -> Network:

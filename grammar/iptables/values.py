@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from svcc.grammar.address import Address, Family, parse_address, prefix_mask
+from svcc.grammar.address import Address, Family, parse_rule_address, prefix_mask
 from svcc.grammar.iptables.names import CONNTRACK_STATES, PROTOCOL_NUMBERS, TCP_FLAGS
 from svcc.grammar.iptables.program import PROBABILITY_ONE, AddressMatch, PortRange
 from svcc.grammar.numbers import MAX_PORT, c_integer, decimal_port, port
@@ -41,7 +41,7 @@ def port_span(text: str) -> tuple[int, int]:
 
 def address(text: str, family: Family) -> Address:
     """One address of the file's family."""
-    value = parse_address(text)
+    value = parse_rule_address(text)
     if value.family is not family:
         raise ValueError(f"{text!r} is no {_FAMILY_NAME[family]} address, but this file is one")
     return value

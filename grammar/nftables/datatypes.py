@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from typing import Literal
 
-from svcc.grammar.address import Address, Network, parse_address, prefix_mask
+from svcc.grammar.address import Address, Network, parse_rule_address, prefix_mask
 from svcc.grammar.nftables import symbols
 from svcc.grammar.nftables.program import Number, Range, String, Symbol, Value
 from svcc.grammar.numbers import c_integer
@@ -113,7 +113,7 @@ class Datatype:
 def _read(datatype: Datatype, text: str) -> Value:
     match datatype.kind:
         case "address":
-            address = parse_address(text)
+            address = parse_rule_address(text)
             if address.family.bits != datatype.bits:
                 raise ValueError(f"{text} is no {datatype.name}; it is of the other family")
             return address
@@ -129,7 +129,10 @@ def _read(datatype: Datatype, text: str) -> Value:
             return _number(datatype, text)
 
 
-def _string(datatype: Datatype, text: str) -> String:
+def _string(datatype: Datatype, text: str) -> String | Symbol:
+    if datatype.name == "iface_index" and text in symbols.BOOLEAN:
+        # Whether fib finds a way: quoted, it would be an interface's name.
+        return Symbol(text)
     if text in symbols.KEYWORDS:
         raise ValueError(f'{text!r} is a word of nft; write "{text}"')
     plain = text[1:-1] if text[:1] == '"' else text

@@ -14,7 +14,7 @@ from svcc.grammar.address import Family
 from tests.fuzz.rules import PLACES, Places
 
 _BASES = (
-    ("filter", "prerouting", (-310, -300, -250, -180, -150, -110)),
+    ("filter", "prerouting", (-310, -300, -250, -180, -150, -110, -90, 0, 10)),
     ("filter", "input", (-150, -5, 0, 10, 60)),
     ("filter", "forward", (-150, -5, 0, 10, 60, 300)),
     ("filter", "output", (-300, -150, -110, -50, 0, 10, 60)),
@@ -165,7 +165,7 @@ class NftRuleMaker:
             [f"meta mark set meta mark ^ 0x{bits}"],
             [f"meta mark set meta mark & 0xfffffff{chance.choice('cde')}"],
             [f"meta mark set 0x{bits}"],
-            [f"update @seen {{ {self._ip} saddr }}"],
+            [f"{chance.choice(('update', 'add'))} @seen {{ {self._ip} saddr }}"],
             ["meta mark set numgen random mod 3 map { 0 : 1, 1 : 2, 2 : 3 }"],
             [f"meta mark set meta mark | 0x{bits}", self._match(hook)],
         ]
@@ -177,7 +177,9 @@ class NftRuleMaker:
         found += [[f"{chance.choice(('jump', 'goto'))} {name}"] for name in later]
         if len(later) > 1:
             first, second = chance.sample(list(later), 2)
-            words = chance.sample(("jump", "goto"), 2)
+            words = chance.choice(
+                (("jump",) * 2, ("goto",) * 2, ("jump", "goto"), ("goto", "jump"))
+            )
             found += [
                 [f"numgen random mod 3 vmap {{ 0 : jump {first}, 2 : jump {second} }}"],
                 [f"meta mark vmap {{ 1 : {words[0]} {first}, 2 : {words[1]} {second} }}"],
@@ -206,6 +208,15 @@ class NftRuleMaker:
                 ],
                 ["accept"],
             ]
+            if chance.random() < 0.3:
+                # A packet may meet one of these, in all tables.
+                turn = chance.choice(("numgen inc", f"jhash {self._ip} saddr . th sport"))
+                found += [[f"{tcp} {turn} mod 2 map {{ 0 : {pairs[0]}, 1 : {pairs[1]} }}"]] * 3
+                if len(later) > 1:
+                    goals = chance.sample(list(later), 2)
+                    found.append(
+                        [f"{turn} mod 2 vmap {{ 0 : goto {goals[0]}, 1 : goto {goals[1]} }}"]
+                    )
         if use == "source" and hook != "input":
             found.append([f"snat {self._ip} to {self._places.rewritten}"])
             if hook == "postrouting":

@@ -18,7 +18,10 @@ from tests.fuzz.run import _FORGET_EVERY, _TRIES, PACKETS_PER_SET, Tally, _kind
 from tests.fuzz.traffic import Traffic
 from tests.fuzz.wires import Shot, Wires
 
-_KEPT = ("}", "flush ruleset", "udp dport 9 accept", "tcp flags rst accept")
+_KEPT = (
+    "}", "flush ruleset", "udp dport 9 accept", "tcp flags rst accept",
+    "meta l4proto icmp accept", "meta l4proto ipv6-icmp accept",
+)  # fmt: skip
 """Lines without which nothing is a rule set, or nothing can be observed."""
 
 

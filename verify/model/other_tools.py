@@ -9,8 +9,9 @@ translation. A source that it rewrites by networks, interfaces, marks or sets of
 neither for nor against the service rules (what leaves the pod network is in
 :mod:`svcc.verify.model.pod_egress`), and what it accepts need not be refused by them.
 
-Names and comments are taken as evidence. Host firewalls (firewalld, ufw) and the chains that
-tools keep for people (DOCKER-USER, CNI-ADMIN) are nobody's networks: they are judged.
+Names and comments are taken as evidence, names of tables of nftables too. Host firewalls
+(firewalld, ufw) and the chains that tools keep for people (DOCKER-USER, CNI-ADMIN) are nobody's
+networks: they are judged.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ from svcc.verify.model.conditions import (
     Source,
     Unknown,
 )
+from svcc.verify.model.ownership import is_tool_table
 from svcc.verify.model.rules import IndexedChain, IndexedRules, Record
 from svcc.verify.netfilter.ip_vs import FULL_MARK
 
@@ -63,10 +65,11 @@ def leave_to_tools(rules: IndexedRules, masquerade_mark: int) -> None:
     """
     own = _interfaces(rules)
     tracks_all = True
-    for chains in rules.tables.values():
-        conditional = _conditional(chains.values(), own, masquerade_mark)
+    for table, chains in rules.tables.items():
+        all_theirs = is_tool_table(table)
+        conditional = _conditional(chains.values(), own, masquerade_mark, all_theirs=all_theirs)
         for name, chain in chains.items():
-            theirs = of_a_tool(name)
+            theirs = all_theirs or of_a_tool(name)
             for record in chain.records:
                 if not record.service or theirs:
                     _leave(record, theirs, name in conditional, own, masquerade_mark)
@@ -123,12 +126,16 @@ def _depends(condition: Condition, record: Record, own: frozenset[str], mark: in
     return isinstance(condition, Unknown | InSet)
 
 
-def _conditional(chains: Iterable[IndexedChain], own: frozenset[str], mark: int) -> frozenset[str]:
+def _conditional(
+    chains: Iterable[IndexedChain], own: frozenset[str], mark: int, *, all_theirs: bool
+) -> frozenset[str]:
     """The tools' chains that packets get to only by such a condition."""
     entries: dict[str, list[tuple[str, bool]]] = {}
     for chain in chains:
         for record in chain.records:
-            if isinstance(record.action, Jump | Goto) and of_a_tool(record.action.chain):
+            if isinstance(record.action, Jump | Goto) and (
+                all_theirs or of_a_tool(record.action.chain)
+            ):
                 depends = any(_depends(c, record, own, mark) for c in record.conditions)
                 entries.setdefault(record.action.chain, []).append((chain.name, depends))
     found = set(entries)
@@ -143,10 +150,11 @@ def _interfaces(rules: IndexedRules) -> frozenset[str]:
     """The interfaces that tools' chains name, or the jumps to them."""
     return frozenset(
         condition.name
-        for chains in rules.tables.values()
+        for table, chains in rules.tables.items()
         for chain in chains.values()
         for record in chain.records
-        if of_a_tool(chain.name)
+        if is_tool_table(table)
+        or of_a_tool(chain.name)
         or (isinstance(record.action, Jump | Goto) and of_a_tool(record.action.chain))
         for condition in record.conditions
         if isinstance(condition, InInterface | OutInterface)

@@ -19,12 +19,35 @@ OTHER_TOOLS = (
 )  # fmt: skip
 SERVICE_TABLES = ("kube-proxy", "svcc")
 """Tables of nftables that a service proxy has for itself, in each family."""
+KUBELET_CHAINS = frozenset(
+    {"KUBE-FIREWALL", "KUBE-KUBELET-CANARY", "KUBE-IPTABLES-HINT", "KUBE-MARK-DROP"}
+)
+"""What the kubelet makes on every node, whatever mode the service proxy is in."""
+TOOL_TABLES = (
+    "docker-bridges", "calico", "flannel-", "netavark", "libvirt_network", "lxd", "incus",
+    "kube-network-policies",
+)  # fmt: skip
+"""How names of such tables begin that tools with networks of their own have."""
 _BASE = frozenset({"PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING"})
 
 
 def is_service_table(table: str) -> bool:
     """Whether a table of a rule set stands for a service proxy's own table of nftables."""
     return nft_table_of(table).partition(" ")[2] in SERVICE_TABLES
+
+
+def is_proxy_chain(chain: str) -> bool:
+    """Whether a chain of iptables is a service proxy's, and not the kubelet's or a tool's."""
+    return (
+        chain.startswith(SERVICE_PREFIXES)
+        and not chain.startswith(OTHER_TOOLS)
+        and chain not in KUBELET_CHAINS
+    )
+
+
+def is_tool_table(table: str) -> bool:
+    """Whether a table of a rule set stands for another tool's own table of nftables."""
+    return nft_table_of(table).partition(" ")[2].startswith(TOOL_TABLES)
 
 
 def is_service_chain(table: str, chain: str) -> bool:
@@ -68,7 +91,9 @@ def mark_ownership(rules: IndexedRules) -> None:
         for name, chain in chains.items():
             if name in own:
                 continue
-            other_tool = name not in _BASE and name.startswith(OTHER_TOOLS)
+            other_tool = is_tool_table(table) or (
+                name not in _BASE and name.startswith(OTHER_TOOLS)
+            )
             for record in chain.records:
                 rewrites = isinstance(record.action, Dnat | SetMark)
                 record.service = rewrites and not other_tool

@@ -139,6 +139,8 @@ def _add_address(
                 known = None
             else:
                 return
+        elif known.negated and not asked.negated and shared == known.mask:
+            raise NeverError
         if known is not None and not (not asked.negated and shared == known.mask and not apart):
             matches.append(as_match(asked, "src" if slot == "source" else "dst"))
             return

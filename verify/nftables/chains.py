@@ -158,6 +158,13 @@ class _RuleReader:
                     recorded = self._recorded(statement)
                     if recorded is None:
                         return
+                    if len(recorded) > 1:
+                        # Who is in the list already is not recorded, and goes on all the same.
+                        if asks_lists(atoms) or any(is_unstable(atom) for atom in atoms):
+                            self._behind(atoms, None, statements[place:], inner=inner)
+                            return
+                        self._emit(atoms + recorded, None)
+                        continue
                     records |= bool(recorded)
                     atoms += recorded
                 case SetField() | Notrack():
@@ -213,8 +220,8 @@ class _RuleReader:
         if statement.statements:
             # A limit of its own may end the rule.
             return (unknown(write_statement(statement)),)
-        match = self.reader.matching.filled.recorded(item)
-        return () if match is None else (Atom("match", match),)
+        found = self.reader.matching.filled.recorded(item, statement)
+        return tuple([Atom("match", match) for match in found])
 
     # -- what is done on the way -----------------------------------------------------------
 
@@ -325,7 +332,9 @@ class _RuleReader:
         try:
             match statement:
                 case VerdictMap():
-                    found = choices(self.reader.matching, statement.key, statement.elements)
+                    found = choices(
+                        self.reader.matching, statement.key, statement.elements, may_spread=True
+                    )
                     self._verdicts(found, atoms, statement, inner=inner)
                 case Nat():
                     self._translation(statement, atoms)
@@ -347,7 +356,12 @@ class _RuleReader:
         if not isinstance(address, MapLookup):
             self._emit(atoms, actions.translation(statement, None))
             return
-        found = choices(self.reader.matching, address.key, address.elements)
+        found = choices(
+            self.reader.matching,
+            address.key,
+            address.elements,
+            may_spread=statement.kind == "dnat",
+        )
         targets = [actions.translation(statement, _value(choice.data)) for choice in found.found]
         for choice, target in zip(found.found, targets, strict=True):
             self._emit(atoms + choice.atoms, target, choice.element)

@@ -3,7 +3,8 @@
 ``numgen random mod N`` in a key makes a choice of N equally likely numbers (nft_numgen.c takes 32
 random bits, so that the rest is below 2**-31). Elements that differ in it alone are chances one
 after another, as the rules of iptables have them: the first of three has one in three, the next
-one in two of what is left.
+one in two of what is left. Other choices count as such where :mod:`svcc.verify.nftables.spread`
+says so.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from svcc.grammar.nftables.program import (
     Element,
     Expression,
     Field,
+    Jhash,
     Numgen,
     SetReference,
     Verdict,
@@ -30,6 +32,7 @@ from svcc.verify.nftables.atoms import Atom, Atoms
 from svcc.verify.nftables.fields import OutsideError, number_range, of_other_version
 from svcc.verify.nftables.matching import Matching
 from svcc.verify.nftables.sets import lasting
+from svcc.verify.nftables.spread import ends, implied, is_own_chance
 
 Data = Expression | AnyVerdict
 
@@ -57,8 +60,17 @@ class Choices:
     changeable: bool
 
 
-def choices(matching: Matching, key: Expression, of: SetReference | AnonymousSet) -> Choices:
+def choices(
+    matching: Matching,
+    key: Expression,
+    of: SetReference | AnonymousSet,
+    *,
+    may_spread: bool = False,
+) -> Choices:
     """What a map has for packets of the family.
+
+    ``may_spread``: what it gives settles the rule, so that choices that are no chance of their own
+    may count as such (:mod:`svcc.verify.nftables.spread`).
 
     Raises:
         OutsideError: its key or an element is not in the model.
@@ -72,24 +84,31 @@ def choices(matching: Matching, key: Expression, of: SetReference | AnonymousSet
         elements = lasting(of.elements)
     parts = key.parts if isinstance(key, Concatenation) else (key,)
     names: list[str] = []
-    numgen: Numgen | None = None
+    chance: Numgen | Jhash | None = None
     place = -1
     for number, part in enumerate(parts):
         if isinstance(part, Field):
             names.append(part.name)
-        elif isinstance(part, Numgen) and numgen is None and part.kind == "random":
-            numgen, place = part, number
+        elif isinstance(part, Numgen | Jhash) and chance is None:
+            chance, place = part, number
         else:
             raise OutsideError
-    if any(of_other_version(name, matching.family) for name in names):
-        return Choices([], False, False)
-    changeable = any(name in ("meta mark", "mark", "ct mark") for name in names)
     keys = tuple(names)
-    if numgen is None:
-        found = list(_plain(matching, keys, elements))
-    else:
-        found = list(_by_chance(matching, keys, elements, numgen, place, len(parts)))
-    return Choices(found, numgen is not None, changeable)
+    changeable = any(name in ("meta mark", "mark", "ct mark") for name in names)
+    asked, looked_at = ((), ()) if chance is None else implied(chance)
+    if any(of_other_version(name, matching.family) for name in (*names, *looked_at)):
+        return Choices([], False, False)
+    if chance is None:
+        return Choices(list(_plain(matching, keys, elements)), False, changeable)
+    if not is_own_chance(chance) and not (
+        may_spread and all(map(ends, elements)) and matching.spread.is_one_on_each_way
+    ):
+        raise OutsideError
+    found = [
+        Choice((*asked, *choice.atoms), choice.data, choice.element)
+        for choice in _by_chance(matching, keys, elements, chance, place, len(parts))
+    ]
+    return Choices(found, True, changeable)
 
 
 def _plain(
@@ -111,7 +130,7 @@ def _by_chance(
     matching: Matching,
     keys: tuple[str, ...],
     elements: Iterable[Element],
-    numgen: Numgen,
+    numgen: Numgen | Jhash,
     place: int,
     length: int,
 ) -> Iterator[Choice]:
@@ -130,7 +149,7 @@ def _by_chance(
         kept = [(w, e) for w, e in members if e.data != Verdict("continue")]
         weights = tuple([weight for weight, _ in kept])
         left = numgen.modulus - sum(weights)
-        if left < 0:
+        if left < 0 or (left and not is_own_chance(numgen)):
             raise OutsideError
         chances = _chances(weights, left)
         for atoms in matching.values(keys, Concatenation(others), negated=False):
@@ -139,7 +158,7 @@ def _by_chance(
                 yield Choice((*atoms, *chance), element.data, element)
 
 
-def _weight(value: Expression, numgen: Numgen) -> int:
+def _weight(value: Expression, numgen: Numgen | Jhash) -> int:
     """How many of the numbers that can come an element has."""
     if isinstance(value, Anything):
         return numgen.modulus

@@ -326,6 +326,14 @@ _FALSE_OF_SOME = {
 
 def outside(name: str, text: str, *, negated: bool) -> Atoms:
     """A condition on a field that is not in the model; ``text`` is the whole of it."""
+    if (
+        name.startswith("fib saddr")
+        and name.endswith(" oif")
+        and text.endswith((" missing", ' "0"'))
+    ):
+        # Reverse path filtering, as -m rpfilter --invert asks it.
+        asked = OtherMatch("rpfilter", (Option("--invert"), Option(text)))
+        return (Atom("match", asked),)
     implied: Atoms = ()
     start = name.split()[0]
     if start in ("tcp", "udp", "sctp", "dccp", "udplite", "icmp", "icmpv6", "esp", "ah", "comp"):

@@ -11,12 +11,23 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from svcc.grammar.nftables.program import BaseChain, Chain, Hook, Table
+from svcc.grammar.nftables.program import (
+    BaseChain,
+    Chain,
+    Hook,
+    OtherStatement,
+    Reject,
+    Table,
+)
+from svcc.verify.nftables.walks import names_in, reached
 
 PLACES = ("raw", "mangle", "nat", "filter", "security")
 """In the order in which a packet passes them at one hook."""
 OF_IPTABLES = {"raw": -300, "mangle": -150, "nat": 0, "filter": 0, "security": 50}
 """The priorities of iptables' tables among others at their place."""
+_FIRST = 1 << 40
+"""Less than every priority."""
+_WAY_OUT = ("oif", "meta oif", "rt ", "meta rtclassid", "rtclassid", "meta sdif")
 _CONNTRACK, _NAT_DST, _FILTER, _SECURITY, _NAT_SRC = -200, -100, 0, 50, 100
 
 
@@ -36,13 +47,39 @@ class Standing:
     known: bool = True
 
 
-def standing(table: Table, chain: Chain, base: BaseChain) -> Standing:
-    """Where a base chain stands."""
+def standings(table: Table, chain: Chain, base: BaseChain) -> tuple[Standing, ...]:
+    """Where a base chain stands.
+
+    One that filters at prerouting behind the translation stands first behind the routing, both
+    ways on: what rules see there is the same, if they do not ask for the way out.
+    """
+    if base.hook == "prerouting" and base.type != "nat" and base.priority > _NAT_DST:
+        if not stands_behind_routing_alike(table, chain):
+            return (Standing(table, chain, "mangle", "PREROUTING", base.priority, known=False),)
+        priority = base.priority - _FIRST
+        return tuple(
+            Standing(table, chain, "mangle", hook, priority) for hook in ("INPUT", "FORWARD")
+        )
     place, known = _place(base)
     priority = base.priority
     if place == "nat":
         priority += _NAT_SRC if base.hook in ("prerouting", "output") else -_NAT_SRC
-    return Standing(table, chain, place, _HOOKS[base.hook], priority, known)
+    return (Standing(table, chain, place, _HOOKS[base.hook], priority, known),)
+
+
+def stands_behind_routing_alike(table: Table, base: Chain) -> bool:
+    """Whether what a chain at prerouting leads to does the same behind the routing.
+
+    Only there the way out is known; and a refusal would come before what the routing drops.
+    """
+    for chain in reached(table, base):
+        for rule in chain.rules:
+            for statement in rule.statements:
+                if isinstance(statement, Reject | OtherStatement):
+                    return False
+                if any(name.startswith(_WAY_OUT) for name in names_in(statement)):
+                    return False
+    return True
 
 
 def standing_of_iptables(place: str, hook: str) -> Standing:
@@ -74,7 +111,7 @@ def _place(base: BaseChain) -> tuple[str, bool]:
             return "raw", True
         if priority < _NAT_DST:
             return "mangle", True
-        if hook == "prerouting" or priority == _NAT_DST:
+        if priority == _NAT_DST:
             return "mangle", False
         return ("filter" if priority < _SECURITY else "security"), True
     if hook == "postrouting":

@@ -43,6 +43,7 @@ from svcc.verify.nftables import fields
 from svcc.verify.nftables.atoms import TRANSPORT_NAMES, Atom, Atoms, NeverError, protocol
 from svcc.verify.nftables.fields import FULL_MARK, Alternatives, OutsideError
 from svcc.verify.nftables.sets import _ADDRESS, Filled, Written, lasting
+from svcc.verify.nftables.spread import Spread
 
 _TCP_FLAGS = {"fin": 1, "syn": 2, "rst": 4, "psh": 8, "ack": 16, "urg": 32, "ecn": 64, "cwr": 128}
 _LIMITING = ("limit", "quota", "ct")
@@ -60,6 +61,7 @@ class Matching:
     table: Table
     written: Written
     filled: Filled
+    spread: Spread
 
     def alternatives(self, statement: Match) -> Alternatives:
         """What a packet has to fulfil: any of these, of which no two are true at once.

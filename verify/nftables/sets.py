@@ -1,9 +1,10 @@
 """Sets of nftables as what both models know: ipsets, or lists that remember clients.
 
 A set that rules fill (``update @SET { ip saddr }``) is a recent list: an element lives as long as
-its timeout, and ``update`` starts that anew (net/netfilter/nft_dynset.c, nft_dynset_eval). What
-``add`` and ``delete`` do, and other keys, is not in the model: whoever asks for such a set is
-undecided. Sets are taken to have room for what is added: a full one ends the rule.
+its timeout, and ``update`` starts that anew, which ``add`` does not (net/netfilter/nft_dynset.c,
+nft_dynset_eval): it records who is in no list. What ``delete`` does, and other keys, is not in the
+model: whoever asks for such a set is undecided. Sets are taken to have room for what is added: a
+full one ends the rule.
 """
 
 from __future__ import annotations
@@ -206,7 +207,7 @@ class Filled:
         kept = {item.timeout if s.timeout is None else s.timeout for s in statements}
         source = "ip saddr" if self.family is Family.IPV4 else "ip6 saddr"
         updated = all(
-            s.operation == "update"
+            s.operation != "delete"
             and s.data is None
             and s.key == Field(source)
             and not s.statements
@@ -237,16 +238,21 @@ class Filled:
             operation="rcheck", name=self._name(item), seconds=seconds, negated=negated
         )
 
-    def recorded(self, item: Set) -> RecentMatch | None:
-        """What a statement that fills the set does, None if it does not matter.
+    def recorded(self, item: Set, statement: DynamicSet) -> tuple[RecentMatch, ...]:
+        """What a statement that fills the set does, nothing if it does not matter.
 
         What cannot be modelled makes undecided who asks for the set, not who fills it.
         """
         try:
-            self.seconds(item)
+            seconds = self.seconds(item)
         except OutsideError:
-            return None
-        return RecentMatch(operation="set", name=self._name(item))
+            return ()
+        name = self._name(item)
+        recorded = RecentMatch(operation="set", name=name)
+        if statement.operation == "update":
+            return (recorded,)
+        known = RecentMatch(operation="rcheck", name=name, seconds=seconds, negated=True)
+        return (known, recorded)
 
     def _name(self, item: Set) -> str:
         return f"{self.table.family} {self.table.name} {item.name}"

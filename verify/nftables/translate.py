@@ -8,9 +8,6 @@ from svcc.grammar.address import Family
 from svcc.grammar.iptables import program
 from svcc.grammar.iptables.ruleset import Chain, RuleSet
 from svcc.grammar.nftables.program import (
-    Chain as NftChain,
-)
-from svcc.grammar.nftables.program import (
     Counter,
     Goto,
     Jump,
@@ -25,9 +22,11 @@ from svcc.grammar.nftables.program import (
 )
 from svcc.verify.nftables.actions import outside
 from svcc.verify.nftables.chains import ChainReader, chain_name
-from svcc.verify.nftables.hooks import Standing, grouped, standing, standing_of_iptables
+from svcc.verify.nftables.hooks import Standing, grouped, standing_of_iptables, standings
 from svcc.verify.nftables.matching import Matching
 from svcc.verify.nftables.sets import Filled, Written
+from svcc.verify.nftables.spread import Spread
+from svcc.verify.nftables.walks import reached
 
 _SEEN = {Family.IPV4: ("ip", "inet", "netdev"), Family.IPV6: ("ip6", "inet", "netdev")}
 """Families of the tables that packets pass: bridge and arp are no way of routed packets."""
@@ -50,16 +49,17 @@ def translate(
     """
     found = RuleSet(family)
     written = Written(family)
-    standings: list[Standing]
-    standings = [
-        standing(table, chain, chain.base)
+    spread = Spread(ruleset, family)
+    found_standings = [
+        each
         for table in ruleset.tables.values()
         if table.family in _SEEN[family] and "dormant" not in table.flags
         for chain in table.chains.values()
         if chain.base is not None
+        for each in standings(table, chain, chain.base)
     ]
     beside = of_iptables.tables if of_iptables is not None else {}
-    standings += [
+    found_standings += [
         standing_of_iptables(place, hook)
         for place, chains in beside.items()
         for hook, chain in chains.items()
@@ -68,14 +68,15 @@ def translate(
     if of_iptables is not None:
         found.ipvs = of_iptables.ipvs
     readers: dict[object, _TableReader] = {}
-    for group in grouped([s for s in standings if s.known or _touches(s)], ties_turned=ties_turned):
+    touching = [each for each in found_standings if each.known or _touches(each)]
+    for group in grouped(touching, ties_turned=ties_turned):
         table = group[0].table
         if table is None:
             found.tables[group[0].place] = beside[group[0].place]
             continue
         reader = readers.get(table.key)
         if reader is None:
-            reader = readers[table.key] = _TableReader(table, family, written)
+            reader = readers[table.key] = _TableReader(table, family, written, spread)
         name = f"{group[0].place} {table.family} {table.name}"
         number = 2
         while name in found.tables:
@@ -88,9 +89,9 @@ def translate(
 class _TableReader:
     """Translates each chain of a table once."""
 
-    def __init__(self, table: Table, family: Family, written: Written) -> None:
+    def __init__(self, table: Table, family: Family, written: Written, spread: Spread) -> None:
         self._table = table
-        matching = Matching(family, table, written, Filled(table, family))
+        matching = Matching(family, table, written, Filled(table, family), spread)
         self._reader = ChainReader(family, matching)
         self._known: dict[str, Chain] = {}
 
@@ -171,23 +172,13 @@ def _touches(each: Standing) -> bool:
     base = each.chain.base
     if base is not None and base.policy == "drop":
         return True
-    pending: list[NftChain] = [each.chain]
-    seen: set[str] = set()
-    while pending:
-        chain = pending.pop()
-        if chain.name in seen:
-            continue
-        seen.add(chain.name)
-        for rule in chain.rules:
-            for statement in rule.statements:
-                if not _only_looks(statement):
-                    return True
-                if isinstance(statement, Jump | Goto):
-                    goal = each.table.chains.get(statement.chain) if each.table else None
-                    if goal is None:
-                        return True
-                    pending.append(goal)
-    return False
+    assert each.table is not None
+    return not all(
+        _only_looks(statement)
+        for chain in reached(each.table, each.chain)
+        for rule in chain.rules
+        for statement in rule.statements
+    )
 
 
 def _only_looks(statement: Statement) -> bool:

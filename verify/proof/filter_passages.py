@@ -26,7 +26,7 @@ from svcc.verify.confirm.replay import (
 )
 from svcc.verify.model.actions import Accept, Drop
 from svcc.verify.model.conditions import Destination
-from svcc.verify.model.ownership import SERVICE_PREFIXES, is_service_table
+from svcc.verify.model.ownership import is_proxy_chain, is_service_table
 from svcc.verify.proof.prover import Prover
 from svcc.verify.simulator.interpreter import distribution
 from svcc.verify.simulator.matching import UndecidableError
@@ -144,7 +144,7 @@ class Passage:
 def passages(regions: Regions, expectation: Expectation) -> Iterator[Passage]:
     """What has to be judged; nothing where ``filter`` has no service chains."""
     tables = regions.rules.tables
-    of_iptables = any(name.startswith(SERVICE_PREFIXES) for name in tables.get("filter", {}))
+    of_iptables = any(map(is_proxy_chain, tables.get("filter", {})))
     if of_iptables:
         yield Passage("forwarded replies", "FORWARD", "ESTABLISHED", accept=True)
         yield Passage("forwarded packets with the mark", "FORWARD", "NEW", accept=True, marked=True)

@@ -1,16 +1,29 @@
-"""What is wrong with a table as a whole: what is named must be there, and be of its kind."""
+"""What is wrong with a table as a whole: what is named must be there, and be of its kind, and no
+packet may be led round or too deep.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from svcc.grammar.nftables.datatypes import GUESSED, VERDICT
 from svcc.grammar.nftables.program import (
+    AnonymousSet,
+    Chain,
+    Element,
+    Goto,
+    Jump,
+    SetReference,
     Table,
+    VerdictMap,
 )
 from svcc.grammar.nftables.reading.expressions import Datatypes
 from svcc.grammar.nftables.reading.parts import SetUse
 from svcc.grammar.nftables.reading.rules import Rules
+
+_MOST_CHAINS = 16
+"""Chains on one way, the base chain's among them (NFT_JUMP_STACK_SIZE); a goto counts as a jump
+does (net/netfilter/nf_tables_api.c, nft_chain_validate)."""
 
 _Kinds = Mapping[str, tuple[Datatypes, Datatypes | None]]
 
@@ -22,11 +35,14 @@ class Checker:
         self._table = table
         self._rules = rules
         self._types = types
+        self._goals: dict[str, tuple[str, ...]] = {}
 
     def problems(self) -> Iterator[tuple[int, str]]:
         """Offset and message of each."""
-        yield from self._chains()
-        yield from self._sets()
+        found = [*self._chains(), *self._sets()]
+        yield from found
+        if not found:
+            yield from self._ways()
 
     def _chains(self) -> Iterator[tuple[int, str]]:
         chains = self._table.chains
@@ -37,6 +53,62 @@ class Checker:
             elif chain.base is not None:
                 yield offset, f"chain {name} is hooked in; only others can be jumped to"
 
+    def _ways(self) -> Iterator[tuple[int, str]]:
+        """Ways from base chains that never end, or are longer than the kernel allows."""
+        leads: dict[str, tuple[str, ...]] = {}
+        deepest: dict[str, int] = {}
+        for chain in self._table.chains.values():
+            if chain.base is None:
+                continue
+            # Depth first, without recursion: a way may be as long as there are chains.
+            way: list[tuple[str, Iterator[str]]] = []
+            pending = chain.name
+            while True:
+                if pending:
+                    if pending not in leads:
+                        leads[pending] = self._leads_to(self._table.chains[pending])
+                    way.append((pending, iter(leads[pending])))
+                name, goals = way[-1]
+                pending = next((goal for goal in goals if goal not in deepest), "")
+                if pending:
+                    if any(pending == before for before, _ in way):
+                        offset = self._rules.jumps.get(pending, 0)
+                        yield offset, f"chain {pending} leads back to itself; the kernel refuses it"
+                        return
+                    continue
+                way.pop()
+                deepest[name] = 1 + max((deepest[goal] for goal in leads[name]), default=0)
+                if not way:
+                    break
+            if deepest[chain.name] > _MOST_CHAINS:
+                goal = max(leads[chain.name], key=lambda goal: deepest[goal])
+                offset = self._rules.jumps.get(goal, 0)
+                message = f"{chain.name} leads through more than {_MOST_CHAINS - 1} chains"
+                yield offset, f"{message}; the kernel refuses it"
+
+    def _leads_to(self, chain: Chain) -> tuple[str, ...]:
+        """The chains that the rules of a chain lead to."""
+        found: dict[str, None] = {}
+        for rule in chain.rules:
+            for statement in rule.statements:
+                match statement:
+                    case Jump() | Goto():
+                        found[statement.chain] = None
+                    case VerdictMap(_, AnonymousSet(elements)):
+                        found.update(dict.fromkeys(_goals(elements)))
+                    case VerdictMap(_, SetReference() as reference):
+                        found.update(dict.fromkeys(self._of_map(reference.name)))
+                    case _:
+                        pass
+        return tuple(found)
+
+    def _of_map(self, name: str) -> tuple[str, ...]:
+        known = self._goals.get(name)
+        if known is None:
+            elements = self._table.sets[name].elements.values()
+            known = self._goals[name] = tuple(dict.fromkeys(_goals(elements)))
+        return known
+
     def _sets(self) -> Iterator[tuple[int, str]]:
         for (name, use), offset in self._rules.uses.items():
             known = self._types.get(name)
@@ -46,6 +118,13 @@ class Checker:
             message = _misuse(name, use, *known)
             if message:
                 yield offset, message
+
+
+def _goals(elements: Iterable[Element]) -> Iterator[str]:
+    for element in elements:
+        data = element.data
+        if isinstance(data, Jump | Goto):
+            yield data.chain
 
 
 def _misuse(name: str, use: SetUse, keys: Datatypes, data: Datatypes | None) -> str | None:

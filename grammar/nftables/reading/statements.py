@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, cast
 
 from svcc.grammar.address import Address
 from svcc.grammar.nftables import symbols
-from svcc.grammar.nftables.datatypes import VERDICT
-from svcc.grammar.nftables.fields import canonical, check_family, check_settable
+from svcc.grammar.nftables.datatypes import MARK, VERDICT, Datatype
+from svcc.grammar.nftables.fields import canonical, check_family, check_settable, datatype_of
 from svcc.grammar.nftables.program import (
     AnonymousSet,
     Comparison,
@@ -41,6 +41,7 @@ from svcc.grammar.nftables.reading.expressions import (
     start_of,
 )
 from svcc.grammar.nftables.reading.parts import Parts, SetTypes, Shape, as_text
+from svcc.grammar.nftables.reading.protocols import conflict, may_conflict
 from svcc.grammar.nftables.reading.shapes import (
     Holes,
     Made,
@@ -95,7 +96,13 @@ class _Reader:
             ended = _ending(made.value)
         if not statements and comment.value is None:
             raise TextError(0, "a rule without statements")
-        return combined(_pair, together(statements), comment)
+        made_all = together(statements)
+        if not may_conflict(made_all.value):
+            return combined(_pair, made_all, comment)
+        found = conflict(made_all.value)
+        if found is not None:
+            raise TextError(start_of(cast("list[Node]", tree.children)[found[0]]), found[1])
+        return combined(_pair_of_one_protocol, made_all, comment)
 
     def statement(self, node: Node) -> Made[Statement]:
         children = cast("list[Node]", node.children)
@@ -180,6 +187,9 @@ class _Reader:
             raise TextError(start_of(token), str(error)) from None
         datatype = field_type(cast("Token", token))
         value = self._parts.assigned(assigned, (datatype,))
+        message = _mismatch(datatype, value.value)
+        if message:
+            raise TextError(start_of(assigned), message)
         return combined(lambda v: SetField(Field(name), v), value)
 
     def _reject(self, node: Node) -> Reject:
@@ -256,6 +266,13 @@ def _pair(statements: tuple[Statement, ...], comment: str | None) -> RuleParts:
     return statements, comment
 
 
+def _pair_of_one_protocol(statements: tuple[Statement, ...], comment: str | None) -> RuleParts:
+    found = conflict(statements)
+    if found is not None:
+        raise TextError(0, found[1])
+    return statements, comment
+
+
 def _one(elements: Expression) -> Expression:
     """A set of one plain element, as nft lists it: without braces."""
     if isinstance(elements, AnonymousSet) and len(elements.elements) == 1:
@@ -263,6 +280,24 @@ def _one(elements: Expression) -> Expression:
         if element == Element(element.key):
             return element.key
     return elements
+
+
+def _mismatch(datatype: Datatype, value: Expression) -> str | None:
+    """What is wrong with a field that another one is set to.
+
+    Marks take fields of more and more types, from one version of nft to the next.
+    """
+    while isinstance(value, Operation):
+        value = value.left
+    if not isinstance(value, Field) or datatype.name == MARK.name:
+        return None
+    other = datatype_of(value.name)
+    is_number = other.name == "integer"
+    if other.name == datatype.name and not is_number:
+        return None
+    if is_number and (other.bits == datatype.bits or value.name.startswith(("meta ", "ct "))):
+        return None
+    return f"{value.name} is of type {other.name}, and {datatype.name} is wanted"
 
 
 def _header(statement: Statement) -> str | None:

@@ -83,6 +83,23 @@ FACTS = {
         "table ip a {\nchain c { type filter hook prerouting priority -150; policy accept;\n"
         f"notrack\n}}\nchain d {{ {HEAD}\nct state new reject\n}}\n}}\n"
     ),
+    "an address in a block that the rule excludes is not matched": (
+        f"table ip a {{ chain c {{ {HEAD}\n"
+        "ip daddr != 10.244.0.0/16 ip daddr vmap { 10.244.2.7 : drop, 10.9.9.9 : drop }\n}\n}\n"
+    ),
+    "a chain that filters behind the translation sees where packets go": (
+        "table ip a {\nchain c { type nat hook prerouting priority -100; policy accept;\n"
+        "meta l4proto tcp dnat to 10.244.2.8:80\n}\n"
+        "chain d { type filter hook prerouting priority -90; policy accept;\n"
+        "ip daddr 10.244.2.8 ct status dnat drop\n}\n}\n"
+    ),
+    "a chain that filters behind the translation is passed before all others": (
+        "table ip a {\nset s { type ipv4_addr; flags dynamic,timeout; timeout 1h;\n}\n"
+        "chain c { type filter hook forward priority -300; policy accept;\n"
+        "ip saddr @s tcp dport 80 drop\n}\n"
+        "chain d { type filter hook prerouting priority 10; policy accept;\n"
+        "add @s { ip saddr }\n}\n}\n"
+    ),
     "a dormant table does nothing": (
         f"table ip a {{\nflags dormant\nchain c {{ {HEAD}\ndrop\n}}\n}}\n"
     ),

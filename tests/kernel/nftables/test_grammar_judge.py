@@ -75,6 +75,7 @@ tcp sport 1024-65535 tcp dport > 1023 ct state invalid drop
 udp dport {{ 53, 67-68 }} counter packets 3 bytes 4 return
 fib daddr type local fib saddr . iif oif != 0 accept
 fib daddr . iif type {{ local, broadcast }} accept
+fib saddr . mark . iif oif missing fib daddr oif exists drop
 numgen random mod 3 vmap {{ 0 : jump other, 1 : goto other, 2 : accept }}
 dnat {ip} to {ip} daddr . meta l4proto . th dport . numgen random mod 2 map @backends
 meta l4proto tcp dnat {ip} to numgen random mod 2 map {{ 0 : {host} . 80, 1 : {host} . 81 }}
@@ -89,6 +90,36 @@ meta nftrace set 1
 notrack
 masquerade random,fully-random
 """
+DOUBTFUL = """\
+meta l4proto {{ tcp, udp }} tcp dport 80
+meta l4proto {{ tcp, udp }} th dport 80
+meta l4proto {{ tcp }} tcp dport 80
+meta l4proto != udp tcp dport 80
+meta l4proto 17 tcp dport 80
+meta l4proto {{ 6, 17 }} udp dport 80
+meta l4proto {{ 6-17 }} udp dport 80
+tcp dport 80 meta l4proto udp
+tcp dport 80 udp dport 80
+th dport 80 udp sport 5
+meta l4proto udp {ip} saddr . tcp dport {{ {host} . 80 }} drop
+{ip} saddr . udp dport {{ {host} . 80 }} tcp dport 80
+{ip} saddr . meta l4proto {{ {host} . udp }} tcp dport 80
+meta l4proto udp tcp dport vmap {{ 80 : accept }}
+meta l4proto udp meta mark set tcp dport map {{ 80 : 1 }}
+meta l4proto udp tcp option maxseg size set 1400
+meta l4proto udp reject with tcp reset
+meta l4proto {{ tcp, udp }} reject with tcp reset
+meta l4proto != udp reject with tcp reset
+meta nftrace set mark
+meta nftrace set meta length
+meta priority set meta mark
+meta mark set meta length
+ct zone set mark
+tcp dport set tcp sport
+tcp dport set meta mark
+{ip} saddr set {ip} daddr
+"""
+"""Half of them nft refuses, for two protocols or types."""
 WORD = re.compile(r'"[^"]*"|[!=<>]=|@?[\w:./-]+|\S')
 COUNT = 600
 
@@ -170,6 +201,32 @@ def test_what_the_reader_takes_nft_takes(testbed: Testbed, family: str) -> None:
     if refused(testbed, text_of(family, rules)):
         said = {rule: refused(testbed, text_of(family, [rule])) for rule in rules}
         assert not {rule: message for rule, message in said.items() if message}
+
+
+@pytest.mark.parametrize("family", ["ip", "ip6"])
+def test_the_reader_refuses_what_nft_refuses(testbed: Testbed, family: str) -> None:
+    rules = DOUBTFUL.format(**NAMES[family]).splitlines()
+    taken_by_both = {rule for rule in rules if taken(family, rule) is not None}
+    assert 10 < len(taken_by_both) < len(rules) - 10
+    assert not refused(testbed, text_of(family, sorted(taken_by_both)))
+    for rule in set(rules) - taken_by_both:
+        assert refused(testbed, text_of(family, [rule])), rule
+
+
+@pytest.mark.parametrize("deep", [14, 15])
+def test_ways_are_as_long_as_the_kernel_allows(testbed: Testbed, deep: int) -> None:
+    """It tells of loops and depth when a table is loaded, not when it is checked."""
+    chains = [f"chain c{n} {{\ngoto c{n + 1}\n}}\n" for n in range(deep)]
+    base = "chain base {\ntype filter hook input priority 0\njump c0\n}\n"
+    text = f"table ip t {{\n{''.join(chains)}chain c{deep} {{\n}}\n{base}}}\n"
+    if deep < 15:
+        testbed.node.run("nft", "-f", "-", text=text)
+        assert parse(text, source="deep").tables
+        return
+    with pytest.raises(RuntimeError, match="Too many links"):
+        testbed.node.run("nft", "-f", "-", text=text)
+    with pytest.raises(InputError, match="more than 15 chains"):
+        parse(text, source="deep")
 
 
 @pytest.mark.parametrize("family", ["ip", "ip6"])

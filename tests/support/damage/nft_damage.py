@@ -126,6 +126,9 @@ HARMLESS = (
     Change("the choice written with an offset", "clusterip-3ep", replace(
         _MAP, r"mod 3 map \{ 0 : (.*), 1 : (.*), 2 : (.*) \}",
         r"mod 3 offset 10 map { 10 : \1, 11 : \2, 12 : \3 }")),
+    Change("a choice in turn", "clusterip-3ep", replace(_MAP, "random", "inc")),
+    Change("a choice by a hash of the connection", "clusterip-3ep", replace(
+        _MAP, "numgen random", "jhash ip saddr . tcp sport")),
     Change("a chain by another name", "clusterip-3ep", sub("reject-chain", "refusal", 0)),
     Change("another spelling of the mark", "clusterip-3ep", replace(
         _MASQUERADE, "!= 0x00000000", "== 0x00004000")),
@@ -152,9 +155,8 @@ HARMLESS = (
 )  # fmt: skip
 
 UNDECIDED = (
-    Change("a choice by a hash", "clusterip-3ep", replace(
+    Change("a choice by a hash of the address", "clusterip-3ep", replace(
         _MAP, "numgen random", "jhash ip saddr")),
-    Change("a choice in turn", "clusterip-3ep", replace(_MAP, "random", "inc")),
     Change("a rate", "clusterip-3ep", replace(
         "hook forward priority filter", "$",
         "\n\t\tip daddr 10.244.2.7 meta pkttype broadcast drop")),

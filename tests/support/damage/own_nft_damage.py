@@ -113,6 +113,8 @@ DAMAGE = (
         r"(table ip svcc \{\n)", r"\1\tflags dormant\n")),
     Change("a drop on the way", "node-port", before(
         "^\t\tct state invalid drop", "\t\tip daddr 10.244.2.7 drop")),
+    Change("another's table drops where packets come in", "node-port", sub(_END, _table(
+        "type filter hook prerouting priority 0; policy accept;\n\t\tip daddr 10.244.2.7 drop"))),
     Change("another's table drops", "node-port", sub(_END, _table(
         "type filter hook forward priority 10; policy accept;\n\t\tip daddr 10.244.2.7 drop"))),
     Change("another's table translates first", "node-port", sub(_END, _table(
@@ -162,6 +164,8 @@ DAMAGE = (
         r"update @clients-KE4", "KE4KI5CT2Q7P", "TZAQBEBF4SRL")),
     Change("affinity: asked after the choice", "affinity", sub(
         r"(\t\tip saddr @clients-KE4.*\n)((?:.*\n){2})(\t\tnumgen .*\n)", r"\2\3\1")),
+    Change("affinity: not renewed", "affinity", replace(
+        r"update @clients-KE4", "update", "add")),
     Change("affinity: forgotten too soon", "affinity", sub(
         r"(set clients-KE4\w+ \{\n(?:.*\n){3})\t\ttimeout 10m", r"\1\t\ttimeout 1m")),
     Change("affinity: remembered too long", "affinity", sub(
@@ -216,8 +220,8 @@ UNDECIDED = (
     Change("elements that go away", "node-port", sub(
         r"(set cluster-ips \{\n\t\ttype ipv4_addr\n)(\t\telements = \{ 10\.96\.0\.11)",
         r"\1\t\tflags timeout\n\2 timeout 1h expires 5m")),
-    Change("affinity: not renewed", "affinity", replace(
-        r"update @clients-KE4", "update", "add")),
+    Change("affinity: a client is forgotten", "affinity", before(
+        r"update @clients-KE4", "\t\tdelete @clients-KE4KI5CT2Q7P { ip saddr }")),
     Change("affinity: recorded by destination", "affinity", replace(
         r"update @clients-KE4", "ip saddr", "ip daddr")),
 )  # fmt: skip

@@ -48,6 +48,7 @@ from svcc.grammar.nftables.program import (
     Verdict,
     VerdictMap,
 )
+from svcc.grammar.nftables.reading.protocols import conflict
 from svcc.grammar.nftables.write import write
 from tests.support.effort import examples
 
@@ -190,6 +191,8 @@ def rules(draw: st.DrawFn) -> Rule:
     """A rule."""
     found = draw(st.lists(statements(), max_size=3))
     found += draw(st.lists(LAST, max_size=1))
+    while conflict(tuple(found)):
+        found.pop()
     return Rule(tuple(found) or (Notrack(),), draw(COMMENTS))
 
 

@@ -129,6 +129,12 @@ def test_what_is_carried_along(carried: str) -> None:
         ('comment "abc', 11, "the quotation"),
         ("tcp dport 1,2", 13, "no set of bits"),
         ("snat to 10.0.0.0/8", 11, "a block of addresses"),
+        ("meta nftrace set mark", 20, "meta mark is of type mark, and integer is wanted"),
+        ("tcp dport set meta mark & 1", 17, "meta mark is of type mark"),
+        ("ip ttl set ip length", 14, "ip length is of type integer"),
+        ("meta l4proto { tcp, udp } tcp dport 80", 29, "tcp dport is of tcp alone"),
+        ("ip protocol udp ip saddr . tcp dport { 10.0.0.1 . 80 } accept", 19, "of tcp alone"),
+        ("udp dport 53 reject with tcp reset", 16, "only tcp is refused with tcp reset"),
     ],
 )
 def test_refusals_have_a_place(rule: str, column: int, message: str) -> None:
@@ -137,6 +143,14 @@ def test_refusals_have_a_place(rule: str, column: int, message: str) -> None:
     first = refused.value.problems[0]
     assert (first.position.line, first.position.column) == (12, column), first
     assert message in first.message
+
+
+def test_a_later_rule_of_the_same_shape_may_ask_for_two_protocols() -> None:
+    rules = [f"meta l4proto {number} tcp dport 80 accept" for number in (6, 6, 17)]
+    with pytest.raises(InputError) as refused:
+        parse(table("\n\t\t".join(rules)), source="text")
+    (first,) = refused.value.problems
+    assert (first.position.line, first.position.column) == (14, 19)
 
 
 def test_all_independent_problems_are_told() -> None:
@@ -212,6 +226,23 @@ def test_places_behind_variables_are_those_of_the_file() -> None:
     assert str(refused.value.problems[0]).startswith("file:4:25: error: 'x' is no inet_service")
 
 
+def ways(*chains: list[str]) -> str:
+    """A table with chains ``a``, ``b`` and so on, of which a base chain jumps to the first."""
+    head = "chain base {\ntype filter hook input priority 0\njump a\n}\n"
+    texts = [
+        "\n".join([f"chain {name} {{", *rules, "}", ""])
+        for name, rules in zip("abcdefghijklmnop", chains, strict=False)
+    ]
+    return f"table ip t {{\n{''.join(texts)}{head}}}\n"
+
+
+def test_as_many_chains_behind_one_another_as_the_kernel_allows() -> None:
+    text = ways(*([f"goto {name}"] for name in "bcdefghijklmno"), ["accept"])
+    assert parse(text, source="file").tables
+    # What no base chain leads to is walked by nobody.
+    assert parse(ways(["jump a"]).replace("type filter hook input priority 0", ""), source="file")
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -228,6 +259,10 @@ def test_places_behind_variables_are_those_of_the_file() -> None:
         ("table ip t {\n chain c {\n  ip saddr $x\n }\n}\n", "$x is not defined"),
         ("define x = 1\ndefine x = 2\n", "is defined already"),
         ("table ip t {\n", "the table has no end"),
+        (ways(["jump b"], ["goto a"]), "chain a leads back to itself"),
+        (ways(["accept", "ip saddr vmap { 10.0.0.1 : goto a }"]), "chain a leads back to itself"),
+        (ways(*(["accept", f"goto {name}"] for name in "bcdefghijklmnop"), ["accept"]),
+         "base leads through more than 15 chains"),
     ],
 )  # fmt: skip
 def test_files_that_nft_would_not_take(text: str, message: str) -> None:

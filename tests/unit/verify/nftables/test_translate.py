@@ -9,6 +9,7 @@ from svcc.grammar.iptables.program import Jump, OtherMatch, OtherTarget, RandomM
 from svcc.grammar.iptables.ruleset import RuleSet
 from svcc.grammar.iptables.write import write_rule
 from svcc.grammar.nftables.parse import parse
+from svcc.verify.netfilter.extensions import can_be_false
 from svcc.verify.nftables.translate import translate
 
 PREROUTING = "type nat hook prerouting priority dstnat; policy accept;"
@@ -60,6 +61,11 @@ def lines(statements: str, **where: str) -> list[str]:
         ("tcp dport { 80, 443 } drop", ["-A c -p tcp -m multiport --dports 80,443 -j DROP"]),
         ("ip daddr 10.0.0.0/8 ip daddr 10.1.0.0/16 drop", ["-A c -d 10.1.0.0/16 -j DROP"]),
         ("ip daddr 10.0.0.0/8 ip daddr 11.1.0.0/16 drop", []),
+        ("ip daddr != 10.0.0.0/8 ip daddr 10.1.0.0/16 drop", []),
+        ("ip daddr != 10.0.0.0/8 ip daddr 11.1.0.0/16 drop", ["-A c -d 11.1.0.0/16 -j DROP"]),
+        ("ip daddr 10.1.0.0/16 ip daddr != 11.0.0.0/8 drop", ["-A c -d 10.1.0.0/16 -j DROP"]),
+        ("ip daddr != 10.1.0.0/16 ip daddr vmap { 10.1.2.3 : drop, 10.2.3.4 : drop }",
+         ["-A c -d 10.2.3.4/32 -j DROP"]),
         ("tcp dport 80 meta l4proto udp drop", []),
         ("counter packets 1 bytes 2 log prefix \"x\" drop", ["-A c -j DROP"]),
         ("ip daddr . tcp dport vmap { 10.0.0.1 . 80 : goto other, 10.0.0.2 . 81 : drop }",
@@ -86,6 +92,73 @@ def test_a_choice_by_chance_is_a_chance_of_what_is_left() -> None:
     rules = found.tables["nat ip t"]["PREROUTING"].rules
     chances = [m.threshold / 2**31 for r in rules for m in r.matches if isinstance(m, RandomMatch)]
     assert chances == pytest.approx([1 / 4, 1 / 3, 1 / 2])
+
+
+TURN = "numgen inc mod 2"
+HASH = "jhash ip saddr . tcp sport mod 2"
+PLACES = "map { 0 : 10.0.0.1 . 80, 1 : 10.0.0.2 . 80 }"
+GOALS = "vmap { 0 : goto a, 1 : goto b }"
+
+
+def outside(*rules: str, hook: str = PREROUTING, more: str = "") -> list[bool]:
+    """Of each rule of a base chain that translates, whether it is outside the model."""
+    text = "\n".join(rules)
+    body = f"chain a {{\n{more}\n}}\nchain b {{\n}}\nchain c {{\n{hook}\n{text}\n}}"
+    (chains,) = translated(body).tables.values()
+    (hooked,) = (chain for name, chain in chains.items() if name.isupper())
+    lines = {rule.line: isinstance(rule.target, OtherTarget) for rule in hooked.rules}
+    return list(lines.values())
+
+
+@pytest.mark.parametrize("choice", [TURN, HASH])
+def test_a_choice_in_turn_or_by_a_hash_of_the_source_port_is_as_one_by_chance(choice: str) -> None:
+    found = translated(
+        f"chain c {{\n{PREROUTING}\nmeta l4proto tcp dnat ip to {choice} {PLACES}\n}}"
+    )
+    first, second = found.tables["nat ip t"]["PREROUTING"].rules
+    (chance,) = (match for match in first.matches if isinstance(match, RandomMatch))
+    assert chance.threshold == 2**30
+    assert not any(isinstance(match, RandomMatch) for match in second.matches)
+    assert outside(f"{choice} {GOALS}") == [False]
+
+
+def test_choices_that_depend_on_others_are_outside_the_model() -> None:
+    tcp, udp = "meta l4proto tcp", "meta l4proto udp"
+    # One after the other ends the way of who meets it.
+    assert outside(f"{tcp} {TURN} {GOALS}", f"{udp} {TURN} {GOALS}") == [False, False]
+    # Two on one way go on in step.
+    step = f"{tcp} dnat ip to {TURN} {PLACES}"
+    assert outside(f"{tcp} {TURN} {GOALS}", more=step) == [True]
+    back = f"{tcp} {TURN} vmap {{ 0 : return, 1 : accept }}"
+    rest = f"{tcp} {HASH} vmap {{ 0 : goto b, 1 : accept }}"
+    assert outside(f"{tcp} jump a", rest, more=back) == [False, True]
+    # One that a packet may leave, or that other packets go through too.
+    assert outside(f"{tcp} {TURN} vmap {{ 0 : goto a, 1 : continue }}") == [True]
+    assert outside(f"{tcp} dnat ip to numgen inc mod 3 {PLACES}") == [True]
+    assert outside(f"{tcp} {TURN} vmap {{ 0 : jump a, 1 : goto b }}") == [True]
+    assert outside(f"{tcp} {TURN} {GOALS}", hook=FORWARD) == [True]
+    assert outside(f"meta mark set {TURN} map {{ 0 : 1, 1 : 2 }} accept") == [True]
+
+
+@pytest.mark.parametrize("of", ["ip saddr", "ip daddr . tcp dport", "tcp sport . meta mark"])
+def test_a_hash_that_is_no_connection_s_own_is_outside_the_model(of: str) -> None:
+    assert outside(f"meta l4proto tcp dnat ip to jhash {of} mod 2 {PLACES}") == [True]
+
+
+def test_who_is_added_is_not_recorded_again() -> None:
+    seen = "set seen {\ntype ipv4_addr\nflags dynamic,timeout\ntimeout 1h\n}"
+    found = [
+        line.replace(" --mask 255.255.255.255 --rsource", "")
+        for line in lines("tcp dport 80 add @seen { ip saddr } accept", sets=seen)
+    ]
+    listed = '--name "ip t seen"'
+    assert found == [
+        f"-A c -p tcp -m tcp --dport 80 -m recent ! --rcheck --seconds 3600 {listed} "
+        f"-m recent --set {listed}",
+        "-A c -p tcp -m tcp --dport 80 -j ACCEPT",
+    ]
+    deleted = "delete @seen { ip saddr }\nip saddr @seen drop\n"
+    assert any(isinstance(m, OtherMatch) for r in rules_of(deleted, sets=seen) for m in r.matches)
 
 
 def test_jumps_by_chance_do_not_choose_anew() -> None:
@@ -158,13 +231,46 @@ def test_base_chains_stand_where_their_priority_says(head: str, place: str, hook
     assert found.tables[f"{place} ip t"][hook].policy == "DROP"
 
 
-def test_a_place_that_the_models_have_not() -> None:
-    head = "type filter hook prerouting priority filter; policy accept;"
-    assert translated(f"chain c {{\n{head}\ncounter accept\n}}").tables == {}
-    found = translated(f"chain c {{\n{head}\nip daddr 10.0.0.1 drop\n}}")
-    (rule,) = found.tables["mangle ip t"]["PREROUTING"].rules
-    assert isinstance(rule.target, OtherTarget)
-    assert "hook prerouting priority 0" in str(rule.written)
+@pytest.mark.parametrize(
+    ("head", "rule"),
+    [
+        ("filter hook prerouting priority dstnat", "ip daddr 10.0.0.1 drop"),
+        ("filter hook prerouting priority filter", "ip daddr 10.0.0.1 reject"),
+        ("filter hook prerouting priority filter", 'oifname "eth0" drop'),
+        ("filter hook prerouting priority filter", "jump out"),
+    ],
+)
+def test_a_place_that_the_models_have_not(head: str, rule: str) -> None:
+    of = (
+        f"chain out {{\noifname . ip daddr {{ eth0 . 10.0.0.1 }} drop\n}}\nchain c {{\ntype {head};"
+    )
+    found = translated(f"{of}\n{rule}\n}}")
+    (outside,) = found.tables["mangle ip t"]["PREROUTING"].rules
+    assert isinstance(outside.target, OtherTarget)
+    assert "hook prerouting priority" in str(outside.written)
+
+
+@pytest.mark.parametrize("asked", ["fib saddr . mark . iif oif missing", "fib saddr . iif oif 0"])
+def test_reverse_path_filtering(asked: str) -> None:
+    """What it drops, no rule set says of a packet by its addresses and ports."""
+    head = "type filter hook prerouting priority filter + 10; policy accept;"
+    found = translated(f"chain c {{\n{head}\n{asked} drop\n}}\n")
+    ((rule,), _) = ([*chain.rules] for chain in found.tables["mangle ip t"].values())
+    (match,) = rule.matches
+    assert can_be_false(match)
+
+
+def test_what_filters_behind_the_translation_stands_first_on_both_ways() -> None:
+    head = "type filter hook prerouting priority filter; policy drop;"
+    body = f"chain c {{\n{head}\nip daddr 10.0.0.1 drop\n}}\n"
+    early = "chain early {\ntype filter hook forward priority -300; policy accept;\ndrop\n}\n"
+    found = translated(body + early)
+    first, last = found.tables.values()
+    assert sorted(first) == ["FORWARD", "INPUT"]
+    assert list(last) == ["FORWARD"]
+    for chain in first.values():
+        assert chain.policy == "DROP"
+        assert [write_rule(r, Family.IPV4) for r in chain.rules] == ["-A c -d 10.0.0.1/32 -j DROP"]
 
 
 def test_tables_are_passed_in_the_order_of_their_priorities() -> None:

@@ -40,6 +40,7 @@ ip daddr 10.96.0.10 tcp dport vmap { 81 : goto refuse, 82 : jump refuse }
 iifname "lo" ip daddr 10.96.0.10 tcp dport 80 drop
 ip daddr 10.96.0.10 tcp dport 80 tcp flags != syn drop
 ip daddr 10.96.0.10 tcp dport 81 numgen random mod 2 vmap { 0 : goto refuse, 1 : continue }
+ip daddr 10.96.0.10 tcp dport 91 jhash tcp sport mod 2 vmap { 0 : goto refuse, 1 : goto refuse }
 ip daddr 10.96.0.10 tcp dport 81 log prefix "x" counter packets 1 bytes 2 reject with tcp reset
 """
 """Rules ahead of the dispatch that change nothing: what they refuse would be refused anyhow."""
@@ -63,7 +64,6 @@ table ip other {
 }
 """
 OUTSIDE: Mapping[type, str] = {
-    program.Jhash: "jhash ip saddr mod 2 vmap { 0 : goto refuse, 1 : continue }",
     program.Limit: "ip daddr 10.96.0.10 limit rate 5/second goto refuse",
     program.OtherStatement: "ip daddr 10.96.0.10 queue to 7",
     program.Notrack: """\
@@ -92,6 +92,7 @@ REASONS: Mapping[tuple[type, str], str] = {
     (program.Reject, "kind"): "every refusal is an answer",
     (program.DynamicSet, "data"): "maps that rules fill are outside the model",
     (program.DynamicSet, "statements"): "counters; others cost the proof",
+    (program.Jhash, "seed"): "another number of the same connection is as frequent",
     (program.Counter, "packets"): "counts what has been",
     (program.Counter, "bytes"): "counts what has been",
     (program.Log, "text"): "a packet that is logged goes on",
