@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from functools import cached_property
 
-from svcc.grammar.address import Family
 from svcc.grammar.nftables.program import (
     Chain,
     Concatenation,
@@ -43,10 +42,9 @@ _TRANSLATING = frozenset({"prerouting", "output"})
 
 
 class Spread:
-    """The choices of one rule set, for packets of one family."""
+    """The choices of one rule set."""
 
-    def __init__(self, ruleset: Ruleset, family: Family) -> None:
-        self._family = family
+    def __init__(self, ruleset: Ruleset) -> None:
         self._ruleset = ruleset
         self._most: dict[tuple[object, str], int] = {}
 

@@ -49,7 +49,7 @@ def translate(
     """
     found = RuleSet(family)
     written = Written(family)
-    spread = Spread(ruleset, family)
+    spread = Spread(ruleset)
     found_standings = [
         each
         for table in ruleset.tables.values()

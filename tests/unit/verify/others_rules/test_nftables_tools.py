@@ -23,6 +23,8 @@ from tests.support.clusters.beside import tool
 from tests.support.clusters.dumps import dump_objects, dump_settings
 from tests.support.proofs import verify
 
+pytestmark = pytest.mark.slow
+
 TOOLS = sorted(path.stem for path in (DATA / "foreign-nftables").glob("*.nft"))
 CASES = ("nodeport", "lb-source-ranges", "etp-local-with-local", "affinity-clientip")
 WITHOUT_NODE_PORTS = ("clusterip-3ep", "affinity-clientip", "external-ips")

@@ -16,6 +16,8 @@ from svcc.verify.rule_files import of_nftables
 from tests.support.clusters.dumps import DUMPS, dump_objects, dump_settings
 from tests.support.proofs import verify
 
+pytestmark = pytest.mark.slow
+
 NAMES = sorted(path.parent.name for path in DUMPS.glob("*/nft.txt"))
 WRONG = {
     "etp-local-without-local": "the node's own packets to external addresses are dropped",
