@@ -87,6 +87,8 @@ class Forwarding:
     notes: tuple[str, ...]
     other_hosts: Mapping[tuple[Family, int], str] = field(default_factory=dict)
     """Addresses of other Nodes and of endpoints, with whose they are."""
+    unallocated: tuple[Network, ...] = ()
+    """Networks in which an address is nobody's unless it is a Service's cluster IP."""
 
     def of(self, family: Family) -> tuple[ServicePort, ...]:
         """The service ports of one family."""

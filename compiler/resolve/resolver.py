@@ -7,7 +7,7 @@ Source: kube-proxy pkg/proxy/serviceport.go (newBaseServiceInfo), pkg/proxy/util
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from svcc.compiler.model.eligibility import has_backends, is_forwarded
 from svcc.compiler.model.objects import EndpointSlice, Objects, Service
@@ -57,8 +57,42 @@ def resolve(objects: Objects, settings: NodeSettings) -> Forwarding:
                 checks.append((family, check))
     ports.sort(key=lambda p: (p.family, p.label, p.protocol))
     checks.sort(key=lambda pair: (pair[0], pair[1].port))
-    hosts = _other_hosts(objects, settings)
-    return Forwarding(settings, tuple(ports), tuple(checks), tuple(sorted(notes)), hosts)
+    unallocated = _unallocated(objects, settings, notes)
+    return Forwarding(
+        settings,
+        tuple(ports),
+        tuple(checks),
+        tuple(sorted(notes)),
+        _other_hosts(objects, settings),
+        unallocated,
+    )
+
+
+def _unallocated(objects: Objects, settings: NodeSettings, notes: list[str]) -> tuple[Network, ...]:
+    """The service networks that are for cluster IPs alone, as they should be."""
+    found = []
+    for network in settings.service_networks:
+        other = next((pair for pair in _of_others(objects) if network.holds(pair[0])), None)
+        if other is None:
+            found.append(network)
+        elif settings.mode == "nftables":
+            notes.append(
+                f"packets to cluster IPs that no Service has are not dropped: {other[0]}, "
+                f"{other[1]}, is in {network} too (--service-cluster-ip-range)"
+            )
+    return tuple(found)
+
+
+def _of_others(objects: Objects) -> Iterator[tuple[Address, str]]:
+    """Addresses that are no cluster IPs, with whose they are."""
+    for node in objects.nodes:
+        yield from ((address, f"of Node {node.name}") for address in node.addresses)
+    for service in (*objects.services, *objects.not_judged):
+        for address in (*service.external_ips, *service.ingress):
+            yield address, f"an external address of Service {service.key}"
+    for item in objects.slices:
+        whose = f"an endpoint of {item.namespace}/{item.service}"
+        yield from ((endpoint.address, whose) for endpoint in item.endpoints)
 
 
 def _other_hosts(objects: Objects, settings: NodeSettings) -> dict[tuple[Family, int], str]:

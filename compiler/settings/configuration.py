@@ -318,13 +318,15 @@ def _settings(layers: Layers, name: str, node: Node | None, known: bool) -> Node
         reader.wrong("iptables_masquerade_bit", f"{bit} is out of range; write 0 to 31")
         bit = None
     mode = reader.choice("proxy_mode", given.proxy_mode or "iptables", MODES)
+    pods = _pods(given, pod_cidrs, reader)
     settings = NodeSettings(
         node_name=name,
         known_node=known,
         addresses=tuple(addresses),
         zone=given.zone or (node.zone if node is not None else None),
         mode=next(item for item in MODES if item == mode),
-        pods=_pods(given, pod_cidrs, reader),
+        pods=pods,
+        service_networks=_service_networks(given, pods, addresses, reader),
         masquerade_all=bool(given.masquerade_all),
         masquerade_bit=14 if bit is None else bit,
         node_port_networks=_node_port_networks(given, addresses, reader),
@@ -416,6 +418,21 @@ def _pods(given: Overrides, pod_cidrs: list[Network], reader: _Reader) -> PodDet
     return PodDetection(
         reader.one_per_family("cluster_cidr", reader.each("cluster_cidr", texts, network))
     )
+
+
+def _service_networks(
+    given: Overrides, pods: PodDetection, addresses: list[Address], reader: _Reader
+) -> tuple[Network, ...]:
+    setting = "service_cluster_ip_range"
+    texts = tuple(filter(None, (given.service_cluster_ip_range or "").split(",")))
+    found = reader.one_per_family(setting, reader.each(setting, texts, network))
+    for item in found.values():
+        taken = pods.networks.get(item.family)
+        if taken is not None and item.overlaps(taken):
+            reader.wrong(setting, f"{item} overlaps the pod network {taken}; one of them is wrong")
+        for own in filter(item.holds, addresses):
+            reader.wrong(setting, f"{item} holds the node's address {own}; one of them is wrong")
+    return tuple(found.values())
 
 
 def _is_interface(name: str) -> bool:

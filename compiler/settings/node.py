@@ -57,6 +57,8 @@ class NodeSettings:
     zone: str | None = None
     mode: Mode = "iptables"
     pods: PodDetection = PodDetection()
+    service_networks: tuple[Network, ...] = ()
+    """Where cluster IPs are taken from, as far as that is known; no pod or node is in them."""
     masquerade_all: bool = False
     masquerade_bit: int = 14
     node_port_networks: tuple[Network, ...] | None = None

@@ -15,12 +15,13 @@ from svcc.grammar.errors import InputError, Position, Problem
 class Overrides:
     """Settings given by flags, variables or the configuration file; None: not given.
 
-    Field names are kube-proxy's flag names with underscores.
+    Field names are kube-proxy's flag names with underscores, or kube-apiserver's.
     """
 
     proxy_mode: str | None = None
     hostname_override: str | None = None
     cluster_cidr: str | None = None
+    service_cluster_ip_range: str | None = None
     nodeport_addresses: str | None = None
     detect_local_mode: str | None = None
     pod_bridge_interface: str | None = None

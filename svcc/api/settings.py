@@ -32,6 +32,7 @@ class Flags(TypedDict, total=False):
     pod_cidr: str | Sequence[str]
     zone: str
     cluster_cidr: str | Sequence[str]
+    service_cluster_ip_range: str | Sequence[str]
     detect_local_mode: str
     pod_bridge_interface: str
     pod_interface_name_prefix: str

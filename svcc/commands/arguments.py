@@ -22,10 +22,10 @@ _SWITCHES = (
     "ipvs_strict_arp",
 )  # fmt: skip
 _SETTINGS = (
-    "node_ip", "pod_cidr", "zone", "cluster_cidr", "detect_local_mode", "pod_bridge_interface",
-    "pod_interface_name_prefix", "nodeport_addresses", "iptables_masquerade_bit",
-    "ipvs_scheduler", "ipvs_exclude_cidrs", "ipvs_tcp_timeout", "ipvs_tcpfin_timeout",
-    "ipvs_udp_timeout",
+    "node_ip", "pod_cidr", "zone", "cluster_cidr", "service_cluster_ip_range", "detect_local_mode",
+    "pod_bridge_interface", "pod_interface_name_prefix", "nodeport_addresses",
+    "iptables_masquerade_bit", "ipvs_scheduler", "ipvs_exclude_cidrs", "ipvs_tcp_timeout",
+    "ipvs_tcpfin_timeout", "ipvs_udp_timeout",
 )  # fmt: skip
 
 

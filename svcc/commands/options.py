@@ -79,7 +79,7 @@ def add_node(parser: argparse.ArgumentParser, *, all_nodes: bool = False) -> Non
         "--proxy-mode",
         dest="proxy_mode",
         metavar="MODE",
-        help="iptables or ipvs (default: iptables)",
+        help="iptables, ipvs or nftables (default: iptables)",
     )
     group.add_argument(
         "--node-ip", action="append", metavar="IP", help="address of the node; repeatable"
@@ -93,6 +93,11 @@ def add_node(parser: argparse.ArgumentParser, *, all_nodes: bool = False) -> Non
     group.add_argument("--zone", metavar="ZONE", help="zone of the node")
     group.add_argument(
         "--cluster-cidr", metavar="CIDR[,CIDR]", help="pod network of the cluster, per family"
+    )
+    group.add_argument(
+        "--service-cluster-ip-range",
+        metavar="CIDR[,CIDR]",
+        help="where cluster IPs are taken from, per family",
     )
     group.add_argument(
         "--detect-local-mode",

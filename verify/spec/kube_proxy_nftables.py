@@ -79,7 +79,8 @@ def _of_services(
     rules: RuleSet, objects: Objects, settings: NodeSettings, cluster_ips: frozenset[int]
 ) -> Iterator[Network]:
     """The networks that service rules drop packets to, as far as they can be those that cluster
-    IPs are taken from: one is in them, and no pod, node or other address of a Service.
+    IPs are taken from: one is in them, or a setting says so, and no pod, node or other address of
+    a Service is.
     """
     family = rules.family
     taken = [network for of, network in settings.pods.networks.items() if of is family]
@@ -90,7 +91,10 @@ def _of_services(
     for network in dict.fromkeys(_dropped(rules)):
         holds = network.holds
         if (
-            any(holds(Address(family, value)) for value in cluster_ips)
+            (
+                network in settings.service_networks
+                or any(holds(Address(family, value)) for value in cluster_ips)
+            )
             and not any(network.overlaps(other) for other in taken)
             and not any(holds(address) for address in others)
         ):

@@ -6,7 +6,8 @@ refused or dropped is so where it is looked up, as a nat chain sees the first pa
 connection and no other (nf_nat_core.c). Everything is in svcc's own tables.
 
 What each rule must achieve is kube-proxy's behaviour (pkg/proxy/iptables/proxier.go); as in its
-nftables mode, ports of a cluster IP that no Service has are refused.
+nftables mode, ports of a cluster IP that no Service has are refused, and packets to cluster IPs
+that nobody has are dropped where the range of cluster IPs is known.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from svcc.compiler.lower.nftables.selection import selected
 from svcc.compiler.lower.nftables.table import TableWriter
 from svcc.compiler.lower.nftables.terms import (
     INVALID,
+    NEW,
     NODE_PORT,
     PROTOCOL,
     TERMS,
@@ -55,7 +57,7 @@ from svcc.grammar.nftables.program import (
 from svcc.grammar.numbers import TRANSPORTS
 
 PREROUTING, OUTPUT, POSTROUTING = "nat-prerouting", "nat-output", "nat-postrouting"
-INPUT, FORWARD = "filter-input", "filter-forward"
+INPUT, FORWARD, FILTER_OUTPUT = "filter-input", "filter-forward", "filter-output"
 _BASE = {
     PREROUTING: BaseChain("nat", "prerouting", -100),
     OUTPUT: BaseChain("nat", "output", -100),
@@ -65,6 +67,7 @@ _BASE = {
 }
 """Priorities are those of iptables' tables, as in kube-proxy's nftables mode."""
 _TO_SERVICES, _TO_NODE_PORTS, _HAIRPIN = "to-services", "to-node-ports", "hairpin"
+_UNALLOCATED = "unallocated"
 _MAX_GATES = 8
 _DROP = Verdict("drop")
 _MASQUERADE = Nat("masquerade", flags=("fully-random",))
@@ -168,3 +171,12 @@ class _Family:
             # A packet that conntrack does not place is not translated back either; the peer
             # would answer it with a reset and end a good connection.
             table.rule(FORWARD, INVALID, _DROP)
+        unallocated = [n for n in self._forwarding.unallocated if n.family is terms.family]
+        if not unallocated:
+            return
+        # Here and not where a frontend is looked up: other tables may translate such a packet.
+        rules = [(Match(terms.destination, "==", terms.network(n)), _DROP) for n in unallocated]
+        table.chain(_UNALLOCATED, *rules)
+        table.base(FILTER_OUTPUT, BaseChain("filter", "output", 0))
+        for base in (FORWARD, FILTER_OUTPUT):
+            table.rule(base, NEW, Jump(_UNALLOCATED))

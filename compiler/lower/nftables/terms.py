@@ -87,6 +87,7 @@ NODE_PORT = Concatenation((PROTOCOL, PORT))
 TO_NODE = Match(Field("fib daddr type"), "==", Symbol("local"))
 FROM_NODE = Match(Field("fib saddr type"), "==", Symbol("local"))
 TRANSLATED = Match(Field("ct status"), "==", Symbol("dnat"))
+NEW = Match(Field("ct state"), "==", Symbol("new"))
 INVALID = Match(Field("ct state"), "==", Symbol("invalid"))
 UNKNOWN = Match(
     Field("ct state"),

@@ -17,8 +17,11 @@ from svcc.grammar.address import parse_address
 from tests.kernel.iptables.test_behaviour import FORM_CASES, send_all
 from tests.support.clusters.cases import BehaviourCase, case_names, case_objects, read_case
 from tests.support.command import svcc
+from tests.support.kernel.packets import Flow
+from tests.support.kernel.probes import senders
+from tests.support.kernel.probing import check
 from tests.support.kernel.testbed import Testbed
-from tests.support.readings.outcomes import Refuse, Untouched
+from tests.support.readings.outcomes import Drop, Probe, Refuse, Untouched
 
 pytestmark = pytest.mark.kernel
 
@@ -76,6 +79,25 @@ def test_the_way_people_do_it(name: str, testbed: Testbed, tmp_path: Path) -> No
     assert gone.code == 0, gone.err
     assert "svcc" not in testbed.node.run("nft", "list", "ruleset")
     assert svcc("verify", *given, "--live", inside=testbed.node).code == 3
+
+
+def test_cluster_ips_that_nobody_has_are_dropped(testbed: Testbed, tmp_path: Path) -> None:
+    """Where the range is known; applied over tables that did not know it, and back."""
+    case = in_nftables_mode("dual-stack")
+    objects, config = case.write(tmp_path)
+    given = ["-f", objects, "--config", config, "--mode", "nftables"]
+    known = [*given, "--service-cluster-ip-range", "10.96.0.0/12,fd00:96::/108"]
+    for flags, wanted in ((given, Untouched()), (known, Drop()), (given, Untouched())):
+        done = svcc("apply", *flags, inside=testbed.node)
+        assert done.code == 0, done.err
+        live = svcc("verify", *flags, "--live", inside=testbed.node)
+        assert live.code == 0, live
+        assert svcc("diff", *flags, inside=testbed.node).out == ""
+        assert not send_all(testbed, case)
+        for address in ("10.111.255.254", "fd00:96::f:fffe"):
+            for sender, source in senders(testbed, address):
+                probe = Probe(sender, Flow(source, 0, address, 80, 6))
+                assert check(testbed, probe, wanted) is None
 
 
 @pytest.mark.parametrize("name", case_names())

@@ -168,6 +168,18 @@ def test_who_the_node_is() -> None:
         (Overrides(proxy_mode="userspace"), "'userspace' is not known; write iptables or ipvs"),
         (Overrides(detect_local_mode="BridgeInterface"), "needs the bridge's name"),
         (Overrides(nodeport_addresses="primary,10.0.0.0/8"), "primary stands alone"),
+        (
+            Overrides(service_cluster_ip_range="10.0.0.0/8,10.96.0.0/12"),
+            "--service-cluster-ip-range: error: 10.0.0.0/8 and 10.96.0.0/12 are of one family",
+        ),
+        (
+            Overrides(cluster_cidr="10.96.0.0/16", service_cluster_ip_range="10.96.0.0/12"),
+            "10.96.0.0/12 overlaps the pod network 10.96.0.0/16",
+        ),
+        (
+            Overrides(service_cluster_ip_range="192.168.0.0/16"),
+            "192.168.0.0/16 holds the node's address 192.168.7.10",
+        ),
         (Overrides(hostname_override="a b", node_ip=("1.2.3.4",)), "'a b' is not a node name"),
     ],
 )

@@ -376,3 +376,28 @@ def test_a_node_port_that_no_address_answers_is_none(networks: list[str], answer
     selected = tuple(parse_network(text) for text in networks)
     node = replace(HERE, node_port_networks=selected, localhost_node_ports=False)
     assert bool(port_of(node=node).node_port) is answers
+
+
+def test_a_service_network_is_for_cluster_ips_alone() -> None:
+    networks = (parse_network("10.96.0.0/12"), parse_network("fd00:96::/108"))
+    settings = replace(HERE, mode="nftables", service_networks=networks)
+    outside, inside = (
+        EndpointSlice(
+            namespace="shop",
+            name="web-1",
+            service="web",
+            family=Family.IPV4,
+            ports=(),
+            endpoints=(endpoint(address, conditions=NOT_READY),),
+            origin=ORIGIN,
+        )
+        for address in ("10.244.1.5", "10.97.0.5")
+    )
+    clean = resolve(Objects(services=[WEB], slices=[outside]), settings)
+    assert (clean.unallocated, clean.notes) == (networks, ())
+    mixed = resolve(Objects(services=[WEB], slices=[inside]), settings)
+    assert mixed.unallocated == networks[1:]
+    (note,) = mixed.notes
+    assert "10.97.0.5, an endpoint of shop/web, is in 10.96.0.0/12 too" in note
+    balanced = replace(WEB, ingress=addresses("10.96.7.7"))
+    assert resolve(Objects(services=[balanced]), settings).unallocated == networks[1:]
