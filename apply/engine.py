@@ -196,6 +196,27 @@ def diff(
     return difference(now.current, now.wanted, switch, now.servers)
 
 
+def left_over(tools: Iptables, exclude: tuple[Network, ...] = ()) -> Loaded:
+    """What iptables and ipvs mode serve here, by both variants, where none of it is wanted.
+
+    Args:
+        tools: whose iptables is looked at first.
+        exclude: addresses whose virtual servers are somebody else's.
+
+    Raises:
+        ApplyError: the virtual servers cannot be read.
+    """
+    other = tools.other_variant()
+    variants = [tools, other] if other else [tools]
+    read = [_own_rules_of(variant)[0] for variant in variants]
+    servers = _look_beside(tools, None, exclude, 0, read)
+    ipvs = servers.before.ipvs if servers is not None else None
+    found = Loaded()
+    for before in read:
+        found = found.with_other_modes(what_is_loaded(before, (before, {}), (ipvs, None)))
+    return found
+
+
 def cleanup(
     *,
     exclude: tuple[Network, ...] = (),

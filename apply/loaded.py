@@ -18,13 +18,26 @@ from svcc.grammar.numbers import TRANSPORTS
 class Loaded:
     """What is loaded here, and what would become of it.
 
-    ``serves``: svcc serves something here; ``loses_everything``: and nothing is wanted.
+    ``serves``: svcc serves something here; ``will_serve``: and so it would then.
     ``foreign_chains`` are the names of the chains that are not svcc's.
     """
 
-    serves: bool
-    loses_everything: bool
-    foreign_chains: frozenset[str]
+    serves: bool = False
+    will_serve: bool = False
+    foreign_chains: frozenset[str] = frozenset()
+
+    @property
+    def loses_everything(self) -> bool:
+        """Whether something is served, and nothing would be."""
+        return self.serves and not self.will_serve
+
+    def with_other_modes(self, other: Loaded) -> Loaded:
+        """One mode's part and that of others, as one."""
+        return Loaded(
+            self.serves or other.serves,
+            self.will_serve or other.will_serve,
+            self.foreign_chains | other.foreign_chains,
+        )
 
 
 _BACKEND = re.compile(
@@ -44,7 +57,7 @@ def what_is_loaded(
     is_serving, will_serve = map(_serves, now_and_wanted, ipvs)
     lines = (line for tables in read.values() for t in tables.values() for line in t.foreign)
     chains = frozenset(line[1:].split(" ")[0] for line in lines if line.startswith(":"))
-    return Loaded(is_serving, is_serving and not will_serve, chains)
+    return Loaded(is_serving, will_serve, chains)
 
 
 def translated_to(states: Mapping[Family, Tables]) -> frozenset[VirtualKey]:

@@ -13,7 +13,7 @@ from svcc.apply.engine import Outcome
 from svcc.apply.iptables.tool import Iptables
 from svcc.apply.loaded import Guard, Loaded
 from svcc.apply.nftables import engine as nftables
-from svcc.apply.nftables.read import exist
+from svcc.apply.nftables.read import exist, read_own
 from svcc.apply.nftables.steps import ReleaseTranslated
 from svcc.apply.system.errors import ApplyError, ToolError
 from svcc.apply.system.lock import Tell
@@ -54,8 +54,7 @@ def apply_tables(
         raise ApplyError(f"{not_installed(NFT)}; nothing was changed")
     with engine.locked(tools, wait, tell, only_read=dry_run):
         plan = nftables.plan(tools, wanted, route_localnet=route_localnet)
-        if guard is not None:
-            guard(_loaded(plan))
+        _ask(guard, plan, tools, exclude)
         if not dry_run:
             nftables.run(plan, tools)
     outcome = Outcome(plan.steps, tuple(plan.warnings), (), plan.released, dry_run)
@@ -111,7 +110,12 @@ def remove_tables(
 
 
 def difference(
-    wanted: Ruleset, *, route_localnet: bool, tools: Iptables, guard: Guard | None = None
+    wanted: Ruleset,
+    *,
+    route_localnet: bool,
+    exclude: tuple[Network, ...] = (),
+    tools: Iptables,
+    guard: Guard | None = None,
 ) -> str:
     """What :func:`apply_tables` would change, like a unified diff; empty if nothing.
 
@@ -121,15 +125,43 @@ def difference(
     if not is_installed(NFT):
         raise ApplyError(not_installed(NFT))
     plan = nftables.plan(tools, wanted, route_localnet=route_localnet)
-    if guard is not None:
-        guard(_loaded(plan))
+    _ask(guard, plan, tools, exclude)
     return nftables.difference(plan)
 
 
-def _loaded(plan: nftables.Plan) -> Loaded:
-    """Chains of iptables are none of its business."""
-    is_serving, will_serve = _serves(plan.reading.tables), _serves(plan.wanted)
-    return Loaded(is_serving, is_serving and not will_serve, frozenset())
+def _ask(
+    guard: Guard | None, plan: nftables.Plan, tools: Iptables, exclude: tuple[Network, ...]
+) -> None:
+    if guard is None:
+        return
+    found = Loaded(_serves(plan.reading.tables), _serves(plan.wanted))
+    if tools.kind is not None:
+        found = found.with_other_modes(engine.left_over(tools, exclude))
+    guard(found)
+
+
+def with_tables(guard: Guard | None, tools: Iptables) -> Guard | None:
+    """A guard of iptables or ipvs mode that is told of svcc's nftables tables too: they go then."""
+    if guard is None:
+        return None
+
+    def ask(loaded: Loaded) -> None:
+        guard(loaded.with_other_modes(Loaded(serves=_serves(_tables(tools)))))
+
+    return ask
+
+
+def _tables(tools: Iptables) -> Ruleset:
+    """svcc's nftables tables; a kernel or a node without nftables has none."""
+    try:
+        if not is_installed(NFT) or not exist(tools):
+            return Ruleset()
+    except ToolError:
+        return Ruleset()
+    try:
+        return read_own(tools).tables
+    except ToolError as error:
+        raise ApplyError(f"{error}; nothing was changed") from error
 
 
 def _serves(tables: Ruleset) -> bool:

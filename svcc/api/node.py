@@ -105,7 +105,7 @@ def apply(
         wait=wait,
         dry_run=dry_run,
         judge=judge if prove else None,
-        guard=guard,
+        guard=modes.with_tables(guard, tools),
         tell=_as_note(note),
     )
     left = modes.remove_tables(
@@ -153,7 +153,11 @@ def diff(
             note(f"warning: {doubt}")
     if wanted.tables is not None:
         return modes.difference(
-            wanted.tables, route_localnet=wanted.route_localnet, tools=tools, guard=guard
+            wanted.tables,
+            route_localnet=wanted.route_localnet,
+            exclude=wanted.exclude,
+            tools=tools,
+            guard=guard,
         )
     try:
         return engine.diff(
@@ -162,7 +166,7 @@ def diff(
             ipvs=wanted.ipvs,
             exclude=wanted.exclude,
             tools=tools,
-            guard=guard,
+            guard=modes.with_tables(guard, tools),
         )
     except ToolError as error:
         raise ApplyError(str(error)) from error

@@ -31,8 +31,8 @@ SLICE: dict[str, Any] = {
     "endpoints": [{"addresses": ["10.244.1.5"], "nodeName": "node-c"}],
 }
 HEADLESS = {**SERVICE, "spec": {"clusterIP": "None", "ports": [{"port": 80}]}}
-NOTHING_LOADED = Loaded(serves=False, loses_everything=False, foreign_chains=frozenset())
-SERVING = Loaded(serves=True, loses_everything=False, foreign_chains=frozenset())
+NOTHING_LOADED = Loaded()
+SERVING = Loaded(serves=True, will_serve=True)
 
 
 def node(name: str, *addresses: str) -> dict[str, Any]:
@@ -93,7 +93,7 @@ def test_services_without_any_slice() -> None:
 
 
 def test_everything_would_go() -> None:
-    loses = Loaded(serves=True, loses_everything=True, foreign_chains=frozenset())
+    loses = Loaded(serves=True)
     for documents in ((), (HEADLESS,)):
         (reason,) = found(*documents, loaded=loses)
         assert "no Service with frontends is among the objects" in reason
@@ -141,9 +141,7 @@ def test_a_node_ip_that_no_interface_has() -> None:
 def test_somebody_at_work(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(guards, "kube_proxy_at_work", lambda chains: "kube-proxy" * len(chains))
     monkeypatch.setattr(guards, "svcc_at_work", lambda: "another svcc")
-    beside = Loaded(
-        serves=False, loses_everything=False, foreign_chains=frozenset({"KUBE-SERVICES"})
-    )
+    beside = Loaded(foreign_chains=frozenset({"KUBE-SERVICES"}))
     proxy, other = found(SERVICE, SLICE, loaded=beside)
     assert "kube-proxy is at work here" in proxy
     assert "another svcc is at work here with a lock of its own" in other

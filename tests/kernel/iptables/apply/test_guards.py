@@ -68,6 +68,23 @@ def test_an_empty_list(node: Namespace, variant: Variant) -> None:
     assert not any("10.96.0.11" in line for line in saved(node, variant))
 
 
+@pytest.mark.parametrize("modes", [("iptables", "nftables"), ("nftables", "iptables")])
+def test_an_empty_list_in_another_mode(
+    node: Namespace, variant: Variant, modes: tuple[str, str]
+) -> None:
+    loaded, wanted = modes
+    assert svcc("apply", *GIVEN, "--mode", loaded, "--iptables", variant).code == 0
+    before = saved(node, variant), node.run("nft", "list", "tables")
+    given = ("-f", "-", "--node", "node-a", "--iptables", variant, "--mode", wanted)
+    assert "svcc cleanup does that" in refused(svcc("apply", *given, text=EMPTY))
+    for reading in (("diff",), ("apply", "--dry-run")):
+        done = svcc(reading[0], *given, *reading[1:], text=EMPTY)
+        assert "warning: no Service with frontends is among the objects" in done.err
+    assert (saved(node, variant), node.run("nft", "list", "tables")) == before
+    # The same objects in another mode take nothing away.
+    assert svcc("apply", *GIVEN, "--mode", wanted, "--iptables", variant).code == 0
+
+
 def test_services_without_slices(node: Namespace, variant: Variant, tmp_path: Path) -> None:
     alone = tmp_path / "services.yaml"
     text = (DUMP / "objects.yaml").read_text()
