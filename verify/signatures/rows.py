@@ -88,6 +88,8 @@ class Rows:
         """Ports that somebody asks for without naming one address."""
         self.set_ports: set[int] = set()
         """Ports of entries of sets."""
+        self.set_addresses: dict[str, list[int]] = {}
+        """The addresses that begin entries of a set, one for each entry."""
         self.sources: set[int] = set()
         """Sources that entries of sets name beside another address."""
         self.portless: set[int] = set()
@@ -324,6 +326,7 @@ class Rows:
                     self._note_entry(entry, first.value)
                 else:
                     self._tell_entry(entry)
+            self.set_addresses[name] = [a for a, entries in rows.items() for _ in entries]
             for address, entries in rows.items():
                 self._of_sets.setdefault(address, []).append(SetRow(name, tuple(entries)))
 

@@ -26,6 +26,7 @@ from svcc.verify.model.conditions import (
     Source,
 )
 from svcc.verify.model.rules import Record
+from svcc.verify.model.sets import MAX_WRITTEN
 from svcc.verify.signatures.rows import Rows, asked_port, inside
 from svcc.verify.slicing.box import Box
 from svcc.verify.slicing.cutter import Cut, Cutter
@@ -100,6 +101,13 @@ class Signatures:
             address not in regions.apart for address in rows.originals
         ) and all(map(never_local, rows.portless))
 
+        self._written_out = frozenset(
+            name
+            for name, of_set in rows.set_addresses.items()
+            if sum(address not in regions.apart for address in of_set) <= MAX_WRITTEN
+        )
+        """Sets whose entries conditions may name one by one, those of other regions too."""
+
     def of(self, region: Region) -> Signature | None:
         """A region's signature; None: it has to be cut itself."""
         if not self._is_usable or (region.frontend is None and region.virtual_ip is None):
@@ -148,6 +156,8 @@ class Signatures:
             if target in self._declared or target in self._regions.apart:
                 return None
             if target in rows.sources:
+                return None
+            if any(row.name in self._written_out for row in rows.of_sets(target)):
                 return None
         return found
 
