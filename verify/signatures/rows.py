@@ -9,11 +9,11 @@ destination is told from others.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable
 from typing import NamedTuple
 
 from svcc.grammar.address import Network
-from svcc.grammar.ipvs.ipset import Entry, PortOf
+from svcc.grammar.ipvs.ipset import Entry, PortOf, Set
 from svcc.verify.model.actions import Dnat, Goto, Jump, MapMark
 from svcc.verify.model.conditions import (
     Alternative,
@@ -46,22 +46,25 @@ _POSITION_BITS = 32
 _POSITION = (1 << _POSITION_BITS) - 1
 
 
-class Row(NamedTuple):
-    """The place of a rule: the number of its chain, that chain's table and name, how many rules
+class Place(NamedTuple):
+    """Where a row stands: the number of its chain, that chain's table and name, how many rules
     that are no rows stand before it, and the start of the plain run that it is in (-1: in none).
     """
 
     chain: int
-    place: tuple[str, str]
+    name: tuple[str, str]
     rank: int
     run: int
 
 
 class SetRow(NamedTuple):
-    """What a set says of one address: the entries that begin with it."""
+    """What a set says of one address: the entries that begin with it; none: there is one, of which
+    each of ``parts`` parts is this address.
+    """
 
     name: str
-    entries: tuple[Entry, ...]
+    parts: int
+    entries: tuple[Entry, ...] = ()
 
 
 class Rows:
@@ -69,10 +72,10 @@ class Rows:
 
     A rule is a row if it asks for one destination (or original destination, or else one port) and
     looks at no recent list. A chain that few rules lead to, all of them rows, is no place of its
-    own: what is in it is part of those rows.
+    own: what is in it is part of those rows. ``networks`` (address, mask) are told besides.
     """
 
-    def __init__(self, rules: IndexedRules) -> None:
+    def __init__(self, rules: IndexedRules, networks: Iterable[tuple[int, int]] = ()) -> None:
         self._rules = rules
         self._full_mask = (1 << rules.family.bits) - 1
         self._chains: list[IndexedChain] = []
@@ -81,7 +84,7 @@ class Rows:
         self._by_address: dict[int, list[int]] = {}
         self._by_original: dict[int, list[int]] = {}
         self._by_port: dict[int, list[int]] = {}
-        self._of_sets: dict[int, list[SetRow]] = {}
+        self._of_sets: dict[int, tuple[SetRow, ...]] = {}
         self._conditions: dict[Condition, None] = {}
         self.is_usable = rules.virtual is None
         self.ports: set[int] = set()
@@ -100,6 +103,8 @@ class Rows:
             self._add_chain(rules.tables[table][name], number)
         self._add_private()
         self._add_sets()
+        for address, mask in networks:
+            self._conditions[Destination(address, mask)] = None
         self.told = Distinctions.of_conditions(self._conditions)
         """What is told to everybody, by which it may matter where a packet goes."""
 
@@ -117,45 +122,39 @@ class Rows:
         """The rows that ask for a port, and for no address."""
         return self._by_port.get(port, [])
 
-    def of_sets(self, address: int) -> list[SetRow]:
+    def of_sets(self, address: int) -> tuple[SetRow, ...]:
         """What sets say of an address."""
-        return self._of_sets.get(address, [])
+        return self._of_sets.get(address, ())
 
     @property
     def originals(self) -> Iterable[int]:
         """The addresses of :meth:`of_original`."""
         return self._by_original
 
-    def addresses_with_port(self, wanted: Iterable[int]) -> dict[int, list[int]]:
-        """Port → rows that ask for it and one of some addresses."""
+    def by_port_but_of(self, left_out: Container[int | None]) -> dict[int, list[int]]:
+        """Port → rows that ask for it and for an address that is none of some."""
         found: dict[int, list[int]] = {}
-        for address in wanted:
-            for number in self._by_address.get(address, ()):
+        for address, numbers in self._by_address.items():
+            if address in left_out:
+                continue
+            for number in numbers:
                 port = asked_port(self.record(number))
                 if port is not None:
                     found.setdefault(port, []).append(number)
         return found
 
-    @property
-    def addresses(self) -> Iterable[int]:
-        """The addresses that rows ask for."""
-        return self._by_address
-
     def record(self, number: int) -> Record:
         """The rule of a row."""
         return self._chains[number >> _POSITION_BITS].records[number & _POSITION]
 
-    def row(self, number: int) -> Row:
-        """A row with its place."""
+    def place(self, number: int) -> Place:
+        """Where a row stands."""
         chain, position = number >> _POSITION_BITS, number & _POSITION
-        others, runs = self._others[chain], self._runs_of.get(self._places[chain])
+        others, name = self._others[chain], self._places[chain]
+        runs = self._runs_of.get(name)
         run = runs[position] if runs else None
-        return Row(
-            chain,
-            self._places[chain],
-            bisect_left(others, position) if others else 0,
-            -1 if run is None else run.start,
-        )
+        rank = bisect_left(others, position) if others else 0
+        return Place(chain, name, rank, -1 if run is None else run.start)
 
     def within(self, record: Record) -> IndexedChain | None:
         """The chain whose rules are part of a rule that leads there; None: it is told by its
@@ -314,21 +313,32 @@ class Rows:
             known = self._rules.sets.get(name)
             if known is None:
                 continue
-            rows: dict[int, list[Entry]] = {}
-            for entry in known.item.entries.values():
-                first = entry.parts[0]
-                if (
-                    name not in of_sources
-                    and isinstance(first, Network)
-                    and first.prefix_length == first.family.bits
-                ):
-                    rows.setdefault(first.value, []).append(entry)
+            self._add_set(name, known.item, exact=name not in of_sources)
+
+    def _add_set(self, name: str, item: Set, *, exact: bool) -> None:
+        rows: dict[int, list[Entry]] = {}
+        addresses = self.set_addresses.setdefault(name, [])
+        plain: dict[int, tuple[SetRow, ...]] = {}
+        for entry in item.entries.values():
+            parts = entry.parts
+            first = parts[0]
+            if exact and isinstance(first, Network) and first.prefix_length == first.family.bits:
+                rows.setdefault(first.value, []).append(entry)
+                addresses.append(first.value)
+                if len(parts) > 1:
                     self._note_entry(entry, first.value)
-                else:
-                    self._tell_entry(entry)
-            self.set_addresses[name] = [a for a, entries in rows.items() for _ in entries]
-            for address, entries in rows.items():
-                self._of_sets.setdefault(address, []).append(SetRow(name, tuple(entries)))
+            else:
+                self._tell_entry(entry)
+        of_sets = self._of_sets
+        for address, entries in rows.items():
+            count = len(entries[0].parts)
+            row: tuple[SetRow, ...]
+            if len(entries) == 1 and _is_plain(entries[0]):
+                row = plain.get(count) or plain.setdefault(count, (SetRow(name, count),))
+            else:
+                row = (SetRow(name, 0, tuple(entries)),)
+            known = of_sets.get(address)
+            of_sets[address] = row if known is None else known + row
 
     def _note_entry(self, entry: Entry, address: int) -> None:
         for part in entry.parts[1:]:
@@ -355,6 +365,12 @@ _TELL_NOTHING = frozenset({Protocol, Probability, InSet, Recent, Mark, State})
 """Conditions that are no matter of the destination, or (protocol) the same for a whole region."""
 
 
+def _is_plain(entry: Entry) -> bool:
+    """Whether an entry names one address, in all its parts."""
+    parts = entry.parts
+    return parts.count(parts[0]) == len(parts) and entry.mark is None and not entry.no_match
+
+
 def asked_port(record: Record) -> int | None:
     """The first port that a rule asks for alone."""
     for condition in record.conditions:
@@ -367,20 +383,17 @@ def asked_port(record: Record) -> int | None:
     return None
 
 
-def inside(rows: Rows, record: Record, depth: int = 0) -> Iterator[Record | None]:
+def inside(rows: Rows, record: Record) -> list[Record | None]:
     """A rule and what is part of it; None stands behind the last rule of a chain.
 
     Raises:
         RecursionError: chains lead to each other too deeply.
     """
-    yield record
     chain = rows.within(record)
-    if chain is not None:
-        if depth > _DEEPEST:
-            raise RecursionError
-        for each in chain.records:
-            yield from inside(rows, each, depth + 1)
-        yield None
-
-
-_DEEPEST = 64
+    if chain is None:
+        return [record]
+    found: list[Record | None] = [record]
+    for each in chain.records:
+        found += inside(rows, each)
+    found.append(None)
+    return found

@@ -9,7 +9,7 @@ one holds for all of them, and only one has to be cut.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from svcc.grammar.address import Network
@@ -27,7 +27,7 @@ from svcc.verify.model.conditions import (
 )
 from svcc.verify.model.rules import Record
 from svcc.verify.model.sets import MAX_WRITTEN
-from svcc.verify.signatures.rows import Rows, asked_port, inside
+from svcc.verify.signatures.rows import Rows, inside
 from svcc.verify.slicing.box import Box
 from svcc.verify.slicing.cutter import Cut, Cutter
 from svcc.verify.slicing.regions import Region, Regions
@@ -78,7 +78,7 @@ class Signatures:
     def __init__(self, regions: Regions, cutter: Cutter) -> None:
         self._regions = regions
         self._full_mask = regions.full_mask
-        self._rows = Rows(regions.rules)
+        self._rows = Rows(regions.rules, regions.node_networks)
         self._is_usable = (
             self._rows.is_usable and regions.visits is None and not regions.virtual_ips
         )
@@ -94,12 +94,11 @@ class Signatures:
             self._declared_ports.add(port)
         rows = self._rows
         self._told_ports = rows.told.bounds | rows.ports
-        never_local = regions.never_local
-        of_nodes = [address for address in rows.addresses if not never_local(address)]
-        self._rows_on_node = rows.addresses_with_port(of_nodes)
-        self._node_ports_are_told = not any(
-            address not in regions.apart for address in rows.originals
-        ) and all(map(never_local, rows.portless))
+        self._never_local = regions.cluster_ips - regions.virtual_ips
+        self._rows_on_node = rows.by_port_but_of(self._never_local)
+        self._node_ports_are_told = regions.apart.issuperset(
+            rows.originals
+        ) and self._never_local.issuperset(rows.portless)
 
         self._written_out = frozenset(
             name
@@ -166,7 +165,7 @@ class Signatures:
     ) -> tuple[Form, frozenset[tuple[int, int]]] | None:
         box, rows = region.box, self._rows
         port = box.first_port
-        parts = {number: list(inside(rows, rows.record(number))) for number in own}
+        parts = {number: inside(rows, rows.record(number)) for number in own}
         targets: dict[tuple[int, int], None] = {}
         for number in sorted(own):
             for record in parts[number]:
@@ -180,7 +179,7 @@ class Signatures:
             numbers.ports.setdefault(at, len(numbers.ports))
         added = self._of_targets(targets, own, box.protocol)
         for number in added:
-            parts[number] = list(inside(rows, rows.record(number)))
+            parts[number] = inside(rows, rows.record(number))
             if any(r is not None and isinstance(r.action, Dnat) for r in parts[number]):
                 return None
         cases = self._cases(region.cases, numbers)
@@ -215,33 +214,23 @@ class Signatures:
         address = box.address
         numbers = _Numbers({address: 0}, {})
         parts: dict[int, list[Record | None]] = {}
+        judged = self._declared.get(address, ())
         for number in (*rows.of_address(address), *rows.of_original(address)):
             record = rows.record(number)
-            if not self._is_declared(record, address):
-                parts[number] = list(inside(rows, record))
+            if not _asks_for_one_of(record, judged):
+                parts[number] = inside(rows, record)
         told = self._told_ports
-        declared = [pair for pair in self._declared.get(address, ()) if pair[1] in told]
+        declared = [pair for pair in judged if pair[1] in told]
         form = (
             "virtual IP",
             box.local,
             self._literal(region.cases),
             rows.told.networks(address),
-            self._regions.always_local(address, self._full_mask),
             tuple(sorted(declared)),
             tuple([self._row(number, parts[number], numbers) for number in sorted(parts)]),
-            self._sets(address, numbers, besides=self._declared.get(address, ())),
+            self._sets(address, numbers, besides=judged),
         )
         return form, frozenset()
-
-    def _is_declared(self, record: Record, address: int) -> bool:
-        """Whether a row is about a frontend alone: its packets are judged there."""
-        port = asked_port(record)
-        return port is not None and any(
-            isinstance(condition, Protocol)
-            and not condition.negated
-            and self._regions.declared(address, condition.number, port)
-            for condition in record.conditions
-        )
 
     def _within(
         self,
@@ -274,30 +263,21 @@ class Signatures:
     # -- parts -----------------------------------------------------------------------------
 
     def _place(self, address: int, port: int) -> Form:
-        """What rules that are told to everybody see of an address and port."""
-        told, regions = self._rows.told, self._regions
-        return (
-            told.networks(address),
-            told.stretch(port),
-            regions.always_local(address, self._full_mask),
-            regions.never_local(address),
-        )
+        """What rules that are told to everybody see of an address and port, and whether it may be
+        the node's: the node's own networks are told as well.
+        """
+        told = self._rows.told
+        return told.networks(address), told.stretch(port), address in self._never_local
 
     def _row(self, number: int, parts: Sequence[Record | None], numbers: _Numbers) -> Form:
-        row = self._rows.row(number)
+        chain, place, rank, run = self._rows.place(number)
         # In what regions share, senders are not numbered.
-        literal = row.run >= 0 or row.place in self._shared_chains
-        return (
-            row.chain,
-            row.rank,
-            row.run,
-            *[
-                None if part is None else self._record(part, numbers, literal=literal)
-                for part in parts
-            ],
-        )
+        literal = run >= 0 or place in self._shared_chains
+        record = self._record
+        forms = [None if part is None else record(part, numbers, literal) for part in parts]
+        return (chain, rank, run, *forms)
 
-    def _record(self, record: Record, numbers: _Numbers, *, literal: bool) -> Form:
+    def _record(self, record: Record, numbers: _Numbers, literal: bool) -> Form:
         action = record.action
         if isinstance(action, Dnat):
             port = None if action.port is None else numbers.port(action.port)
@@ -306,22 +286,30 @@ class Signatures:
             done = type(action).__name__
         else:
             done = self._literal(action)
-        conditions = [self._condition(c, numbers, literal) for c in record.conditions]
-        return (record.service, done, *conditions)
+        form = [record.service, done]
+        full, hosts, known = self._full_mask, numbers.hosts, self._by_identity
+        for condition in record.conditions:
+            if isinstance(condition, Destination) and condition.mask == full:
+                address = condition.address
+                form.append((0, hosts.get(address, ~address), condition.negated))
+            elif (found := known.get(id(condition))) is not None:
+                # Most are met again and again.
+                form.append(found[0])
+            else:
+                form.append(self._condition(condition, numbers, literal))
+        return tuple(form)
 
     def _condition(self, condition: Condition, numbers: _Numbers, literal: bool) -> object:
-        kind, full = type(condition), self._full_mask
-        if kind is Protocol:
-            return self._literal(condition)
+        full = self._full_mask
         match condition:
             case Destination(address, mask, negated) if mask == full:
                 return 0, numbers.host(address), negated
             case DestinationPort(first, last, negated) if first == last:
                 return 1, numbers.port(first), negated
             case Source(address, mask, negated) if mask == full:
-                return 2, numbers.host(address), negated, self._literal(condition) * literal
+                return 2, numbers.host(address), negated, self._literal_sender(condition, literal)
             case OriginalSource(address, mask, negated) if mask == full:
-                return 3, numbers.host(address), negated, self._literal(condition) * literal
+                return 3, numbers.host(address), negated, self._literal_sender(condition, literal)
             case OriginalDestination(address, mask, negated) if mask == full:
                 return 4, numbers.host(address), negated
             case OriginalPort(first, last, negated) if first == last:
@@ -329,16 +317,25 @@ class Signatures:
             case _:
                 return self._literal(condition)
 
+    def _literal_sender(self, condition: Condition, literal: bool) -> int:
+        return self._literals.setdefault(condition, len(self._literals) + 1) if literal else 0
+
     def _sets(
-        self, address: int, numbers: _Numbers, besides: Iterable[tuple[int, int]] = ()
+        self, address: int, numbers: _Numbers, besides: Container[tuple[int, int]] = ()
     ) -> Form:
         """What sets say of an address; ``besides`` are protocols and ports judged elsewhere."""
-        found = []
-        for row in self._rows.of_sets(address):
+        rows = self._rows.of_sets(address)
+        if not any(row.entries for row in rows):
+            return rows
+        found: list[object] = []
+        for row in rows:
+            if not row.entries:
+                found.append(row)
+                continue
             entries = [
                 self._entry(entry, numbers)
                 for entry in row.entries
-                if not besides or not _names_one_of(entry, besides)
+                if not _names_one_of(entry, besides)
             ]
             if entries:
                 found.append((row.name, *entries))
@@ -361,6 +358,7 @@ class Signatures:
     def _cases(self, cases: Iterable[Case], numbers: _Numbers) -> Form | None:
         """The expectation; None if it wants what no row does."""
         found: list[object] = []
+        known: dict[int, tuple[tuple[int, int], ...]] = {}
         for case in cases:
             for atom in case.condition:
                 if isinstance(atom, SourceIn):
@@ -372,15 +370,19 @@ class Signatures:
                 if not isinstance(outcome, Serve):
                     found.append(self._literal(outcome))
                     continue
-                backends = [
-                    (numbers.host(b.address), numbers.port(b.port)) for b in outcome.backends
-                ]
-                backends.sort()
+                backends = known.get(id(outcome.backends))
+                if backends is None:
+                    backends = known[id(outcome.backends)] = self._backends(outcome, numbers)
                 if backends and backends[0][0] < 0:
                     return None
-                found.append((outcome.masquerade, outcome.affinity_timeout, tuple(backends)))
+                found.append((outcome.masquerade, outcome.affinity_timeout, backends))
             found.append(None)
         return tuple(found)
+
+    def _backends(self, outcome: Serve, numbers: _Numbers) -> tuple[tuple[int, int], ...]:
+        return tuple(
+            sorted([(numbers.host(b.address), numbers.port(b.port)) for b in outcome.backends])
+        )
 
     def _senders(self, networks: Iterable[Network], numbers: _Numbers) -> list[object]:
         single, others = [], []
@@ -405,5 +407,21 @@ class Signatures:
         return known[0]
 
 
-def _names_one_of(entry: Entry, places: Iterable[tuple[int, int]]) -> bool:
+def _asks_for_one_of(record: Record, places: Container[tuple[int, int]]) -> bool:
+    """Whether a rule asks for one protocol and port, and they are one of some."""
+    protocol = port = -1
+    for condition in record.conditions:
+        if isinstance(condition, Protocol):
+            if not condition.negated:
+                protocol = condition.number
+        elif (
+            isinstance(condition, DestinationPort)
+            and condition.first == condition.last
+            and not condition.negated
+        ):
+            port = condition.first
+    return (protocol, port) in places
+
+
+def _names_one_of(entry: Entry, places: Container[tuple[int, int]]) -> bool:
     return any(isinstance(p, PortOf) and (p.protocol, p.port) in places for p in entry.parts)
