@@ -23,6 +23,7 @@ from svcc.verify.model.conditions import (
     OriginalPort,
     OriginalSource,
     Protocol,
+    Recent,
     Source,
 )
 from svcc.verify.model.rules import Record
@@ -274,8 +275,30 @@ class Signatures:
         # In what regions share, senders are not numbered.
         literal = run >= 0 or place in self._shared_chains
         record = self._record
-        forms = [None if part is None else record(part, numbers, literal) for part in parts]
+        forms = [
+            None
+            if part is None
+            else 0
+            if self._is_elsewhere(part, numbers)
+            else record(part, numbers, literal)
+            for part in parts
+        ]
         return (chain, rank, run, *forms)
+
+    def _is_elsewhere(self, record: Record, numbers: _Numbers) -> bool:
+        """Whether a rule asks for one address that none of the packets can have: a cluster IP that
+        is no address of the node, and that they are neither addressed nor sent to.
+        """
+        for condition in record.conditions:
+            if isinstance(condition, Recent):
+                return False
+            if isinstance(condition, Destination) and not condition.negated:
+                return (
+                    condition.mask == self._full_mask
+                    and condition.address not in numbers.hosts
+                    and condition.address in self._never_local
+                )
+        return False
 
     def _record(self, record: Record, numbers: _Numbers, literal: bool) -> Form:
         action = record.action
