@@ -21,6 +21,7 @@ from svcc.verify.proof.shared_lists import SharedLists
 from svcc.verify.signatures.signatures import Signature, Signatures
 from svcc.verify.simulator.matching import UndecidableError
 from svcc.verify.simulator.packet import Allowances, Packet, World
+from svcc.verify.slicing.box import Box
 from svcc.verify.slicing.cutter import Cut, Cutter
 from svcc.verify.slicing.numbering import Numbering
 from svcc.verify.slicing.regions import Region, Regions
@@ -56,6 +57,7 @@ class RegionJudge:
         self._statements = statements
         self._alike: dict[Signature, tuple[str, ...]] = {}
         """The properties that regions with a signature have a say in, where all are proved."""
+        self._last_proved: tuple[Box, tuple[str, ...], list[Finding]] | None = None
         self._examples: dict[tuple[Schema, str], tuple[Violated, Numbering]] = {}
         self._shared_lists = SharedLists()
         self._tolerance: tuple[tuple[Hook, ...], Fraction] | None = None
@@ -123,8 +125,7 @@ class RegionJudge:
         signature = self._signature(region)
         if signature is not None and (names := self._alike.get(signature)) is not None:
             self._prover.statistics.regions += 1
-            frontend, family = region.name, self._regions.family
-            return [Finding(name, frontend, family, "proved") for name in names]
+            return self._proved_alike(region, names)
         try:
             cut = self._cutter.cut(region)
         except SliceTooLargeError:
@@ -155,6 +156,15 @@ class RegionJudge:
         if signature is not None and not any(answers.values()) and signature.is_whole(cut):
             self._alike[signature] = tuple(finding.property for finding in found)
         return found
+
+    def _proved_alike(self, region: Region, names: tuple[str, ...]) -> list[Finding]:
+        last = self._last_proved
+        if last is None or last[0] is not region.box or last[1] != names:
+            # Both directions of a frontend come one after the other, and are found the same of.
+            frontend, family = region.name, self._regions.family
+            found = [Finding(name, frontend, family, "proved") for name in names]
+            last = self._last_proved = region.box, names, found
+        return last[2]
 
     @cached_property
     def _signatures(self) -> Signatures:

@@ -13,7 +13,7 @@ from collections.abc import Container, Iterable
 from typing import NamedTuple
 
 from svcc.grammar.address import Network
-from svcc.grammar.ipvs.ipset import Entry, PortOf, Set
+from svcc.grammar.ipvs.ipset import Entry, PortOf
 from svcc.verify.model.actions import Dnat, Goto, Jump, MapMark
 from svcc.verify.model.conditions import (
     Alternative,
@@ -36,6 +36,7 @@ from svcc.verify.model.conditions import (
     VirtualPort,
 )
 from svcc.verify.model.rules import IndexedChain, IndexedRules, Record
+from svcc.verify.model.sets import IndexedSet
 from svcc.verify.slicing.distinctions import Distinctions
 from svcc.verify.slicing.plain_runs import SHORTEST, Run, runs_of
 
@@ -313,32 +314,30 @@ class Rows:
             known = self._rules.sets.get(name)
             if known is None:
                 continue
-            self._add_set(name, known.item, exact=name not in of_sources)
+            if name in of_sources:
+                for entry in known.item.entries.values():
+                    self._tell_entry(entry)
+            else:
+                self._add_set(name, known)
 
-    def _add_set(self, name: str, item: Set, *, exact: bool) -> None:
-        rows: dict[int, list[Entry]] = {}
+    def _add_set(self, name: str, known: IndexedSet) -> None:
+        for entry in known.of_no_host:
+            self._tell_entry(entry)
         addresses = self.set_addresses.setdefault(name, [])
         plain: dict[int, tuple[SetRow, ...]] = {}
-        for entry in item.entries.values():
-            parts = entry.parts
-            first = parts[0]
-            if exact and isinstance(first, Network) and first.prefix_length == first.family.bits:
-                rows.setdefault(first.value, []).append(entry)
-                addresses.append(first.value)
-                if len(parts) > 1:
-                    self._note_entry(entry, first.value)
-            else:
-                self._tell_entry(entry)
         of_sets = self._of_sets
-        for address, entries in rows.items():
+        for address, entries in known.of_hosts.items():
             count = len(entries[0].parts)
             row: tuple[SetRow, ...]
             if len(entries) == 1 and _is_plain(entries[0]):
                 row = plain.get(count) or plain.setdefault(count, (SetRow(name, count),))
             else:
                 row = (SetRow(name, 0, tuple(entries)),)
-            known = of_sets.get(address)
-            of_sets[address] = row if known is None else known + row
+                for entry in entries:
+                    self._note_entry(entry, address)
+            addresses += [address] * len(entries)
+            before = of_sets.get(address)
+            of_sets[address] = row if before is None else before + row
 
     def _note_entry(self, entry: Entry, address: int) -> None:
         for part in entry.parts[1:]:
