@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Container, Iterable
+from functools import cached_property
 from typing import NamedTuple
 
 from svcc.grammar.address import Network
@@ -156,6 +157,37 @@ class Rows:
         run = runs[position] if runs else None
         rank = bisect_left(others, position) if others else 0
         return Place(chain, name, rank, -1 if run is None else run.start)
+
+    @cached_property
+    def mentioned(self) -> frozenset[int]:
+        """Addresses that rows by port name, or rules of chains that are part of rows: whoever is
+        addressed to any port may come to them.
+        """
+        found: set[int] = set()
+        for numbers in self._by_port.values():
+            for number in numbers:
+                self._add_mentioned(self.record(number), found)
+        for table, chains in self._rules.tables.items():
+            for name, chain in chains.items():
+                if (table, name) not in self._named:
+                    for record in chain.records:
+                        self._add_mentioned(record, found)
+        return frozenset(found)
+
+    def _add_mentioned(self, record: Record, into: set[int]) -> None:
+        for condition in record.conditions:
+            if type(condition) in _TELL_NOTHING:
+                continue
+            match condition:
+                case (
+                    Destination(address, mask)
+                    | OriginalDestination(address, mask)
+                    | Source(address, mask)
+                    | OriginalSource(address, mask)
+                ) if mask == self._full_mask:
+                    into.add(address)
+                case _:
+                    pass
 
     def within(self, record: Record) -> IndexedChain | None:
         """The chain whose rules are part of a rule that leads there; None: it is told by its
@@ -344,7 +376,9 @@ class Rows:
             if isinstance(part, PortOf):
                 self.set_ports.add(part.port)
             elif isinstance(part, Network):
-                if part.value != address and part.prefix_length == part.family.bits:
+                if part.prefix_length != part.family.bits:
+                    self._conditions[Destination(part.value, part.mask)] = None
+                elif part.value != address:
                     self.sources.add(part.value)
             else:
                 self.set_ports.add(part)

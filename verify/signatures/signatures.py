@@ -138,8 +138,10 @@ class Signatures:
     def _of_address(self, region: Region) -> tuple[Form, frozenset[tuple[int, int]]] | None:
         box, rows = region.box, self._rows
         address, port = box.address, box.first_port
-        numbers = [*rows.of_address(address), *rows.of_original(address), *rows.of_port(port)]
+        numbers = [*rows.of_address(address), *rows.of_port(port)]
         own = self._within(numbers, box.protocol, ((address, port),))
+        # Those may ask for ports that packets are sent to.
+        own += rows.of_original(address)
         return self._of_frontend(region, own, [(address, port)])
 
     def _of_node_port(self, region: Region) -> tuple[Form, frozenset[tuple[int, int]]] | None:
@@ -213,6 +215,8 @@ class Signatures:
     def _of_virtual_ip(self, region: Region) -> tuple[Form, frozenset[tuple[int, int]]] | None:
         box, rows = region.box, self._rows
         address = box.address
+        if address in rows.mentioned:
+            return None
         numbers = _Numbers({address: 0}, {})
         parts: dict[int, list[Record | None]] = {}
         judged = self._declared.get(address, ())
@@ -220,8 +224,10 @@ class Signatures:
             record = rows.record(number)
             if not _asks_for_one_of(record, judged):
                 parts[number] = inside(rows, record)
+        # What rules narrow down to a frontend is judged there: which they are counts where any rule
+        # asks for a port of theirs.
         told = self._told_ports
-        declared = [pair for pair in judged if pair[1] in told]
+        declared = [pair for pair in judged if parts or pair[1] in told]
         form = (
             "virtual IP",
             box.local,

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 from random import Random
+from typing import Literal
 
 import pytest
 
@@ -30,8 +31,10 @@ from svcc.verify.slicing.cutter import Cutter
 from svcc.verify.slicing.regions import Regions
 from svcc.verify.slicing.schema import Schema
 from svcc.verify.slicing.slicer import SliceTooLargeError
-from svcc.verify.spec.expectation import Expectation
+from svcc.verify.spec.endpoints import Backend
+from svcc.verify.spec.expectation import Expectation, Frontend, FrontendExpectation
 from svcc.verify.spec.for_rules import expectations_of
+from svcc.verify.spec.outcomes import Case, Serve, Untouched
 from tests.fuzz.compare import read_rules
 from tests.fuzz.rules import RuleMaker
 from tests.kube_proxy.dumps import real_names, real_objects, real_settings, real_text
@@ -226,7 +229,7 @@ def verdicts(
 
 
 @pytest.mark.parametrize("mode", ["nftables", "iptables"])
-def test_verdicts(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_verdicts(mode: Literal["nftables", "iptables"], monkeypatch: pytest.MonkeyPatch) -> None:
     """With signatures and with every region cut the verdicts are the same."""
     random = Random(f"verdicts {mode}")
     wrong = 0
@@ -241,3 +244,85 @@ def test_verdicts(mode: str, monkeypatch: pytest.MonkeyPatch) -> None:
                 assert found == verdicts(objects, settings, loaded)
             wrong += any(verdict != "proved" for verdict in found.values())
     assert wrong
+
+
+def different(rules: str) -> None:
+    """Other ports of two addresses, one with a frontend at port 80, have not the same signature."""
+    loaded = from_text(
+        f"*mangle\n:PREROUTING ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n{rules}COMMIT\n",
+        Family.IPV4,
+        "x",
+    )
+    places = tuple(
+        FrontendExpectation(
+            Frontend(Family.IPV4, parse_address(address).value, 6, port, "x", "cluster IP"),
+            (Case((), (Untouched(),)),),
+            may_be_local=False,
+        )
+        for address, port in (("10.96.0.1", 80), ("10.96.0.2", 443))
+    )
+    apart = frozenset(parse_address(address).value for address in ("10.96.0.1", "10.96.0.2"))
+    expectation = Expectation(Family.IPV4, NodeSettings(node_name="node-a"), places, ())
+    regions = Regions(index_rules(loaded.rules), expectation, apart=apart)
+    compare(regions)
+    schemas, signatures = [], []
+    cutter = Cutter(regions)
+    known = Signatures(regions, cutter)
+    for region in regions:
+        if region.virtual_ip is not None and not region.from_node:
+            schemas.append(cutter.cut(region).schema)
+            signatures.append(known.of(region))
+    assert schemas[0] != schemas[1]
+    assert None in signatures or signatures[0] != signatures[1]
+
+
+def test_ports_that_are_judged_elsewhere() -> None:
+    """What a chain of one address asks for may be a frontend there, and none at its like."""
+    different(
+        ":A - [0:0]\n:B - [0:0]\n"
+        "-A PREROUTING -d 10.96.0.1/32 -j A\n-A PREROUTING -d 10.96.0.2/32 -j B\n"
+        "-A A -p tcp -m tcp --dport 80 -j DROP\n-A B -p tcp -m tcp --dport 80 -j DROP\n"
+    )
+    different("-A PREROUTING -p tcp -m tcp --dport 80 -j DROP\n")
+
+
+@pytest.mark.parametrize("asked", ["-d", "! -d", "-s"])
+def test_addresses_in_a_chain_of_one_port(asked: str) -> None:
+    """A chain that a rule by port leads to may name the address."""
+    different(
+        ":A - [0:0]\n-A PREROUTING -p tcp -m tcp --dport 30000 -j A\n"
+        f"-A A {asked} 10.96.0.1/32 -j DROP\n"
+    )
+    different(
+        f"-A PREROUTING -p tcp {asked} 10.96.0.1/32 -m tcp --dport 30000 -j DROP\n",
+    )
+
+
+@pytest.mark.parametrize("asked", ["--ctorigdst 10.96.0.1", "--ctorigdst 10.96.0.2"])
+def test_what_a_connection_came_for_and_where_it_goes(asked: str) -> None:
+    """A rule about an original destination asks for the port that packets are sent to."""
+    loaded = from_text(
+        "*mangle\n:POSTROUTING ACCEPT [0:0]\n"
+        f"-A POSTROUTING -p tcp -m conntrack {asked} -m tcp --dport 8080 -j DROP\nCOMMIT\n"
+        "*nat\n:PREROUTING ACCEPT [0:0]\n"
+        + "".join(
+            f"-A PREROUTING -d 10.96.0.{n}/32 -p tcp -m tcp --dport 80 "
+            f"-j DNAT --to-destination 10.244.0.{n}:8080\n"
+            for n in (1, 2)
+        )
+        + "COMMIT\n",
+        Family.IPV4,
+        "x",
+    )
+    places = tuple(
+        FrontendExpectation(
+            Frontend(Family.IPV4, parse_address(f"10.96.0.{n}").value, 6, 80, "x", "cluster IP"),
+            (Case((), (Serve((Backend(parse_address(f"10.244.0.{n}").value, 8080),), False),)),),
+            may_be_local=False,
+        )
+        for n in (1, 2)
+    )
+    expectation = Expectation(Family.IPV4, NodeSettings(node_name="node-a"), places, ())
+    shared, _ = compare(Regions(index_rules(loaded.rules), expectation))
+    # The node's own packets are not translated here.
+    assert shared == 0
