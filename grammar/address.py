@@ -13,6 +13,9 @@ class Family(IntEnum):
     IPV4 = 4
     IPV6 = 6
 
+    # enum.Enum's is written in Python, and every address and network in a dictionary asks for it.
+    __hash__ = int.__hash__
+
     @property
     def bits(self) -> int:
         """Width of an address, in bits."""

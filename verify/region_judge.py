@@ -18,8 +18,10 @@ from svcc.verify.policy.judge import PolicyJudge
 from svcc.verify.proof.prover import Prover
 from svcc.verify.proof.refinement import refine
 from svcc.verify.proof.shared_lists import SharedLists
+from svcc.verify.signatures.signatures import Signature, Signatures
 from svcc.verify.simulator.matching import UndecidableError
 from svcc.verify.simulator.packet import Allowances, Packet, World
+from svcc.verify.slicing.box import Box
 from svcc.verify.slicing.cutter import Cut, Cutter
 from svcc.verify.slicing.numbering import Numbering
 from svcc.verify.slicing.regions import Region, Regions
@@ -53,6 +55,9 @@ class RegionJudge:
         self._rules = rules
         self._prover = prover
         self._statements = statements
+        self._alike: dict[Signature, tuple[str, ...]] = {}
+        """The properties that regions with a signature have a say in, where all are proved."""
+        self._last_proved: tuple[Box, tuple[str, ...], list[Finding]] | None = None
         self._examples: dict[tuple[Schema, str], tuple[Violated, Numbering]] = {}
         self._shared_lists = SharedLists()
         self._tolerance: tuple[tuple[Hook, ...], Fraction] | None = None
@@ -117,6 +122,10 @@ class RegionJudge:
 
     def findings(self, region: Region) -> list[Finding]:
         """One finding per property that the region has a say in."""
+        signature = self._signature(region)
+        if signature is not None and (names := self._alike.get(signature)) is not None:
+            self._prover.statistics.regions += 1
+            return self._proved_alike(region, names)
         try:
             cut = self._cutter.cut(region)
         except SliceTooLargeError:
@@ -143,7 +152,30 @@ class RegionJudge:
         for name, answer in answers.items():
             if isinstance(answer, Violated):
                 self._examples[schema, name] = (answer, numbering)
-        return self._found(region, cut, answers)
+        found = self._found(region, cut, answers)
+        if signature is not None and not any(answers.values()) and signature.is_whole(cut):
+            self._alike[signature] = tuple(finding.property for finding in found)
+        return found
+
+    def _proved_alike(self, region: Region, names: tuple[str, ...]) -> list[Finding]:
+        last = self._last_proved
+        if last is None or last[0] is not region.box or last[1] != names:
+            # Both directions of a frontend come one after the other, and are found the same of.
+            frontend, family = region.name, self._regions.family
+            found = [Finding(name, frontend, family, "proved") for name in names]
+            last = self._last_proved = region.box, names, found
+        return last[2]
+
+    @cached_property
+    def _signatures(self) -> Signatures:
+        return Signatures(self._regions, self._cutter)
+
+    def _signature(self, region: Region) -> Signature | None:
+        """The region's signature, unless it has to be cut for something else."""
+        statements = self._statements
+        if statements is not None and statements.speak_of(region):
+            return None
+        return self._signatures.of(region)
 
     def note_lists(self, region: Region) -> bool:
         """Note the recent lists of a region; whether it has any."""

@@ -159,6 +159,11 @@ ROOMS = (
         "cuts rules to a region, and asks no solver",
     ),
     Room(
+        "verify.signatures",
+        "grammar.* verify.netfilter verify.spec verify.prepare verify.model verify.slicing",
+        "which regions are cut alike is told without a solver, and nobody has to ask",
+    ),
+    Room(
         "verify.smt",
         "grammar.* verify.netfilter verify.spec verify.simulator verify.prepare verify.model "
         "verify.slicing",

@@ -8,7 +8,7 @@ net/netfilter/xt_set.c.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from svcc.grammar.address import Network
@@ -154,6 +154,16 @@ class IndexedSet:
                 self._of_host[first.value].append(entry)
             else:
                 self._wide[port].append(entry)
+
+    @property
+    def of_hosts(self) -> Mapping[int, Sequence[Entry]]:
+        """The entries that begin with one address, by it."""
+        return self._of_host
+
+    @property
+    def of_no_host(self) -> Iterator[Entry]:
+        """The other entries."""
+        return (entry for entries in self._wide.values() for entry in entries)
 
     def _is_told_by(self, flags: tuple[str, ...]) -> bool:
         """Whether it can be told of a region, or of its packets' sources, what is in the set."""

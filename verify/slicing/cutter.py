@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 
 from svcc.grammar.iptables.program import Comment, Rule
@@ -141,6 +141,11 @@ class Cutter:
         self._known: dict[tuple[tuple[BaseChain, ...], int], list[ChainSlice | None]] = {}
         self._last: _Ways | None = None
         self._there: dict[tuple[BaseChain, ...], tuple[BaseChain, ...]] = {}
+
+    @property
+    def shared_chains(self) -> Container[tuple[str, str]]:
+        """Chains (table, name) whose slices regions share: they are not numbered for each."""
+        return self._distinctions.chains
 
     def _base_chains(self) -> list[BaseChain]:
         """All that packets pass, as chains of tables."""

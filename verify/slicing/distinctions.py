@@ -63,6 +63,8 @@ class Distinctions:
         self._protocols: set[int] = set()
         self._bounds: set[int] = set()
         self._sorted_bounds: list[int] = []
+        self.chains: set[tuple[str, str]] = set()
+        """All chains below the covered base chains, and those."""
         self.covered = frozenset(place for place in base_chains if self._include(*place))
 
     @classmethod
@@ -72,24 +74,48 @@ class Distinctions:
         found._add(records)
         return found
 
+    @classmethod
+    def of_conditions(cls, conditions: Iterable[Condition]) -> Distinctions:
+        """What some conditions can tell apart."""
+        found = cls({}, ())
+        for condition in conditions:
+            found._add_condition(condition)
+        found._sorted_bounds = sorted(found._bounds)
+        return found
+
     def of(self, box: Box) -> Projection:
         """What the chains see of a box with one address and one port, its locality aside."""
-        address = box.address
         return (
-            tuple(
+            self.networks(box.address),
+            box.protocol if box.protocol in self._protocols else 0,
+            self.stretch(box.first_port),
+        )
+
+    def networks(self, address: int) -> tuple[tuple[int, int], ...]:
+        """The networks (mask, address) that an address lies in."""
+        return tuple(
+            [
                 (mask, address & mask)
                 for mask, known in self._networks.items()
                 if address & mask in known
-            ),
-            box.protocol if box.protocol in self._protocols else 0,
-            bisect_right(self._sorted_bounds, box.first_port),
+            ]
         )
+
+    def stretch(self, port: int) -> int:
+        """The number of the stretch of ports that a port lies in, none of which is told apart."""
+        return bisect_right(self._sorted_bounds, port)
+
+    @property
+    def bounds(self) -> frozenset[int]:
+        """The ports at which a stretch begins."""
+        return frozenset(self._bounds)
 
     def _include(self, table: str, name: str) -> bool:
         below = self._below(table, name)
         if below is None:
             return False
         for chain in below:
+            self.chains.add((table, chain.name))
             self._add(chain.records)
         return True
 

@@ -6,13 +6,14 @@ numbered by first use.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import assert_never
 
 from svcc.grammar.address import Network
 from svcc.verify.model.actions import Dnat
 from svcc.verify.model.conditions import (
+    Alternative,
     AnyOf,
     Bpf,
     Destination,
@@ -61,6 +62,7 @@ from svcc.verify.slicing.schema_conditions import (
     OriginalDestinationHost,
     OriginalSourceHost,
     SchemaAction,
+    SchemaAlternative,
     SchemaCondition,
     SchemaOutcome,
     SchemaPredicate,
@@ -87,6 +89,7 @@ from svcc.verify.spec.packet_conditions import (
     SourceIn,
 )
 
+_source = interned(Source)
 _source_host = interned(SourceHost)
 _destination_host = interned(DestinationHost)
 _numbered_dnat = interned(NumberedDnat)
@@ -217,12 +220,38 @@ class Numbering:
                 )
                 return NumberedEndpoints(numbered, negated)
             case InEntries(entries, negated):
-                return NumberedEntries(
-                    tuple(tuple(map(self._entry_part, entry)) for entry in entries), negated
-                )
+                # By their numbers: addresses say nothing of which backend is whose.
+                numbered_entries = [tuple(map(self._entry_part, entry)) for entry in entries]
+                numbered_entries.sort(key=_entry_order)
+                return NumberedEntries(tuple(numbered_entries), negated)
+            case AnyOf():
+                return self._any_of(condition)
             case _:
                 pass
         return condition
+
+    def _any_of(self, condition: AnyOf[Alternative]) -> AnyOf[SchemaAlternative]:
+        if not any(isinstance(p, Source) and p.address in self.hosts for p in condition.parts):
+            return condition
+        return AnyOf(self._sources_in_order(condition.parts), condition.negated)
+
+    def _sources_in_order(self, parts: Iterable[Alternative]) -> tuple[SchemaAlternative, ...]:
+        """Alternatives with their sources numbered, those first, by their numbers: which backend
+        has the lowest address is no difference.
+        """
+        numbers: list[int] = []
+        others: list[Alternative] = []
+        for part in parts:
+            if (
+                isinstance(part, Source)
+                and part.mask == self.full_mask
+                and part.address in self.hosts
+                and not part.negated
+            ):
+                numbers.append(self.hosts[part.address])
+            else:
+                others.append(part)
+        return (*[_source_host(number, False) for number in sorted(numbers)], *others)
 
     def _entry_part(self, part: EntryPart) -> NumberedEntryPart:
         match part:
@@ -266,7 +295,8 @@ class Numbering:
     def _atom(self, atom: Atom) -> SchemaPredicate:
         match atom:
             case SourceIn(networks, negated):
-                return AnyOf(tuple([self._source_in(n) for n in networks]), negated)
+                sources = [_source(network.value, network.mask) for network in networks]
+                return AnyOf(self._sources_in_order(sources), negated)
             case FromNode(negated):
                 return SentFromNode(negated)
             case FromPod(interface, negated):
@@ -279,11 +309,6 @@ class Numbering:
                 return AnyOf(tuple(map(self._destination_in, networks)), negated)
             case _:
                 assert_never(atom)
-
-    def _source_in(self, network: Network) -> Source | SourceHost:
-        if network.mask == self.full_mask and network.value in self.hosts:
-            return _source_host(self.hosts[network.value], False)
-        return Source(network.value, network.mask)
 
     def _destination_in(self, network: Network) -> Destination | DestinationHost:
         if network.mask == self.full_mask and network.value in self.hosts:
@@ -299,6 +324,30 @@ class Numbering:
                 return outcome
             case _:
                 assert_never(outcome)
+
+
+def _entry_order(entry: tuple[NumberedEntryPart, ...]) -> list[tuple[int, int, int]]:
+    return [_part_order(part) for part in entry]
+
+
+def _part_order(part: NumberedEntryPart) -> tuple[int, int, int]:
+    match part:
+        case DestinationHost(number):
+            return 0, number, 0
+        case Destination(address, mask):
+            return 1, address, mask
+        case AnyOf(protocols):
+            return 2, len(protocols), protocols[0].number
+        case NumberedDestinationPort(number):
+            return 3, number, 0
+        case DestinationPort(first, last):
+            return 4, first, last
+        case SourceHost(number):
+            return 5, number, 0
+        case Source(address, mask):
+            return 6, address, mask
+        case _:
+            assert_never(part)
 
 
 def unnumbered(item: Item) -> SchemaItem:

@@ -146,10 +146,11 @@ class State:
                 raise TextError(offset, f"{item.name} takes no ranges; declare it with interval")
             if element.timeout is not None and not takes_times:
                 raise TextError(offset, f"{item.name} has no timeouts; declare it with timeout")
-            known = elements.get(element.key)
-            if known is not None and known.data != element.data:
-                raise TextError(offset, "the map has this key already, with other data")
-            elements[element.key] = element
+            known = elements.setdefault(element.key, element)
+            if known is not element:
+                if known.data != element.data:
+                    raise TextError(offset, "the map has this key already, with other data")
+                elements[element.key] = element
         if offsets and len(keys) == 1 and "auto-merge" not in item.options:
             for key in overlapping(elements, keys[0]):
                 shown = write_expression(key)

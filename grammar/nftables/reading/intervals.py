@@ -8,12 +8,14 @@ from svcc.grammar.address import Network
 from svcc.grammar.nftables.datatypes import Datatype
 from svcc.grammar.nftables.program import Concatenation, Expression, Range
 
+_INTERVALS = frozenset({Range, Network})
+
 
 def is_interval(key: Expression) -> bool:
     """Whether a key, or a part of it, stands for more than one value."""
     if isinstance(key, Concatenation):
-        return any(isinstance(part, Range | Network) for part in key.parts)
-    return isinstance(key, Range | Network)
+        return not _INTERVALS.isdisjoint(map(type, key.parts))
+    return type(key) in _INTERVALS
 
 
 def bounds(key: Expression, datatype: Datatype) -> tuple[int, int] | None:

@@ -1,0 +1,1 @@
+"""Regions that are cut alike, told without cutting each of them."""
