@@ -39,6 +39,7 @@ from tests.fuzz.compare import read_rules
 from tests.fuzz.rules import RuleMaker
 from tests.kube_proxy.dumps import real_names, real_objects, real_settings, real_text
 from tests.support.clusters.random_objects import random_objects, random_settings
+from tests.support.damage.random_edits import edited_iptables, edited_nftables
 from tests.support.effort import LONG
 from tests.support.proofs import PROVER
 from tests.unit.verify.test_sharing import frontends
@@ -169,6 +170,67 @@ def test_schemas_of_own_rules(mode: str) -> None:
                         shared, signatures = shared + found[0], signatures + found[1]
     assert shared > 200
     assert signatures > 200
+
+
+def stale(random: Random, objects: Objects) -> Objects:
+    """Objects of which one is not as it was when the rules were made."""
+    found = Objects(nodes=objects.nodes)
+    found.services, found.slices = list(objects.services), list(objects.slices)
+    number = random.randrange(len(found.services))
+    service = found.services[number]
+    match random.randrange(5):
+        case 0:
+            del found.services[number]
+        case 1:
+            policy = service.external_traffic_policy
+            other: Literal["Cluster", "Local"] = "Cluster" if policy == "Local" else "Local"
+            found.services[number] = replace(service, external_traffic_policy=other)
+        case kind:
+            number = random.randrange(len(found.slices))
+            item = found.slices[number]
+            kept = list(item.endpoints)
+            if kept:
+                place = random.randrange(len(kept))
+                if kind == 2:
+                    del kept[place]
+                elif kind == 3:
+                    kept[place] = _moved_endpoint(kept[place], 1)
+                else:
+                    kept[place] = replace(kept[place], ready=not kept[place].ready)
+            found.slices[number] = replace(item, endpoints=tuple(kept))
+    return found
+
+
+@pytest.mark.parametrize("mode", ["nftables", "iptables"])
+def test_schemas_of_edited_rules(mode: str) -> None:
+    """Rules that are about some of many like Services, left out, twice, exchanged and new; and
+    objects that have changed since.
+    """
+    random = Random(f"edited {mode}")
+    edited = edited_nftables if mode == "nftables" else edited_iptables
+    tried = shared = 0
+    for _ in range(400 if LONG else 6):
+        objects = like(random_objects(random, random.choice((1, 2, 4))), random.choice((3, 5)))
+        settings = random_settings(random)
+        for right in texts(objects, settings, mode):
+            text = right
+            for _ in range(8):
+                changed = edited(random, text)
+                try:
+                    loaded = read(changed, mode)
+                except InputError:
+                    continue
+                text = changed if random.random() < 0.5 else right
+                now = stale(random, objects) if random.random() < 0.5 else objects
+                for item in loaded.values():
+                    rules = prepare(item.rules, settings).rules
+                    for expectation in expectations_of(now, settings, rules):
+                        # Chains that lead round are judged before any region is cut.
+                        with suppress(RecursionError):
+                            shared += compare(regions_of(rules, expectation))[0]
+                            tried += 1
+    assert tried > 20
+    assert shared > 400
 
 
 @pytest.mark.parametrize("name", real_names("nft.txt"))
