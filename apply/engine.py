@@ -217,6 +217,27 @@ def left_over(tools: Iptables, exclude: tuple[Network, ...] = ()) -> Loaded:
     return found
 
 
+def left_over_difference(tools: Iptables, exclude: tuple[Network, ...] = ()) -> str:
+    """What :func:`cleanup` would remove, like a unified diff; empty if nothing.
+
+    Arguments and errors as of :func:`left_over`.
+    """
+    other = tools.other_variant()
+    variants = [tools, other] if other else [tools]
+    read = [_own_rules_of(variant)[0] for variant in variants]
+    servers = _look_beside(tools, None, exclude, 0, read)
+    nothing = {table: TableState() for table in TABLES}
+    return "".join(
+        difference(
+            before,
+            dict.fromkeys(before, nothing),
+            (None, None),
+            servers if before is read[-1] else None,
+        )
+        for before in read
+    )
+
+
 def cleanup(
     *,
     exclude: tuple[Network, ...] = (),

@@ -92,13 +92,7 @@ def remove_tables(
     Raises:
         ApplyError: failed; the message says whether the node is as it was before.
     """
-    if not is_installed(NFT):
-        return Outcome((), dry_run=dry_run)
-    try:
-        if not exist(tools):
-            return Outcome((), dry_run=dry_run)
-    except ToolError:
-        # A kernel without nf_tables has none.
+    if not _are_there(tools):
         return Outcome((), dry_run=dry_run)
     with engine.locked(tools, wait, tell, only_read=dry_run):
         plan = nftables.plan(tools, Ruleset(), route_localnet=keep_localnet)
@@ -126,7 +120,21 @@ def difference(
         raise ApplyError(not_installed(NFT))
     plan = nftables.plan(tools, wanted, route_localnet=route_localnet)
     _ask(guard, plan, tools, exclude)
-    return nftables.difference(plan)
+    found = nftables.difference(plan)
+    if tools.kind is not None:
+        found += engine.left_over_difference(tools, exclude)
+    return found
+
+
+def left_over_difference(tools: Iptables, *, keep_localnet: bool) -> str:
+    """What :func:`remove_tables` would change, like a unified diff; empty if nothing.
+
+    Raises:
+        ApplyError: what is there cannot be read.
+    """
+    if not _are_there(tools):
+        return ""
+    return nftables.difference(nftables.plan(tools, Ruleset(), route_localnet=keep_localnet))
 
 
 def _ask(
@@ -153,15 +161,21 @@ def with_tables(guard: Guard | None, tools: Iptables) -> Guard | None:
 
 def _tables(tools: Iptables) -> Ruleset:
     """svcc's nftables tables; a kernel or a node without nftables has none."""
-    try:
-        if not is_installed(NFT) or not exist(tools):
-            return Ruleset()
-    except ToolError:
+    if not _are_there(tools):
         return Ruleset()
     try:
         return read_own(tools).tables
     except ToolError as error:
         raise ApplyError(f"{error}; nothing was changed") from error
+
+
+def _are_there(tools: Iptables) -> bool:
+    """Whether svcc has tables of nftables here."""
+    try:
+        return is_installed(NFT) and exist(tools)
+    except ToolError:
+        # A kernel without nf_tables has none.
+        return False
 
 
 def _serves(tables: Ruleset) -> bool:

@@ -160,7 +160,7 @@ def diff(
             guard=guard,
         )
     try:
-        return engine.diff(
+        found = engine.diff(
             wanted.programs,
             route_localnet=wanted.route_localnet,
             ipvs=wanted.ipvs,
@@ -168,6 +168,7 @@ def diff(
             tools=tools,
             guard=modes.with_tables(guard, tools),
         )
+        return found + modes.left_over_difference(tools, keep_localnet=wanted.route_localnet)
     except ToolError as error:
         raise ApplyError(str(error)) from error
 

@@ -81,8 +81,13 @@ def test_an_empty_list_in_another_mode(
         done = svcc(reading[0], *given, *reading[1:], text=EMPTY)
         assert "warning: no Service with frontends is among the objects" in done.err
     assert (saved(node, variant), node.run("nft", "list", "tables")) == before
-    # The same objects in another mode take nothing away.
-    assert svcc("apply", *GIVEN, "--mode", wanted, "--iptables", variant).code == 0
+    # The same objects in another mode take nothing away but the rules of this one.
+    there = (*GIVEN, "--mode", wanted, "--iptables", variant)
+    shown = svcc("diff", *there).out.splitlines()
+    gone = {"iptables": "--- ipv4 nat (loaded)", "nftables": "--- ip svcc (loaded)"}
+    assert gone[loaded] in shown[shown.index(gone[wanted]) :]
+    assert svcc("apply", *there).code == 0
+    assert svcc("diff", *there).out == ""
 
 
 def test_services_without_slices(node: Namespace, variant: Variant, tmp_path: Path) -> None:
