@@ -117,12 +117,15 @@ class _Reader(dns.zonefile.Reader):
             dns.tokenizer.Tokenizer(text), dns.rdataclass.IN, txn, allow_directives=_DIRECTIVES
         )
         self._collected = txn
+        self.is_in_record = False
         # The zone is the root for dnspython, so that it leaves nothing out.
         self.current_origin = self.last_name = origin
 
     def _rr_line(self) -> None:
         self._collected.line = self.tok.line_number
+        self.is_in_record = True
         super()._rr_line()
+        self.is_in_record = False
 
 
 def _records(
@@ -137,7 +140,7 @@ def _records(
         hint = "the zone of relative names is unknown; begin with $ORIGIN, or name it: ZONE=FILE"
         raise _wrong(file, collected.line, hint) from None
     except (dns.exception.DNSException, ValueError) as error:
-        line = min(reader.tok.line_number, text.count("\n") + 1)
+        line = collected.line if reader.is_in_record else reader.tok.line_number
         message = _PLACE.sub("", str(error)) or type(error).__name__
         raise _wrong(file, line, f"no zone file: {message:.200}") from None
     return collected.records

@@ -148,7 +148,7 @@ def verify_nodes(
                 note(str(problem))
     specification = Specification(objects, cluster_domain) if zones and not policies_only else None
     if specification is not None:
-        about_objects += name_findings(specification, zones)
+        about_objects += name_findings(specification, zones, strict=strict)
     about_objects = _with_places(about_objects, objects)
     for report, settings in zip(reports, nodes, strict=True):
         of_node = by_node[settings.node_name] if by_node is not None else None

@@ -35,31 +35,38 @@ _REASON = {
     codes.NO_ENDPOINTS_GIVEN: "no endpoints of it were given, nor Pods",
     codes.TRUNCATED: "its Endpoints have not all endpoints (over-capacity: truncated)",
     codes.FAMILY_NOT_GIVEN: "endpoints of one of its families were not given",
+    codes.NAME_NOT_GIVEN: "no Pod of its namespace was given",
 }
 
 
-def name_findings(specification: Specification, zones: Sequence[Zone]) -> Iterator[Finding]:
+def name_findings(
+    specification: Specification, zones: Sequence[Zone], *, strict: bool = False
+) -> Iterator[Finding]:
     """What is right and wrong of each Service's names, of Pods', of reverse names and of others.
 
     Args:
         specification: of the objects.
         zones: that of the cluster domain, or reverse zones, or all.
+        strict: doubt names that answer nothing where the objects do not say what they must.
     """
     for zone in zones:
-        yield from _Judge(specification, zone, zones).findings()
+        yield from _Judge(specification, zone, zones, strict).findings()
 
 
 class _Judge:
-    def __init__(self, specification: Specification, zone: Zone, zones: Sequence[Zone]) -> None:
+    def __init__(
+        self, specification: Specification, zone: Zone, zones: Sequence[Zone], strict: bool
+    ) -> None:
         self._specification = specification
         self._zone = zone
+        self._strict = strict
         self._inner = [z.origin for z in zones if z is not zone and is_below(z.origin, zone.origin)]
         self._by_owner: defaultdict[str, dict[Answer, Record]] = defaultdict(dict)
         self._servers = {
             record.data.target for record in zone.records if isinstance(record.data, NameServer)
         }
         for record in zone.records:
-            if record.data.type not in SIGNATURES and not self._is_of_the_zone(record):
+            if not self._is_passed_over(record):
                 self._by_owner[record.owner].setdefault(answer(record.data), record)
 
     def findings(self) -> Iterator[Finding]:
@@ -73,7 +80,9 @@ class _Judge:
             names = [name for name in names if not name.endswith(pods)]
         for owner in dict.fromkeys((*names, *self._by_owner)):
             wanted = self._specification.wanted(owner)
-            if not wanted.is_judged:
+            there = owner in self._by_owner
+            is_silent = not there and not wanted.must and not self._strict
+            if not wanted.is_judged or is_silent:
                 continue
             about = self._about(owner, wanted.service)
             found = list(self._of_name(owner, wanted))
@@ -99,10 +108,9 @@ class _Judge:
         there = self._by_owner.get(owner, {})
         missing = sorted(wanted.must - there.keys()) if is_sayable(owner) else []
         surplus = sorted(there.keys() - wanted.must - wanted.may)
-        is_open = any(
-            each[0] in wanted.open_types
-            for each in (surplus if wanted.open_code != codes.TRUNCATED else there)
-        )
+        doubted = there if wanted.open_code == codes.TRUNCATED else surplus
+        is_open = any(each[0] in wanted.open_types for each in doubted)
+        is_open |= self._strict and bool(wanted.open_code) and not is_reverse(self._zone)
         about = f"name {owner}{_of(wanted.service)}"
         family = self._family(wanted)
         if is_open:
@@ -126,8 +134,14 @@ class _Judge:
                 cause=Cause(self._zone.file, record.line, "", "", str(record)),
             )  # fmt: skip
 
-    def _is_of_the_zone(self, record: Record) -> bool:
-        """Its name servers, and their addresses unless these are names of Services or Pods."""
+    def _is_passed_over(self, record: Record) -> bool:
+        """What says nothing of Services, or of one that is wrong in itself; the zone's name
+        servers, and their addresses unless these are names of Services or Pods.
+        """
+        if record.data.type in SIGNATURES:
+            return True
+        if isinstance(record.data, Pointer):
+            return not self._specification.wanted(record.data.target).is_judged
         if isinstance(record.data, NameServer):
             return record.owner == self._zone.origin
         is_object = any(record.owner.endswith(f".{k}.{self._zone.origin}") for k in ("svc", "pod"))

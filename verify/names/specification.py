@@ -31,7 +31,8 @@ _LONGEST_LABEL, _LONGEST_NAME = 63, 253
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What a name ``must`` answer, and what it ``may`` beside.
+    """What a name ``must`` answer, and what it ``may`` beside; of a Service that is wrong in itself
+    nothing ``is_judged``.
 
     ``open_code`` is a number of :mod:`svcc.verify.spec.codes` where the objects do not say all of
     it, and ``open_types`` which types of records that is about.
@@ -74,6 +75,7 @@ class Specification:
         self._pods: defaultdict[str, set[Address]] = defaultdict(set)
         for namespace, address in _running(objects):
             self._pods[namespace].add(address)
+        self._namespaces_of_pods = {pod.namespace for pod in objects.pods}
         self._called: defaultdict[Address, list[tuple[Service, str, bool]]] = defaultdict(list)
         for key, service in self._services.items():
             if service.type == "ExternalName":
@@ -84,6 +86,9 @@ class Specification:
                 for address in addresses:
                     name = f"{host}.{self._of(service)}"
                     self._called[address].append((service, name, service.headless))
+        self._open_pointers = next(
+            (places.open_code for places in self._places.values() if "PTR" in places.open_types), ""
+        )
 
     def wanted(self, name: str) -> Wanted:
         """What a name must answer; nothing where it is to be unknown (NXDOMAIN) or empty."""
@@ -93,7 +98,7 @@ class Specification:
             case ["dns-version"]:
                 return Wanted(VERSIONS)
             case ["pod", namespace, label]:
-                return Wanted(self._of_pod(namespace, label))
+                return self._of_pod(namespace, label)
             case ["svc", namespace, label, *below]:
                 key = namespace, label
                 if key in self._not_judged:
@@ -113,9 +118,12 @@ class Specification:
                     asked.append(f"_{port.name}._{port.protocol.lower()}.{name}")
             if service.headless:
                 asked += [f"{host}.{name}" for host in self._placed(key, service).hosts]
-            yield from (each for each in asked if self.wanted(each).must)
-        for namespace, addresses in self._pods.items():
-            for address in addresses:
+            for each in asked:
+                wanted = self.wanted(each)
+                if wanted.must or wanted.open_code:
+                    yield each
+        for namespace, pods in self._pods.items():
+            for address in pods:
                 yield f"{_hyphened(address)}.{namespace}.pod.{self._domain}"
 
     def addresses(self) -> Iterator[tuple[Address, str]]:
@@ -127,13 +135,16 @@ class Specification:
     def _of(self, service: Service) -> str:
         return f"{service.name}.{service.namespace}.svc.{self._domain}"
 
-    def _of_pod(self, namespace: str, label: str) -> frozenset[Answer]:
+    def _of_pod(self, namespace: str, label: str) -> Wanted:
         found = self._pods.get(namespace, ())
-        return frozenset(_address(a) for a in found if _hyphened(a) == label)
+        answers = frozenset(_address(a) for a in found if _hyphened(a) == label)
+        if namespace in self._namespaces_of_pods:
+            return Wanted(answers)
+        return Wanted(answers, open_code=codes.NAME_NOT_GIVEN, open_types=frozenset({"A", "AAAA"}))
 
     def _of_service(self, key: tuple[str, str], service: Service, below: Sequence[str]) -> Wanted:
         if service.type == "ExternalName":
-            return Wanted(_alias(service), service=service) if not below else NOTHING
+            return NOTHING if below else Wanted(*_alias(service), service)
         places = self._placed(key, service)
         match below:
             case []:
@@ -172,15 +183,12 @@ class Specification:
         owners = [service for service, _, is_must in self._called[address] if is_must]
         for _, name, is_must in self._called[address]:
             (must if is_must else may).add(("PTR", name))
-        is_open = self._all_from_pods and any(
-            service.headless and not self._slices[key] for key, service in self._services.items()
-        )
         return Wanted(
             frozenset(must),
             frozenset(may),
             owners[0] if owners else None,
-            open_code=codes.NO_ENDPOINTS_GIVEN if is_open else "",
-            open_types=frozenset({"PTR"}) if is_open else frozenset(),
+            open_code=self._open_pointers,
+            open_types=frozenset({"PTR"}) if self._open_pointers else frozenset(),
         )
 
     def _placed(self, key: tuple[str, str], service: Service) -> _Places:
@@ -227,13 +235,15 @@ def _open(places: _Places) -> tuple[str, frozenset[str]]:
     return places.open_code, places.open_types
 
 
-def _alias(service: Service) -> frozenset[Answer]:
+def _alias(service: Service) -> tuple[frozenset[Answer], frozenset[Answer]]:
+    """What it must be and may be; Kubernetes documents that addresses are not resolved."""
     name = service.external_name.removesuffix(".")
+    alias = frozenset({("CNAME", name)}) if is_domain_name(name) else frozenset[Answer]()
     try:
         ip_address(name)
     except ValueError:
-        return frozenset({("CNAME", name)}) if is_domain_name(name) else frozenset()
-    return frozenset()
+        return alias, frozenset()
+    return frozenset(), alias
 
 
 def _address(address: Address) -> Answer:

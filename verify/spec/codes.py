@@ -67,6 +67,7 @@ ADDRESS_OUTSIDE = "SVC060"
 NAME_MISSING = "SVC070"
 NAME_SURPLUS = "SVC071"
 NAME_NOT_SERVED = "SVC072"
+NAME_NOT_GIVEN = "SVC073"
 
 _ALL = (
     Code(
@@ -450,6 +451,13 @@ _ALL = (
         "violated or undecided.",
         "What is wrong with the rules; the finding has the code.",
         "Mend the rules: the other finding says how.",
+    ),
+    Code(
+        NAME_NOT_GIVEN, "a name of a Pod, and no Pod was given",
+        "The zone names a Pod by its address, in a namespace of which no Pod is among the objects. "
+        "Whether it is there is unknown.",
+        "The command that printed the objects did not ask for Pods, or for those of one namespace.",
+        "Give the Pods too: `kubectl get services,endpointslices,pods,nodes -A -o yaml`.",
     ),
 )  # fmt: skip
 
