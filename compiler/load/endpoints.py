@@ -88,7 +88,7 @@ def _endpoints(fields: Fields, family: Family) -> Iterator[Endpoint]:
                 zone_hints=zones,
                 node_hints=nodes,
                 zone=entry.text("zone") or None,
-                hostname=entry.text("hostname") or None,
+                hostname=entry.name("hostname") or None,
                 pod=_pod_name(entry),
             )
 
@@ -119,7 +119,12 @@ def endpoints(fields: Fields, origin: Origin) -> list[EndpointSlice]:
                     entry.wrong(None, "ip is missing")
                 continue
             node = entry.name("nodeName", what="subdomain")
-            endpoint = Endpoint(address=value, node_name=node or None, pod=_pod_name(entry))
+            endpoint = Endpoint(
+                address=value,
+                node_name=node or None,
+                hostname=entry.name("hostname") or None,
+                pod=_pod_name(entry),
+            )
             by_family.setdefault(value.family, []).append(endpoint)
         for entry in subset.objects("notReadyAddresses"):
             entry.read("ip", remote_address)

@@ -19,11 +19,7 @@ from svcc.compiler.load.fields import Fields, Report, field_name, is_name
 from svcc.compiler.load.inputs import STANDARD_INPUT, reason, source_of, standard_input
 from svcc.compiler.load.text import shorten
 from svcc.compiler.model.objects import SCHEDULERS, Node, Objects
-from svcc.compiler.settings.configuration_document import (
-    API_VERSION,
-    KIND,
-    find_configuration,
-)
+from svcc.compiler.settings.configuration_document import KUBE_PROXY, find_configuration
 from svcc.compiler.settings.node import IpvsSettings, Mode, NodeSettings, PodDetection
 from svcc.compiler.settings.overrides import Layers, Overrides
 from svcc.grammar.address import Address, Family, Network
@@ -107,16 +103,17 @@ def configuration_of(source: Source) -> Configuration:
     Raises:
         InputError: it is none, or a setting is wrong.
     """
+    kind, api_version = KUBE_PROXY
     source, number, path, value = find_configuration(source)
     complaints: list[Complaint] = []
     report = Report(source, number, complaints)
     top = Fields(value, path, report)
-    if (top.raw("kind"), top.raw("apiVersion")) != (KIND, API_VERSION):
-        top.wrong(None, f"this is no {KIND} of {API_VERSION}")
+    if (top.raw("kind"), top.raw("apiVersion")) != KUBE_PROXY:
+        top.wrong(None, f"this is no {kind} of {api_version}")
     settings, ignored = _configured(top), tuple(_passed_over(top))
-    unknown = list(unknown_fields(KIND, API_VERSION, value))
+    unknown = list(unknown_fields(kind, api_version, value))
     for item in unknown:
-        top.unknown(item.path, KIND, item.meant, item.elsewhere)
+        top.unknown(item.path, kind, item.meant, item.elsewhere)
     problems = problems_of(list(dict.fromkeys(complaints)))
     if report.errors:
         raise InputError(problems)

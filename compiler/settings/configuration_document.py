@@ -1,4 +1,4 @@
-"""The KubeProxyConfiguration in what people have: a file of its own, kubeadm's, a ConfigMap.
+"""A component's configuration in what people have: a file of its own, kubeadm's, a ConfigMap.
 
 ``kubectl -n kube-system get configmap kube-proxy -o yaml`` prints a ConfigMap whose data has the
 configuration as text (kubeadm's ``config.conf``, EKS's ``config``); ``kubeadm config print``
@@ -15,9 +15,17 @@ from svcc.compiler.load.not_objects import template
 from svcc.compiler.load.text import KEY, Path, TextError
 from svcc.grammar.errors import InputError, Position, Problem
 
-KIND = "KubeProxyConfiguration"
-API_VERSION = "kubeproxy.config.k8s.io/v1alpha1"
 MAX_KINDS_TOLD = 5
+
+
+class ConfigurationKind(NamedTuple):
+    """A kind of configuration file."""
+
+    kind: str
+    api_version: str
+
+
+KUBE_PROXY = ConfigurationKind("KubeProxyConfiguration", "kubeproxy.config.k8s.io/v1alpha1")
 
 
 class Document(NamedTuple):
@@ -29,14 +37,14 @@ class Document(NamedTuple):
     value: dict[str, Any]
 
 
-def find_configuration(source: Source) -> Document:
-    """The one KubeProxyConfiguration of an input.
+def find_configuration(source: Source, wanted: ConfigurationKind = KUBE_PROXY) -> Document:
+    """The one configuration of a kind in an input.
 
     Raises:
         InputError: there is none, or there are several.
     """
-    every = list(_documents(source))
-    found = [document for document in every if document.value.get("kind") == KIND]
+    every = list(_documents(source, wanted.kind))
+    found = [document for document in every if document.value.get("kind") == wanted.kind]
     if len(found) == 1:
         return found[0]
     if not found and len(every) == 1 and "kind" not in every[0].value:
@@ -45,17 +53,17 @@ def find_configuration(source: Source) -> Document:
     if found:
         _, number, path, _ = found[1]
         place = found[1].source.locate([(number, path)])[number, path]
-        message = f"there are {len(found)} of kind {KIND}; give the one of this node"
+        message = f"there are {len(found)} of kind {wanted.kind}; give the one of this node"
         raise InputError([Problem(place, message)])
     kinds = dict.fromkeys(str(document.value.get("kind", "unknown"))[:60] for document in every)
     there = ", ".join([kind for kind in kinds if kind.isalnum()][:MAX_KINDS_TOLD])
-    message = f"this is no {KIND} ({API_VERSION}), and no ConfigMap that has one"
+    message = f"this is no {wanted.kind} ({wanted.api_version}), and no ConfigMap that has one"
     if there:
         message += f"; it holds {there}"
     raise InputError([Problem(Position(source.name, 1, 1), message)])
 
 
-def _documents(source: Source) -> Iterator[Document]:
+def _documents(source: Source, kind: str) -> Iterator[Document]:
     """All objects of an input, those in lists and in the texts of ConfigMaps too."""
     try:
         values = source.documents()
@@ -65,24 +73,24 @@ def _documents(source: Source) -> Iterator[Document]:
         raise InputError([Problem(place, error.message)]) from None
     for number, value in enumerate(values):
         if isinstance(value, dict):
-            yield from _expanded(Document(source, number, (), value))
+            yield from _expanded(Document(source, number, (), value), kind)
         elif value is not None:
             place = source.locate([(number, ())])[number, ()]
-            raise InputError([Problem(place, f"this is no {KIND}")])
+            raise InputError([Problem(place, f"this is no {kind}")])
 
 
-def _expanded(document: Document) -> Iterator[Document]:
+def _expanded(document: Document, kind: str) -> Iterator[Document]:
     source, number, path, value = document
     items, data = value.get("items"), value.get("data")
     if value.get("kind") in ("List", "ConfigMapList") and isinstance(items, list):
         for index, item in enumerate(items):
             if isinstance(item, dict):
-                yield from _expanded(Document(source, number, (*path, "items", index), item))
+                yield from _expanded(Document(source, number, (*path, "items", index), item), kind)
     elif isinstance(data, dict) and value.get("kind") in (None, "ConfigMap"):
         for key, text in data.items():
-            if isinstance(text, str) and KIND in text:
+            if isinstance(text, str) and kind in text:
                 inside = _embedded(document, key, text)
-                yield from (d for d in _documents(inside) if d.value.get("kind") == KIND)
+                yield from (d for d in _documents(inside, kind) if d.value.get("kind") == kind)
     else:
         yield document
 

@@ -11,12 +11,16 @@ from svcc.api.errors import bad_input
 from svcc.api.inputs import once
 from svcc.api.live import missing_proxy, open_questions
 from svcc.api.own_rules import read_back
+from svcc.compiler.settings.names import CLUSTER_DOMAIN
 from svcc.grammar.address import Family
 from svcc.grammar.errors import Position, Problem
 from svcc.grammar.iptables.ruleset import RuleSet
 from svcc.grammar.policy import Placed, PlacedRange
 from svcc.verify.engine import verify as verify_rules
 from svcc.verify.manifests.every import findings_of, mistakes
+from svcc.verify.names.judge import is_reverse, name_findings
+from svcc.verify.names.served import served_findings
+from svcc.verify.names.specification import Specification
 from svcc.verify.open_questions.every import open_questions as every_question
 from svcc.verify.open_questions.question import OpenQuestion, left_open
 from svcc.verify.policy.claims import check
@@ -33,6 +37,7 @@ if TYPE_CHECKING:
     from svcc.api.rules import Rules
     from svcc.compiler.model.objects import Objects
     from svcc.compiler.settings.node import NodeSettings
+    from svcc.grammar.dns.zone import Zone
     from svcc.verify.confirm.findings import Finding
     from svcc.verify.report.report import Report
 
@@ -52,6 +57,8 @@ def verify(
     policies_only: bool = False,
     paranoid: bool = False,
     strict: bool = False,
+    zones: Sequence[Zone] = (),
+    cluster_domain: str = CLUSTER_DOMAIN,
     note: Note | None = None,
     progress: Progress | None = None,
 ) -> Report:
@@ -68,6 +75,9 @@ def verify(
             fifty times as long.
         strict: what was passed over makes the verdict undecided, unless it has no frontend by
             its kind.
+        zones: zones to judge too, from :func:`svcc.api.standalone.names.read_zones`: that of the
+            cluster domain, reverse zones, or all.
+        cluster_domain: below which Services have their names.
         note: is told what a person should know.
         progress: is told how many of how many parts are done.
 
@@ -84,6 +94,8 @@ def verify(
         policies_only=policies_only,
         paranoid=paranoid,
         strict=strict,
+        zones=zones,
+        cluster_domain=cluster_domain,
         note=note,
         progress=progress,
     )
@@ -100,6 +112,8 @@ def verify_nodes(
     policies_only: bool = False,
     paranoid: bool = False,
     strict: bool = False,
+    zones: Sequence[Zone] = (),
+    cluster_domain: str = CLUSTER_DOMAIN,
     note: Note | None = None,
     progress: Progress | None = None,
 ) -> list[Report]:
@@ -132,6 +146,9 @@ def verify_nodes(
         if note is not None:
             for problem in told:
                 note(str(problem))
+    specification = Specification(objects, cluster_domain) if zones and not policies_only else None
+    if specification is not None:
+        about_objects += name_findings(specification, zones, strict=strict)
     about_objects = _with_places(about_objects, objects)
     for report, settings in zip(reports, nodes, strict=True):
         of_node = by_node[settings.node_name] if by_node is not None else None
@@ -140,6 +157,8 @@ def verify_nodes(
             report.in_files = of_node.in_files
         questions = list(judge.questions(settings, report, strict))
         report.findings = left_open(report.findings, questions)
+        if specification is not None:
+            report.findings += _served(specification, zones, objects, settings, report)
         if report is reports[0]:
             # They are the same whatever the node, and whatever is not known of its rules.
             report.findings = [*about_objects, *report.findings]
@@ -148,6 +167,23 @@ def verify_nodes(
             report.problems += of_node.problems
         _warn(questions, report, note)
     return reports
+
+
+def _served(
+    specification: Specification,
+    zones: Sequence[Zone],
+    objects: Objects,
+    settings: NodeSettings,
+    report: Report,
+) -> list[Finding]:
+    """Whether what names answer is served on a node."""
+    expectations = [expect(objects, settings, family) for family in report.sources]
+    return [
+        finding
+        for zone in zones
+        if not is_reverse(zone)
+        for finding in served_findings(specification, zone, expectations, report.findings)
+    ]
 
 
 def _about_objects(objects: Objects, *, strict: bool) -> tuple[list[Finding], tuple[Problem, ...]]:

@@ -14,6 +14,8 @@ from svcc.commands.terminal import say
 if TYPE_CHECKING:
     from svcc.api import Configuration, Family, Flags, NodeSettings, Objects, Problem, Rules
     from svcc.api.inputs import Note
+    from svcc.compiler.settings.names import NameSettings
+    from svcc.grammar.dns.zone import Zone
 
 MAX_NAMED = 5
 
@@ -255,6 +257,36 @@ def to_load(arguments: argparse.Namespace, *, proved: bool) -> tuple[Objects, No
         raise bad_input("-f", "name the objects" if arguments.rules is None else hint)
     found = objects(arguments)
     return found, node(arguments, found)
+
+
+def name_settings(arguments: argparse.Namespace) -> NameSettings:
+    """How Services are named.
+
+    Raises:
+        InputError: bad input.
+    """
+    from svcc.api.standalone.names import name_settings
+    from svcc.compiler.settings.names import TTL
+
+    return name_settings(
+        cluster_domain=arguments.cluster_domain,
+        kubelet_config=arguments.kubelet_config,
+        ttl=getattr(arguments, "dns_ttl", TTL),
+        reverse_networks=getattr(arguments, "dns_reverse_zone", ()),
+    )
+
+
+def zones(arguments: argparse.Namespace, cluster_domain: str) -> list[Zone]:
+    """The zones that --dns-zone names.
+
+    Raises:
+        InputError: bad input.
+    """
+    if not arguments.dns_zone:
+        return []
+    from svcc.api.standalone.names import read_zones
+
+    return read_zones(arguments.dns_zone, cluster_domain, note=say)
 
 
 def family(arguments: argparse.Namespace) -> Family | None:

@@ -20,10 +20,39 @@ if TYPE_CHECKING:
 def _environment(arguments: argparse.Namespace, objects: Objects) -> str:
     from svcc.api.standalone.environment import environment_file
 
+    _must_be_printed(arguments)
     return environment_file(objects, arguments.namespace, note=say)
 
 
-TARGETS: dict[str, Callable[[argparse.Namespace, Objects], str]] = {"env": _environment}
+def _zones(arguments: argparse.Namespace, objects: Objects) -> str:
+    from svcc.api.standalone.names import compile_names
+
+    found = compile_names(objects, given_by.name_settings(arguments), note=say)
+    if arguments.output != "-":
+        found.write(arguments.output)
+        return ""
+    for other in found.origins[1:]:
+        say(f"note: there are names in {other} too; -o DIR writes all zones")
+    return found.text()
+
+
+def _hosts(arguments: argparse.Namespace, objects: Objects) -> str:
+    from svcc.api.standalone.names import compile_names
+
+    _must_be_printed(arguments)
+    return compile_names(objects, given_by.name_settings(arguments), note=say).hosts
+
+
+def _must_be_printed(arguments: argparse.Namespace) -> None:
+    if arguments.output != "-":
+        raise bad_input(f"--target {arguments.target}", "it is printed; take -o away")
+
+
+TARGETS: dict[str, Callable[[argparse.Namespace, Objects], str]] = {
+    "env": _environment,
+    "dns": _zones,
+    "hosts": _hosts,
+}
 """What is compiled for nobody's kernel, from objects to text."""
 
 
@@ -36,8 +65,8 @@ def add(parser: argparse.ArgumentParser) -> None:
         "--output",
         default="-",
         metavar="DIR|-",
-        help="folder for the scripts and bundle.json (of all nodes a subfolder each), or - to "
-        "print one script",
+        help="folder for the scripts and bundle.json (of all nodes a subfolder each) or for the "
+        "zones, or - to print one script or zone",
     )
     parser.add_argument(
         "--family", choices=("ipv4", "ipv6"), help="which script -o - prints (default: ipv4)"
@@ -46,8 +75,8 @@ def add(parser: argparse.ArgumentParser) -> None:
         "--target",
         choices=("rules", *TARGETS),
         default="rules",
-        help="what to compile to: the kernel's rules (default), or the variables that pods of "
-        "--namespace find Services by (env)",
+        help="what to compile to: the kernel's rules (default), the variables that pods of "
+        "--namespace find Services by (env), or their names, as zones (dns) or hosts(5) (hosts)",
     )
     parser.add_argument(
         "-n",
@@ -56,6 +85,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         metavar="NAMESPACE",
         help="for --target env (default: default)",
     )
+    options.add_names(parser, compiled=True)
     options.add_no_comments(parser)
     options.add_verbose(parser)
 
@@ -66,8 +96,8 @@ def run(arguments: argparse.Namespace) -> int:
 
     objects = given_by.objects(arguments)
     if arguments.target != "rules":
-        if arguments.output != "-" or arguments.all_nodes:
-            raise bad_input(f"--target {arguments.target}", "it is printed, whatever the node")
+        if arguments.all_nodes:
+            raise bad_input(f"--target {arguments.target}", "it is the same on every node")
         sys.stdout.write(TARGETS[arguments.target](arguments, objects))
         return OK
     if arguments.all_nodes:

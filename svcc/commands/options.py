@@ -166,6 +166,43 @@ def add_rules(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--live", action="store_true", help="the rules of this network namespace")
 
 
+def add_names(parser: argparse.ArgumentParser, *, compiled: bool = False) -> None:
+    """How Services are named; for zones that are ``compiled`` what they say, too."""
+    group = parser.add_argument_group("names")
+    if not compiled:
+        group.add_argument(
+            "--dns-zone",
+            action="append",
+            default=[],
+            metavar="[ZONE=]FILE",
+            help="a zone file to hold against the objects, or a folder of *.zone files; ZONE= says "
+            "which zone it is if the file does not; repeatable",
+        )
+    group.add_argument(
+        "--cluster-domain",
+        metavar="NAME",
+        default="",
+        help="the zone of Services (default: cluster.local)",
+    )
+    group.add_argument(
+        "--kubelet-config",
+        metavar="FILE",
+        help="a KubeletConfiguration, whose clusterDomain is the default",
+    )
+    if compiled:
+        group.add_argument(
+            "--dns-ttl", type=int, default=5, metavar="SECONDS", help="of records (default: 5)"
+        )
+        group.add_argument(
+            "--dns-reverse-zone",
+            action="append",
+            default=[],
+            metavar="CIDR",
+            help="a network that has a reverse zone of its own (default: in-addr.arpa and "
+            "ip6.arpa have all addresses); repeatable",
+        )
+
+
 def add_folder(parser: argparse.ArgumentParser) -> None:
     """--rules of commands that load them."""
     parser.add_argument(

@@ -25,6 +25,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     options.add_simulate(parser)
     options.add_node(parser, all_nodes=True)
     options.add_rules(parser)
+    options.add_names(parser)
     group = parser.add_argument_group("policy")
     group.add_argument(
         "--policy",
@@ -99,6 +100,8 @@ def _verify(arguments: argparse.Namespace) -> int:
     objects = given_by.objects(arguments, keep_going=True)
     nodes, rules = given_by.judged(arguments, objects)
     policies = read_policies(*arguments.policy)
+    domain = given_by.name_settings(arguments).cluster_domain
+    zones = given_by.zones(arguments, domain)
     bar = Progress("verify")
     try:
         reports = verify_nodes(
@@ -110,6 +113,8 @@ def _verify(arguments: argparse.Namespace) -> int:
             policies_only=arguments.policy_only,
             paranoid=arguments.paranoid,
             strict=arguments.strict,
+            zones=zones,
+            cluster_domain=domain,
             note=say,
             progress=bar,
         )
@@ -141,7 +146,7 @@ def _compare(arguments: argparse.Namespace) -> int:
     """Compare the rules with others."""
     from svcc.api import Objects, compare, read_rules
 
-    for flag in ("all_nodes", "policy", "policy_only", "paranoid", "strict"):
+    for flag in ("all_nodes", "policy", "policy_only", "paranoid", "strict", "dns_zone"):
         if getattr(arguments, flag):
             raise bad_input(f"--{flag.replace('_', '-')}", "not together with --against")
     objects, note = Objects(), None

@@ -65,6 +65,7 @@ ROOMS = (
         "grammar grammar.nftables grammar.nftables.reading grammar.nftables.parse",
         "JSON is put into words, which are read like others",
     ),
+    Room("grammar.dns", "grammar", "zones and their files; they know nothing of rules"),
     Room("compiler.model", "grammar", "objects, however they were read"),
     Room("compiler.api_names", "", "names that the API knows, whatever they are looked up for"),
     Room(
@@ -87,7 +88,7 @@ ROOMS = (
     ),
     Room(
         "compiler.settings",
-        "grammar compiler.model compiler.api_names compiler.load",
+        "grammar grammar.dns compiler.model compiler.api_names compiler.load",
         "a configuration is a file, and a Node an object",
     ),
     Room(
@@ -95,6 +96,7 @@ ROOMS = (
         "grammar compiler.model compiler.select compiler.allocate",
         "what a cluster would add to objects, before anybody asks what it forwards",
     ),
+    Room("compiler.names", f"grammar grammar.dns {_OBJECTS}", "names, however they are answered"),
     Room("compiler.resolve", f"grammar {_OBJECTS}", "what is forwarded, not how it is told"),
     Room(
         "compiler.lower.shared",
@@ -124,7 +126,8 @@ ROOMS = (
     Room("compiler.bundle", "svcc grammar.* compiler.pipeline", "files of what was compiled"),
     Room(
         "compiler.files",
-        "svcc grammar.* compiler.settings compiler.load compiler.bundle compiler.pipeline",
+        "svcc grammar.* compiler.settings compiler.load compiler.names compiler.bundle "
+        "compiler.pipeline",
         "folders of such files: written, read back, checked",
     ),
     Room("verify.netfilter", "grammar.*", "kernel facts: the trusted base of both models"),
@@ -191,6 +194,11 @@ ROOMS = (
         "verify.manifests",
         "grammar.* compiler.model compiler.api_names verify.spec verify.confirm",
         "what people write, whatever rules come of it",
+    ),
+    Room(
+        "verify.names",
+        f"grammar.* {_OBJECTS} verify.spec verify.confirm",
+        "what names answer, and what of that was proved; whatever the rules are",
     ),
     Room(
         "verify.open_questions",
@@ -295,7 +303,8 @@ NEVERS = (
     ),
     Never(
         "verify",
-        "compiler.select compiler.simulate compiler.resolve compiler.lower compiler.pipeline "
+        "compiler.select compiler.simulate compiler.names compiler.resolve compiler.lower "
+        "compiler.pipeline "
         "compiler.bundle compiler.files apply",
         "a proof by the code that is to be proved is none",
     ),

@@ -13,6 +13,7 @@ from svcc.verify.confirm.findings import Finding
 from svcc.verify.report.grouping import Group
 from svcc.verify.report.report import Report
 from svcc.verify.simulator.packet import Step
+from svcc.verify.spec.properties import ANSWERED, NAMES
 
 FileLine = tuple[str, int]
 """File and line (1-based)."""
@@ -53,6 +54,8 @@ class Places:
         """The line to blame: the cause's, that of a rule that may decide, else the Service's."""
         finding = group.findings[0]
         source = report.sources.get(finding.family, "")
+        if finding.property in (NAMES, ANSWERED) and group.cause is not None:
+            return group.cause.file, group.cause.line or 1
         if report.in_files:
             if group.cause is not None and group.cause.file:
                 return group.cause.file, group.cause.line or 1

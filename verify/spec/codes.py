@@ -64,6 +64,10 @@ CLASH = "SVC057"
 NO_LOCAL_POD = "SVC058"
 EXTERNAL_NAME = "SVC059"
 ADDRESS_OUTSIDE = "SVC060"
+NAME_MISSING = "SVC070"
+NAME_SURPLUS = "SVC071"
+NAME_NOT_SERVED = "SVC072"
+NAME_NOT_GIVEN = "SVC073"
 
 _ALL = (
     Code(
@@ -425,6 +429,35 @@ _ALL = (
         "outside.",
         "A slip in the address, a balancer that hands out other addresses, or a range that grew.",
         "Change the address or the statement.",
+    ),
+    Code(
+        NAME_MISSING, "a name does not answer what it must",
+        "The zone lacks a record that the Kubernetes DNS specification asks for: an address of a "
+        "Service or of a ready endpoint, a named port (SRV), a reverse name (PTR), an alias.",
+        "The zone is older than the objects, or has another cluster domain; a line was taken away.",
+        "Write the zone anew with `svcc compile --target dns`; compare --cluster-domain with what "
+        "the kubelet has.",
+    ),
+    Code(
+        NAME_SURPLUS, "a name answers what it must not",
+        "The zone has a record that no object asks for: an address of a Service or endpoint that "
+        "is gone or not ready, another port, a wildcard, a name of something else.",
+        "The zone is older than the objects, or somebody wrote into it by hand.",
+        "The finding names the line. Names that are no Services' belong into a zone of their own.",
+    ),
+    Code(
+        NAME_NOT_SERVED, "a name answers something that is not proved to be served",
+        "The name is as the objects ask, but of the frontend that it leads to something is "
+        "violated or undecided.",
+        "What is wrong with the rules; the finding has the code.",
+        "Mend the rules: the other finding says how.",
+    ),
+    Code(
+        NAME_NOT_GIVEN, "a name of a Pod, and no Pod was given",
+        "The zone names a Pod by its address, in a namespace of which no Pod is among the objects. "
+        "Whether it is there is unknown.",
+        "The command that printed the objects did not ask for Pods, or for those of one namespace.",
+        "Give the Pods too: `kubectl get services,endpointslices,pods,nodes -A -o yaml`.",
     ),
 )  # fmt: skip
 

@@ -18,12 +18,16 @@ LEFT_OUT = "left-out"
 SAME = "same-behaviour"
 SELECTS = "selects-exactly"
 FITS = "fits-together"
+NAMES = "names-exactly"
+ANSWERED = "answers-are-served"
 GIVEN = "all-given"
 
 SENTENCES = {
     GIVEN: "all that decides was given and looked at",
     SELECTS: "slices hold exactly the Pods that their Service selects, as these are",
     FITS: "selectors, ports and workloads of manifests fit each other",
+    NAMES: "each name answers what the objects ask, and no other name answers",
+    ANSWERED: "each address and port that a cluster IP's name answers is proved to be served",
     REACHES: "every sender reaches exactly the selected backends",
     FAIR: "each backend gets an equal share, and with affinity a client returns to its backend",
     CAPTURES: "a packet for no frontend is left alone",

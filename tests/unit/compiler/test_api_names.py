@@ -12,7 +12,7 @@ from svcc.compiler.api_names.fields import unknown_fields
 from svcc.compiler.api_names.kinds import READ, WORKLOADS, may_be_object, slip
 from svcc.compiler.api_names.nearest import nearest
 from svcc.compiler.settings.configuration import _PATHS
-from svcc.compiler.settings.configuration_document import API_VERSION, KIND
+from svcc.compiler.settings.configuration_document import KUBE_PROXY
 from tests.paths import ROOT
 
 DATA: dict[str, Any] = json.loads((ROOT / "compiler/api_names/fields.json").read_text())
@@ -50,14 +50,14 @@ def test_every_setting_of_the_configuration_is_known() -> None:
         value: Any = 1
         for name in reversed(where):
             value = {name: value}
-        assert told(KIND, API_VERSION, value) == {}
+        assert told(*KUBE_PROXY, value) == {}
         last = where[-1]
         slipped = last[0] + last[2] + last[1] + last[3:]
         value = 1
         for name in reversed((*where[:-1], slipped)):
             value = {name: value}
         if slipped != last:
-            assert list(told(KIND, API_VERSION, value).values()) == [last]
+            assert list(told(*KUBE_PROXY, value).values()) == [last]
 
 
 def test_types_that_fields_name_are_there() -> None:
@@ -68,7 +68,7 @@ def test_types_that_fields_name_are_there() -> None:
     assert {(kind, version) for kind, vs in DATA["kinds"].items() for version in vs} == {
         *READ,
         *WORKLOADS,
-        (KIND, API_VERSION),
+        KUBE_PROXY,
     }
 
 

@@ -1,0 +1,1 @@
+"""What Services are called: the zones of a cluster."""

@@ -1,0 +1,1 @@
+"""Zones of the domain name system and their files."""

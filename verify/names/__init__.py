@@ -1,0 +1,1 @@
+"""Zones held against objects, by a reading of the specification of its own."""
