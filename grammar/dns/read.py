@@ -41,6 +41,8 @@ from svcc.grammar.errors import InputError, Position, Problem
 _DIRECTIVES = ("$ORIGIN", "$TTL")
 _BESIDE_ALIAS = frozenset({"CNAME", "RRSIG", "NSEC", "KEY"})
 """What may stand beside a CNAME (RFC 2181, section 10.1; RFC 4035, section 2.5)."""
+_UNKNOWN = dns.name.from_text(r"\000.")
+"""What names are relative to until anything says so; no zone is called like this."""
 _PLACE = re.compile(r"\A<string>:\d+: ")
 
 
@@ -100,6 +102,14 @@ class _Collected(dns.zone.Transaction):
         self.records: list[tuple[str, dns.rdata.Rdata, int, int]] = []
         self.line = 0
 
+    def has_unknown_name(self) -> bool:
+        """Whether the last record has a name of which nobody knows below what it is."""
+        if not self.records:
+            return False
+        owner, data, _, _ = self.records[-1]
+        unknown = _UNKNOWN.to_text()
+        return f"{owner}.".endswith(unknown) or unknown in data.to_text()
+
     def _set_origin(self, origin: dns.name.Name | None) -> None:
         pass
 
@@ -119,12 +129,14 @@ class _Reader(dns.zonefile.Reader):
         self._collected = txn
         self.is_in_record = False
         # The zone is the root for dnspython, so that it leaves nothing out.
-        self.current_origin = self.last_name = origin
+        self.current_origin = self.last_name = origin or _UNKNOWN
 
     def _rr_line(self) -> None:
         self._collected.line = self.tok.line_number
         self.is_in_record = True
         super()._rr_line()
+        if self.current_origin == _UNKNOWN and self._collected.has_unknown_name():
+            raise dns.zonefile.UnknownOrigin
         self.is_in_record = False
 
 

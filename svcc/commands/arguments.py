@@ -14,8 +14,7 @@ from svcc.commands.terminal import say
 if TYPE_CHECKING:
     from svcc.api import Configuration, Family, Flags, NodeSettings, Objects, Problem, Rules
     from svcc.api.inputs import Note
-    from svcc.compiler.settings.names import NameSettings
-    from svcc.grammar.dns.zone import Zone
+    from svcc.api.standalone.names import NameSettings, Zone
 
 MAX_NAMED = 5
 
@@ -265,8 +264,7 @@ def name_settings(arguments: argparse.Namespace) -> NameSettings:
     Raises:
         InputError: bad input.
     """
-    from svcc.api.standalone.names import name_settings
-    from svcc.compiler.settings.names import TTL
+    from svcc.api.standalone.names import TTL, name_settings
 
     return name_settings(
         cluster_domain=arguments.cluster_domain,

@@ -25,6 +25,16 @@ if TYPE_CHECKING:
     from svcc.grammar.address import Network
     from svcc.grammar.dns.zone import Zone
 
+__all__ = [
+    "TTL",
+    "CompiledNames",
+    "NameSettings",
+    "Zone",
+    "compile_names",
+    "name_settings",
+    "read_zones",
+]
+
 
 def name_settings(
     *,
