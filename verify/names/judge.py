@@ -113,18 +113,18 @@ class _Judge:
         is_open |= self._strict and bool(wanted.open_code) and not is_reverse(self._zone)
         about = f"name {owner}{_of(wanted.service)}"
         family = self._family(wanted)
-        if is_open:
-            yield Finding(
-                NAMES, about, family, "undecided", code=wanted.open_code,
-                says="cannot be judged", reason=_REASON[wanted.open_code],
-            )  # fmt: skip
-            return
         for each in missing:
             yield Finding(
                 NAMES, about, family, "violated", code=codes.NAME_MISSING,
                 says=f"does not answer {_words(each)}",
                 place=None if wanted.service is None else wanted.service.origin,
             )  # fmt: skip
+        if is_open:
+            yield Finding(
+                NAMES, about, family, "undecided", code=wanted.open_code,
+                says="cannot be judged", reason=_REASON[wanted.open_code],
+            )  # fmt: skip
+            return
         for each in surplus:
             record = there[each]
             says = f"answers {_words(each)}, which "
