@@ -53,6 +53,7 @@ def _slice(draw: st.DrawFn, service: Service, number: int) -> EndpointSlice:
         terminating=st.booleans(),
     )
     own = [EndpointPort(port.name, port.protocol, port.port + 8000) for port in service.ports]
+    own += [EndpointPort(port.name, port.protocol, 0) for port in service.ports]
     others = [EndpointPort("other", "TCP", 9), EndpointPort("http", "SCTP", 0)]
     ports = draw(st.lists(st.sampled_from([*own, *others]), max_size=3, unique=True))
     return EndpointSlice(
