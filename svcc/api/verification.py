@@ -29,7 +29,7 @@ from svcc.verify.prepare.loaded import EVERYTHING, LoadedRules
 from svcc.verify.proof.prover import Prover
 from svcc.verify.selected_pods import selection_findings
 from svcc.verify.spec import codes
-from svcc.verify.spec.expectation import expect
+from svcc.verify.spec.expectation import Expectation, expect
 from svcc.verify.spec.node_kinds import NodeKinds
 
 if TYPE_CHECKING:
@@ -129,6 +129,8 @@ def verify_nodes(
     """
     if policies_only and not policies:
         raise bad_input("--policy-only", "there are no statements; name their file with --policy")
+    if policies_only and zones:
+        raise bad_input("--policy-only", "zones are not judged then; take --dns-zone away")
     statements = [item for item in policies if isinstance(item, Placed)]
     ranges = [item for item in policies if isinstance(item, PlacedRange)]
     check(statements, objects, nodes)
@@ -146,10 +148,11 @@ def verify_nodes(
         if note is not None:
             for problem in told:
                 note(str(problem))
-    specification = Specification(objects, cluster_domain) if zones and not policies_only else None
+    specification = Specification(objects, cluster_domain) if zones else None
     if specification is not None:
         about_objects += name_findings(specification, zones, strict=strict)
     about_objects = _with_places(about_objects, objects)
+    expectations: dict[Family, Expectation] = {}
     for report, settings in zip(reports, nodes, strict=True):
         of_node = by_node[settings.node_name] if by_node is not None else None
         if of_node is not None:
@@ -158,7 +161,11 @@ def verify_nodes(
         questions = list(judge.questions(settings, report, strict))
         report.findings = left_open(report.findings, questions)
         if specification is not None:
-            report.findings += _served(specification, zones, objects, settings, report)
+            for served in set(report.sources) - set(expectations):
+                # What names answer, cluster IPs, are the same on every node.
+                expectations[served] = expect(objects, settings, served)
+            of_families = [expectations[served] for served in report.sources]
+            report.findings += _served(specification, zones, of_families, report)
         if report is reports[0]:
             # They are the same whatever the node, and whatever is not known of its rules.
             report.findings = [*about_objects, *report.findings]
@@ -172,12 +179,10 @@ def verify_nodes(
 def _served(
     specification: Specification,
     zones: Sequence[Zone],
-    objects: Objects,
-    settings: NodeSettings,
+    expectations: Sequence[Expectation],
     report: Report,
 ) -> list[Finding]:
     """Whether what names answer is served on a node."""
-    expectations = [expect(objects, settings, family) for family in report.sources]
     return [
         finding
         for zone in zones

@@ -26,6 +26,7 @@ weight of an SRV record.
 VERSIONS = frozenset({("TXT", "1.1.0")})
 _TRANSPORTS = {"_tcp": "TCP", "_udp": "UDP", "_sctp": "SCTP"}
 _PORT = re.compile(r"_(?P<name>[a-z0-9](?:[-a-z0-9]*[a-z0-9])?)\Z")
+_HYPHENS = str.maketrans(".:", "--")
 _LONGEST_LABEL, _LONGEST_NAME = 63, 253
 
 
@@ -252,8 +253,10 @@ def _address(address: Address) -> Answer:
 
 def _hyphened(address: Address) -> str:
     """Section 2.1 leaves it open; CoreDNS's endpointHostname, with a zero in front as behind."""
-    label = re.sub(r"[.:]", "-", str(address))
-    return re.sub(r"\A-", "0-", re.sub(r"-\Z", "-0", label))
+    label = str(address).translate(_HYPHENS)
+    if label[0] == "-":
+        label = f"0{label}"
+    return f"{label}0" if label[-1] == "-" else label
 
 
 def _pointed(address: Address) -> IPv4Address | IPv6Address:

@@ -109,6 +109,25 @@ def test_what_is_no_zone_is_bad_input(zone: str, message: str) -> None:
     assert message in done.err
 
 
+def test_each_node_serves_what_names_answer(folder: Path) -> None:
+    nodes = folder / "nodes.yaml"
+    nodes.write_text(
+        "".join(
+            f"---\napiVersion: v1\nkind: Node\nmetadata: {{name: {name}}}\nstatus: "
+            f"{{addresses: [{{type: InternalIP, address: {address}}}]}}\n"
+            for name, address in (("node-a", "192.168.7.10"), ("node-b", "192.168.7.11"))
+        )
+    )
+    done = svcc(
+        "verify", "-f", EXAMPLE, "-f", nodes, "--all-nodes", *NODE[2:], "-o", "json",
+        "--dns-zone", folder / "zones",
+    )  # fmt: skip
+    assert done.code == 0
+    found = [item for item in done.json()["properties"] if item["property"] == "answers-are-served"]
+    assert {item["node"] for item in found} == {"node-a", "node-b"}
+    assert {item["verdict"] for item in found} == {"proved"}
+
+
 def test_zones_are_those_of_the_cluster(folder: Path) -> None:
     zone = folder / "zones/cluster.local.zone"
     arguments = ("verify", "-f", EXAMPLE, *NODE)

@@ -211,3 +211,13 @@ def test_the_name_server_is_the_one_in_the_cluster() -> None:
     assert "@ 5 IN NS kube-dns.kube-system.svc\n" in compile_names(objects).text()
     others = replace(objects, services=[s for s in objects.services if s.name != "kube-dns"])
     assert "@ 5 IN NS localhost.\n" in compile_names(others).text()
+
+
+@pytest.mark.parametrize("hostname", ["no_host", "a.b", "A", "x" * 64])
+def test_a_hostname_is_a_label(hostname: str) -> None:
+    text = (
+        "apiVersion: v1\nkind: Endpoints\nmetadata: {name: web}\n"
+        f"subsets:\n- addresses:\n  - ip: 10.244.1.5\n    hostname: {hostname}\n"
+    )
+    with pytest.raises(InputError, match=r":7:15: error: .*hostname: .* is not a valid name"):
+        load(text=text)
