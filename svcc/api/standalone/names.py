@@ -18,22 +18,12 @@ from svcc.compiler.settings.names import (
     NameSettings,
     reverse_zone,
 )
-from svcc.grammar.dns.zone import Zone, is_below
 
 if TYPE_CHECKING:
     from svcc.compiler.model.objects import Objects
     from svcc.compiler.names.zones import Zones
     from svcc.grammar.address import Network
-
-__all__ = [
-    "TTL",
-    "CompiledNames",
-    "NameSettings",
-    "Zone",
-    "compile_names",
-    "name_settings",
-    "read_zones",
-]
+    from svcc.grammar.dns.zone import Zone
 
 __all__ = [
     "TTL",
@@ -171,6 +161,7 @@ def read_zones(
     """
     from svcc.compiler.load.inputs import reason
     from svcc.grammar.dns.read import read_zone
+    from svcc.grammar.dns.zone import is_below
 
     found: dict[str, Zone] = {}
     for path, origin in _zone_files(paths):
