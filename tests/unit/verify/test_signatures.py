@@ -362,17 +362,16 @@ def test_addresses_in_a_chain_of_one_port(asked: str) -> None:
     )
 
 
-@pytest.mark.parametrize("asked", ["--ctorigdst 10.96.0.1", "--ctorigdst 10.96.0.2"])
-def test_what_a_connection_came_for_and_where_it_goes(asked: str) -> None:
-    """A rule about an original destination asks for the port that packets are sent to."""
+def shared_by_two(rules: str, ports: tuple[int, int] = (80, 80)) -> int:
+    """How many regions share a schema, of two frontends with a backend each that are alike but
+    for some rules ahead of or behind their own.
+    """
     loaded = from_text(
-        "*mangle\n:POSTROUTING ACCEPT [0:0]\n"
-        f"-A POSTROUTING -p tcp -m conntrack {asked} -m tcp --dport 8080 -j DROP\nCOMMIT\n"
-        "*nat\n:PREROUTING ACCEPT [0:0]\n"
+        f"{rules}*nat\n:PREROUTING ACCEPT [0:0]\n"
         + "".join(
-            f"-A PREROUTING -d 10.96.0.{n}/32 -p tcp -m tcp --dport 80 "
+            f"-A PREROUTING -d 10.96.0.{n}/32 -p tcp -m tcp --dport {port} "
             f"-j DNAT --to-destination 10.244.0.{n}:8080\n"
-            for n in (1, 2)
+            for n, port in enumerate(ports, 1)
         )
         + "COMMIT\n",
         Family.IPV4,
@@ -380,13 +379,42 @@ def test_what_a_connection_came_for_and_where_it_goes(asked: str) -> None:
     )
     places = tuple(
         FrontendExpectation(
-            Frontend(Family.IPV4, parse_address(f"10.96.0.{n}").value, 6, 80, "x", "cluster IP"),
+            Frontend(Family.IPV4, parse_address(f"10.96.0.{n}").value, 6, port, "x", "cluster IP"),
             (Case((), (Serve((Backend(parse_address(f"10.244.0.{n}").value, 8080),), False),)),),
             may_be_local=False,
         )
-        for n in (1, 2)
+        for n, port in enumerate(ports, 1)
     )
     expectation = Expectation(Family.IPV4, NodeSettings(node_name="node-a"), places, ())
-    shared, _ = compare(Regions(index_rules(loaded.rules), expectation))
+    return compare(Regions(index_rules(loaded.rules), expectation))[0]
+
+
+def filtered(hook: str, rule: str) -> str:
+    return f"*mangle\n:{hook} ACCEPT [0:0]\n-A {hook} {rule}\nCOMMIT\n"
+
+
+def test_like_frontends_share() -> None:
+    assert shared_by_two("") > 0
+    assert shared_by_two("", (80, 443)) > 0
+
+
+@pytest.mark.parametrize("asked", ["--ctorigdst 10.96.0.1", "--ctorigdst 10.96.0.2"])
+def test_what_a_connection_came_for_and_where_it_goes(asked: str) -> None:
+    """A rule about an original destination asks for the port that packets are sent to."""
+    rule = f"-p tcp -m conntrack {asked} -m tcp --dport 8080 -j DROP"
     # The node's own packets are not translated here.
-    assert shared == 0
+    assert shared_by_two(filtered("POSTROUTING", rule)) == 0
+
+
+def test_a_stretch_of_ports() -> None:
+    """Which side of a rule's ports a frontend's port lies on."""
+    rule = "-p tcp -m tcp --dport 1:100 -j DROP"
+    assert shared_by_two(filtered("PREROUTING", rule), (80, 81)) > 0
+    assert shared_by_two(filtered("PREROUTING", rule), (80, 443)) == 0
+
+
+@pytest.mark.parametrize("backend", ["10.244.0.1", "10.244.0.2"])
+def test_rules_about_where_packets_are_sent(backend: str) -> None:
+    """A rule for one of the backends is part of that frontend's signature."""
+    rule = f"-d {backend}/32 -p tcp -m tcp --dport 8080 -j DROP"
+    assert shared_by_two(filtered("FORWARD", rule)) == 0
