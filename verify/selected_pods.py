@@ -28,7 +28,7 @@ def selection_findings(objects: Objects) -> list[Finding]:
         for family in selection.families(service):
             differing = list(_violations(selection, service, family))
             subject = _about("endpoints", service)
-            found += differing or [Finding(SELECTS, subject, family, "proved")]
+            found += differing or [Finding(SELECTS, subject, family, "proved", about=subject)]
     return found
 
 
@@ -43,6 +43,7 @@ def _violations(selection: Selection, service: Service, family: Family) -> Itera
             code=code,
             says=says,
             place=item.place,
+            about=_about("endpoints", service),
         )
 
 

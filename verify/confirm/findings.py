@@ -86,6 +86,8 @@ class Finding:
     """What a violation is due to, as far as it was found."""
     place: Origin | None = None
     """Where it stands in the objects, if it is about one of them."""
+    about: str = ""
+    """What the property is asked of, whatever the verdict; empty: the frontend."""
 
     def service(self) -> str:
         """``namespace/name`` of the Service that the frontend is of; empty if of none."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from svcc.compiler.model.eligibility import is_forwarded
 from svcc.compiler.model.objects import Service
@@ -73,6 +74,9 @@ class _Judge:
         """A finding for each Service that is right, and for each record that is wrong."""
         good: dict[str, Finding] = {}
         bad: set[str] = set()
+        if not is_reverse(self._zone):
+            others = self._about("", None)
+            good[others] = Finding(NAMES, others, Family.IPV4, "proved", about=others)
         pods = f".pod.{self._zone.origin}"
         names = self._must_answer()
         # Some implementations leave Pods to those who know their addresses.
@@ -85,12 +89,13 @@ class _Judge:
             if not wanted.is_judged or is_silent:
                 continue
             about = self._about(owner, wanted.service)
-            found = list(self._of_name(owner, wanted))
+            found = [replace(each, about=about) for each in self._of_name(owner, wanted)]
             yield from found
             if found:
                 bad.add(about)
             else:
-                good.setdefault(about, Finding(NAMES, about, self._family(wanted), "proved"))
+                right = Finding(NAMES, about, self._family(wanted), "proved", about=about)
+                good.setdefault(about, right)
         yield from (finding for about, finding in good.items() if about not in bad)
 
     def _must_answer(self) -> list[str]:
@@ -152,10 +157,10 @@ class _Judge:
         if is_reverse(self._zone):
             return f"names of addresses in {self._zone.origin}"
         if service is not None:
-            return f"names{_of(service)}"
+            return names_of(service)
         if owner.endswith(f".pod.{self._zone.origin}"):
             return f"names of Pods in {self._zone.origin}"
-        return f"name {owner}"
+        return f"other names in {self._zone.origin}"
 
     def _family(self, wanted: Wanted) -> Family:
         if self._zone.origin.endswith("ip6.arpa"):
@@ -163,6 +168,11 @@ class _Judge:
         service = wanted.service
         families = () if service is None else [a.family for a in service.cluster_ips]
         return families[0] if families else Family.IPV4
+
+
+def names_of(service: Service) -> str:
+    """What is judged of a Service, in words."""
+    return f"names{_of(service)}"
 
 
 def is_reverse(zone: Zone) -> bool:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
+from svcc.compiler.model.objects import Service
 from svcc.grammar.address import Address
 from svcc.grammar.dns.zone import AddressData, Record, ServiceLocation, Zone
 from svcc.verify.confirm.causes import Cause
 from svcc.verify.confirm.findings import Finding, worst
-from svcc.verify.names.judge import answer
+from svcc.verify.names.judge import answer, names_of
 from svcc.verify.names.specification import Specification
 from svcc.verify.spec import codes
 from svcc.verify.spec.expectation import PROTOCOL_NUMBER, Expectation, Frontend
@@ -65,25 +66,25 @@ def served_findings(
             case _:
                 pass
         if asked:
-            about = f"name {record.owner} ({service.key})"
-            yield _served(record, about, asked, by_frontend, zone.file)
+            yield _served(record, service, asked, by_frontend, zone.file)
 
 
 def _served(
     record: Record,
-    about: str,
+    service: Service,
     asked: list[Frontend],
     by_frontend: dict[tuple[str, int], list[Finding]],
     file: str,
 ) -> Finding:
-    family = asked[0].family
+    family, subject = asked[0].family, names_of(service)
+    name = f"name {record.owner} ({service.key})"
     known = {f: by_frontend.get((str(f), f.family), []) for f in asked}
     verdict = worst(finding.verdict for of in known.values() for finding in of)
     cause = Cause(file, record.line, "", "", str(record))
     if verdict != "violated" and not all(known.values()):
         verdict = "undecided"
     if verdict == "proved":
-        return Finding(ANSWERED, about, family, "proved")
+        return Finding(ANSWERED, name, family, "proved", about=subject)
     frontend, finding = next(
         (f, next((each for each in of if each.verdict == verdict), None))
         for f, of in known.items()
@@ -95,8 +96,9 @@ def _served(
     )
     says = f"answers {' '.join(answer(record.data))}, but {frontend} {is_wrong}: {why}"
     return Finding(
-        ANSWERED, about, family, verdict, code=codes.NAME_NOT_SERVED, says=says, cause=cause
-    )
+        ANSWERED, name, family, verdict, code=codes.NAME_NOT_SERVED, says=says, cause=cause,
+        about=subject,
+    )  # fmt: skip
 
 
 def _protocol(record: Record) -> int:

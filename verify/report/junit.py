@@ -7,20 +7,29 @@ follow it from run to run.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from itertools import chain
 from xml.etree import ElementTree
 
 from svcc.compiler.model.passed_over_reasons import REASONS
 from svcc.grammar.address import Family
 from svcc.grammar.errors import Problem
-from svcc.verify.confirm.findings import Finding
+from svcc.verify.confirm.findings import Finding, worst
 from svcc.verify.report.grouping import Group
 from svcc.verify.report.messages import message
 from svcc.verify.report.report import Report
 from svcc.verify.spec import codes
-from svcc.verify.spec.properties import FAIR, MASQUERADES, REACHES, REFUSES
+from svcc.verify.spec.properties import (
+    ANSWERED,
+    FAIR,
+    MASQUERADES,
+    NAMES,
+    REACHES,
+    REFUSES,
+)
 
 _OF_EVERY_FRONTEND = (REACHES, FAIR, MASQUERADES, REFUSES)
+_OF_NAMES = (NAMES, ANSWERED)
 _NOT_XML = re.compile(r"[^\t\n\r\x20-\uD7FF\uE000-\uFFFD\U00010000-\U0010FFFF]")
 
 
@@ -54,18 +63,26 @@ def junit(reports: Iterable[Report], problems: Iterable[Problem] = ()) -> str:
 
 def _family(root: ElementTree.Element, report: Report, family: Family) -> None:
     suite = _Suite(root, f"{report.node} {family.label}")
-    found: dict[str, dict[str, Finding]] = {}
+    found: dict[str, dict[str, list[Finding]]] = {}
     for finding in report.findings:
         if finding.family is family:
-            found.setdefault(finding.frontend, {}).setdefault(finding.property, finding)
-    for frontend, of in found.items():
-        is_service = any(finding.service() for finding in of.values())
-        for name in dict.fromkeys((*(_OF_EVERY_FRONTEND if is_service else ()), *of)):
+            subject = finding.about or finding.frontend
+            found.setdefault(subject, {}).setdefault(finding.property, []).append(finding)
+    for subject, of in found.items():
+        for name in dict.fromkeys((*_asked_of(of), *of)):
             if name in of:
-                suite.of_finding(report, of[name])
+                suite.of_findings(report, subject, of[name])
             else:
-                suite.add(name, frontend, "skipped", "nothing to ask of this frontend")
+                suite.add(name, subject, "skipped", "nothing to ask of this")
     suite.close(report.seconds)
+
+
+def _asked_of(found: Mapping[str, list[Finding]]) -> tuple[str, ...]:
+    """The properties that everything of a kind is asked for, by what was found of one."""
+    if any(name in found for name in _OF_NAMES):
+        return _OF_NAMES
+    is_frontend = any(each.service() and not each.about for each in chain(*found.values()))
+    return _OF_EVERY_FRONTEND if is_frontend else ()
 
 
 class _Suite:
@@ -74,14 +91,18 @@ class _Suite:
         self._counts = {"failure": 0, "error": 0, "skipped": 0}
         self._cases = 0
 
-    def of_finding(self, report: Report, finding: Finding) -> None:
-        """A case for a finding."""
-        if finding.verdict == "proved":
-            self.add(finding.property, finding.frontend)
+    def of_findings(self, report: Report, subject: str, found: list[Finding]) -> None:
+        """A case for what was found of one property of one subject: the worst of it, in full."""
+        verdict = worst(finding.verdict for finding in found)
+        first, *more = (finding for finding in found if finding.verdict == verdict)
+        if verdict == "proved":
+            self.add(first.property, subject)
             return
-        tag = "failure" if finding.verdict == "violated" else "error"
-        text = message(report, Group(finding.cause, [finding]))
-        self.add(finding.property, finding.frontend, tag, finding.sentence(), finding.code, text)
+        tag = "failure" if verdict == "violated" else "error"
+        text = "\n".join(
+            message(report, Group(finding.cause, [finding])) for finding in (first, *more)
+        )
+        self.add(first.property, subject, tag, first.sentence(), first.code, text)
 
     def add(
         self, kind: str, name: str, tag: str = "", short: str = "", code: str = "", text: str = ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
@@ -81,6 +82,31 @@ def test_damage_is_told_with_its_line(folder: Path) -> None:
     shown = svcc(*arguments, "-o", "github").out
     assert f"file={path},line={number + 1},title=SVC071" in shown
     assert svcc(*arguments, "-o", "json").codes() == {"SVC070", "SVC071"}
+
+
+def cases(*arguments: str | Path) -> dict[tuple[str, str], str]:
+    """The cases of a JUnit report, each with what came out."""
+    done = svcc("verify", *arguments, "-o", "junit")
+    return {
+        (case.get("classname", ""), case.get("name", "")): case[0].tag if len(case) else ""
+        for case in ElementTree.fromstring(done.out).iter("testcase")
+    }
+
+
+def test_junit_has_the_same_cases_of_names_whatever_the_verdict(folder: Path) -> None:
+    path = folder / "zones/cluster.local.zone"
+    right = path.read_text()
+    arguments = ("-f", EXAMPLE, *NODE, "--dns-zone", path)
+    before = cases(*arguments)
+    assert set(before.values()) <= {"", "skipped"}
+    path.write_text(right.replace("10.96.0.20", "10.96.0.99") + "more.shop.svc 5 IN A 10.96.0.9\n")
+    after = cases(*arguments)
+    assert before.keys() == after.keys()
+    failed = {case for case, outcome in after.items() if outcome == "failure"}
+    assert failed == {
+        ("svcc.names-exactly", "names (shop/web)"),
+        ("svcc.names-exactly", "other names in cluster.local"),
+    }
 
 
 def test_each_target_says_what_is_not_for_it(tmp_path: Path) -> None:

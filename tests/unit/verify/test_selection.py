@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 from hypothesis import assume, given
@@ -18,6 +19,7 @@ from svcc.api.node import _prove
 from svcc.api.own_rules import wanted_of
 from svcc.compiler.model.objects import Endpoint, EndpointSlice
 from svcc.grammar.address import Address
+from svcc.verify.report.junit import junit
 from svcc.verify.selected_pods import selection_findings
 from svcc.verify.spec import codes
 from tests.support.clusters.random_pods import Document, clusters
@@ -177,6 +179,22 @@ def test_the_verdict_and_its_place(tmp_path: Path) -> None:
         "violated: SVC041 selects-exactly: endpoint 10.244.1.9:8080/TCP (http) (shop/web) is in a "
         f"slice, but nothing has this address\n  {slices}:8:3\n"
     ) in text
+
+
+def test_junit_has_the_same_cases_whatever_the_verdict() -> None:
+    def cases(endpoints: str) -> dict[tuple[str, str], str]:
+        objects = read(endpoints)
+        node = svcc.api.node_settings(objects, node="node-a", cluster_cidr="10.244.0.0/16")
+        found = ElementTree.fromstring(junit([svcc.api.verify(objects, node)]))
+        return {
+            (case.get("classname", ""), case.get("name", "")): case[0].tag if len(case) else ""
+            for case in found.iter("testcase")
+        }
+
+    before, after = cases(RIGHT), cases(OTHER % "10.244.1.8" + OTHER % "10.244.1.9")
+    assert before.keys() == after.keys()
+    failed = {case for case, outcome in after.items() if outcome == "failure"}
+    assert failed == {("svcc.selects-exactly", "endpoints (shop/web)")}
 
 
 def test_apply_proves_what_was_made_alone() -> None:
