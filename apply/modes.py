@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from svcc.apply import engine
-from svcc.apply.engine import Outcome
 from svcc.apply.iptables.tool import Iptables
 from svcc.apply.loaded import Guard, Loaded
 from svcc.apply.nftables import engine as nftables
 from svcc.apply.nftables.read import exist, read_own
 from svcc.apply.nftables.steps import ReleaseTranslated
+from svcc.apply.outcome import Outcome
+from svcc.apply.reading import locked
+from svcc.apply.removal import LeftOver, cleanup, left_over
 from svcc.apply.system.errors import ApplyError, ToolError
 from svcc.apply.system.lock import Tell
 from svcc.apply.system.tools import is_installed, not_installed
@@ -52,16 +53,17 @@ def apply_tables(
     """
     if not is_installed(NFT):
         raise ApplyError(f"{not_installed(NFT)}; nothing was changed")
-    with engine.locked(tools, wait, tell, only_read=dry_run):
+    with locked(tools, wait, tell, only_read=dry_run):
         plan = nftables.plan(tools, wanted, route_localnet=route_localnet)
-        _ask(guard, plan, tools, exclude)
+        if guard is not None:
+            _ask(guard, plan, None if tools.kind is None else left_over(tools, exclude))
         if not dry_run:
             nftables.run(plan, tools)
     outcome = Outcome(plan.steps, tuple(plan.warnings), (), plan.released, dry_run)
     if tools.kind is None:
         return outcome
     try:
-        left = engine.cleanup(
+        rest = cleanup(
             exclude=exclude,
             tools=tools,
             wait=wait,
@@ -73,7 +75,7 @@ def apply_tables(
     except ApplyError as error:
         message = f"the nftables tables are loaded, but what another mode left is there: {error}"
         raise ApplyError(message, restored=False) from error
-    return together(outcome, left)
+    return together(outcome, rest)
 
 
 def remove_tables(
@@ -94,7 +96,7 @@ def remove_tables(
     """
     if not _are_there(tools):
         return Outcome((), dry_run=dry_run)
-    with engine.locked(tools, wait, tell, only_read=dry_run):
+    with locked(tools, wait, tell, only_read=dry_run):
         plan = nftables.plan(tools, Ruleset(), route_localnet=keep_localnet)
         if behind_rules:
             plan.steps = tuple(s for s in plan.steps if not isinstance(s, ReleaseTranslated))
@@ -119,11 +121,9 @@ def difference(
     if not is_installed(NFT):
         raise ApplyError(not_installed(NFT))
     plan = nftables.plan(tools, wanted, route_localnet=route_localnet)
-    _ask(guard, plan, tools, exclude)
-    found = nftables.difference(plan)
-    if tools.kind is not None:
-        found += engine.left_over_difference(tools, exclude)
-    return found
+    left = None if tools.kind is None else left_over(tools, exclude)
+    _ask(guard, plan, left)
+    return nftables.difference(plan) + ("" if left is None else left.difference())
 
 
 def left_over_difference(tools: Iptables, *, keep_localnet: bool) -> str:
@@ -137,15 +137,11 @@ def left_over_difference(tools: Iptables, *, keep_localnet: bool) -> str:
     return nftables.difference(nftables.plan(tools, Ruleset(), route_localnet=keep_localnet))
 
 
-def _ask(
-    guard: Guard | None, plan: nftables.Plan, tools: Iptables, exclude: tuple[Network, ...]
-) -> None:
+def _ask(guard: Guard | None, plan: nftables.Plan, left: LeftOver | None) -> None:
     if guard is None:
         return
     found = Loaded(_serves(plan.reading.tables), _serves(plan.wanted))
-    if tools.kind is not None:
-        found = found.with_other_modes(engine.left_over(tools, exclude))
-    guard(found)
+    guard(found if left is None else found.with_other_modes(left.loaded()))
 
 
 def with_tables(guard: Guard | None, tools: Iptables) -> Guard | None:

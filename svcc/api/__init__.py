@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from svcc.api.rules import Rules, read_node_rules, read_rules
     from svcc.api.settings import Flags, all_node_settings, load_configuration, node_settings
     from svcc.api.verification import verify, verify_nodes
-    from svcc.apply.engine import Outcome
+    from svcc.apply.outcome import Outcome
     from svcc.compiler.model.objects import Objects
     from svcc.compiler.settings.configuration import Configuration
     from svcc.compiler.settings.node import NodeSettings
@@ -86,7 +86,7 @@ _HOME = {
     "svcc.api.rules": ("Rules", "read_node_rules", "read_rules"),
     "svcc.api.settings": ("Flags", "all_node_settings", "load_configuration", "node_settings"),
     "svcc.api.verification": ("verify", "verify_nodes"),
-    "svcc.apply.engine": ("Outcome",),
+    "svcc.apply.outcome": ("Outcome",),
     "svcc.compiler.model.objects": ("Objects",),
     "svcc.compiler.settings.configuration": ("Configuration",),
     "svcc.compiler.settings.node": ("NodeSettings",),

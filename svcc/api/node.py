@@ -11,10 +11,12 @@ from svcc.api.compilation import compiled_for
 from svcc.api.errors import NotProvedError, bad_input
 from svcc.api.own_rules import wanted_of, wanted_of_folder
 from svcc.apply import engine, modes
-from svcc.apply.engine import DRAIN_SECONDS, Outcome
+from svcc.apply.engine import DRAIN_SECONDS
 from svcc.apply.iptables.tool import Iptables, Variant, chosen
 from svcc.apply.ipvs.servers import available
 from svcc.apply.loaded import Guard, Loaded
+from svcc.apply.outcome import Outcome
+from svcc.apply.removal import cleanup as remove
 from svcc.apply.system.addresses import local_addresses
 from svcc.apply.system.errors import ApplyError, ToolError
 from svcc.apply.system.lock import Tell
@@ -251,7 +253,7 @@ def cleanup(
     """
     tools, tell = Iptables(iptables), _as_note(note)
     tables = modes.remove_tables(tools, wait=wait, dry_run=dry_run, tell=tell)
-    rules = engine.cleanup(tools=tools, wait=wait, dry_run=dry_run, tell=tell)
+    rules = remove(tools=tools, wait=wait, dry_run=dry_run, tell=tell)
     return modes.together(tables, rules)
 
 

@@ -9,11 +9,11 @@ from contextlib import ExitStack
 import pytest
 
 from svcc.api import load, node_settings
-from svcc.apply import engine, modes
-from svcc.apply.engine import Outcome
+from svcc.apply import engine, modes, removal
 from svcc.apply.iptables.tool import Iptables, Variant
 from svcc.apply.nftables import read
 from svcc.apply.nftables.steps import Transact
+from svcc.apply.outcome import Outcome
 from svcc.apply.system import sysctl
 from svcc.apply.system.errors import ApplyError
 from svcc.apply.system.tools import Result, run_tool
@@ -178,7 +178,7 @@ def test_rules_of_others_survive(node: Namespace, variant: Variant) -> None:
         assert saved(node, variant) == before
     tools = Iptables(variant)
     modes.remove_tables(tools)
-    engine.cleanup(tools=tools)
+    removal.cleanup(tools=tools)
     assert saved(node, variant) == before
     assert re.findall(r"table (\S+) (?:svcc|mine)", rules(node)) == ["inet"]
 

@@ -8,10 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from svcc.apply.engine import ApplyError, Outcome, apply, cleanup, diff
+from svcc.apply.engine import apply, diff
 from svcc.apply.iptables.tool import Iptables, Variant
+from svcc.apply.outcome import Outcome
+from svcc.apply.removal import cleanup
 from svcc.apply.steps import Load
 from svcc.apply.system import lock, sysctl
+from svcc.apply.system.errors import ApplyError
 from svcc.apply.system.tools import Result, run_tool
 from svcc.grammar.address import Family
 from svcc.grammar.iptables.write import write

@@ -9,9 +9,11 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from svcc.apply.engine import ApplyError, apply, cleanup
+from svcc.apply.engine import apply
 from svcc.apply.iptables.tool import Iptables, Variant
+from svcc.apply.removal import cleanup
 from svcc.apply.system import lock, sysctl
+from svcc.apply.system.errors import ApplyError
 from svcc.apply.system.tools import Result, Runner, run_tool
 from svcc.grammar.address import Family
 from tests.support.kernel.foreign_rules import load_foreign, own, saved

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 
 import pytest
 
-from svcc.apply.engine import apply, cleanup
+from svcc.apply.engine import apply
 from svcc.apply.iptables.tool import Iptables, Variant
+from svcc.apply.removal import cleanup
 from svcc.apply.system.tools import Result, find_tool, run_tool
 from tests.support.kernel.namespace import Namespace, in_child
 from tests.support.kernel.wire import Wire

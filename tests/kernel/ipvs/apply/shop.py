@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from svcc.apply.engine import Outcome, apply
+from svcc.apply.engine import apply
 from svcc.apply.iptables.tool import Iptables
+from svcc.apply.outcome import Outcome
 from svcc.apply.system.tools import Result, Runner, run_tool
 from svcc.compiler.load.loader import load
 from svcc.compiler.pipeline import Compiled, compile_objects

@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 import svcc.api
-from svcc.apply.engine import ApplyError, cleanup, diff
+from svcc.apply.engine import diff
 from svcc.apply.iptables.tool import Iptables
+from svcc.apply.removal import cleanup
+from svcc.apply.system.errors import ApplyError
 from svcc.compiler.files.write import write_bundle
 from svcc.grammar.address import Network, parse_address
 from svcc.grammar.ipvs.state import DEVICE

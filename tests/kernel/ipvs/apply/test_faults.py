@@ -8,9 +8,10 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from svcc.apply.engine import ApplyError, cleanup
 from svcc.apply.iptables.tool import Iptables
+from svcc.apply.removal import cleanup
 from svcc.apply.system import sysctl
+from svcc.apply.system.errors import ApplyError
 from svcc.apply.system.tools import Result, run_tool
 from svcc.compiler.pipeline import Compiled
 from tests.kernel.ipvs.apply.shop import NEW, OLD, State, at_change, compiled, counted, put, state
