@@ -11,7 +11,7 @@ help: ## this list
 test: lint packages ## set up, lint, every test (as root those of the kernel too)
 	$(VENV)/bin/python -m pytest -n 2 --dist worksteal
 
-unit: setup ## tests without root or kernel, about a minute (see tests/README.md)
+unit: setup ## tests without root or kernel, three CPU minutes (see tests/README.md)
 	$(VENV)/bin/python -m pytest -q -n 2 --dist worksteal -m "not kernel and not ipvs and not slow" \
 		tests/unit tests/house tests/golden
 

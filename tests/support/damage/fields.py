@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import dataclasses
 import types
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from enum import Enum
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 Path = tuple[object, ...]
-"""The way from a value to a field inside it: field names, and positions in tuples."""
+"""The way from a value to a field inside it: field names, and positions in containers."""
 
 
 def is_record(value: object) -> bool:
@@ -46,30 +46,42 @@ def leaves(value: object, path: Path = ()) -> Iterator[tuple[Path, type, str]]:
         for name in field_names(type(value)):
             yield (*path, name), type(value), name
             yield from leaves(getattr(value, name), (*path, name))
-    elif isinstance(value, tuple):
-        for number, part in enumerate(value):
+    elif isinstance(value, dict | tuple | list):
+        for number, part in enumerate(_parts(value)):
             yield from leaves(part, (*path, number))
 
 
-def changed(value: Any, path: Path, new: object) -> Any:
-    """The value with the field at the end of a way replaced."""
+def changed(
+    value: Any, path: Path, new: object, key_of: Callable[[Any], object] | None = None
+) -> Any:
+    """The value with the field at the end of a way replaced.
+
+    ``key_of``: the key that a member of a dict has, where its fields say it.
+    """
     if not path:
         return new
     first, *rest = path
     if isinstance(first, int):
-        part = changed(value[first], tuple(rest), new)
-        return (*value[:first], part, *value[first + 1 :])
+        parts = _parts(value)
+        parts[first] = changed(parts[first], tuple(rest), new, key_of)
+        if isinstance(value, dict):
+            return dict(zip(map(key_of, parts) if key_of else value, parts, strict=True))
+        return type(value)(parts)
     name = str(first)
-    part = changed(getattr(value, name), tuple(rest), new)
+    part = changed(getattr(value, name), tuple(rest), new, key_of)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return dataclasses.replace(value, **{name: part})
     return value._replace(**{name: part})
 
 
+def _parts(value: Any) -> list[Any]:
+    return list(value.values() if isinstance(value, dict) else value)
+
+
 def at(value: Any, path: Path) -> Any:
     """What stands at the end of a way."""
     for step in path:
-        value = value[step] if isinstance(step, int) else getattr(value, str(step))
+        value = _parts(value)[step] if isinstance(step, int) else getattr(value, str(step))
     return value
 
 

@@ -159,6 +159,13 @@ def damaged(trial: Trial, folder: Path) -> tuple[Objects, NodeSettings, Rules]:
 DAMAGE = [t for t in trials() if t.wanted != "proved" and t.name != "cycle of jumps"]
 
 
+OTHERWISE = {
+    "a virtual IP not bound": "verify asks of the node port at an address that is not the node's "
+    "own by any list; to explain, which is given the packet alone, it is the virtual IP",
+}
+"""Damage that explain sees and calls something else than verify does."""
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "trial", some(DAMAGE, 60), ids=lambda trial: f"{trial.rules}, {trial.name}"
@@ -175,10 +182,7 @@ def test_damage(trial: Trial, tmp_path: Path) -> None:
             packet = finding.counterexample.packet
             explained = explainers[finding.family].packet(packet)
             assert explained.verdict == "violated", finding
-            listed = Address(finding.family, packet.destination) in settings.addresses
-            # Is an address the node's that nobody lists? As a node port it is wrong otherwise.
-            if listed or not finding.frontend.startswith("node port"):
-                assert finding.code in {f.code for f in explained.wrong}
+            assert finding.code in {f.code for f in explained.wrong} or trial.name in OTHERWISE
     got: dict[str, int] = {}
     for name, explained in explanations(objects, settings, rules):
         got[name] = max(got.get(name, 0), WORSE.index(explained.verdict))

@@ -7,7 +7,6 @@ other legal values in tables that are proved; legal is what the grammar reads.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
 from functools import cache
 from typing import Any, get_type_hints
 
@@ -24,7 +23,7 @@ from svcc.grammar.nftables.parse import parse
 from svcc.grammar.nftables.program import Ruleset
 from svcc.grammar.nftables.write import write
 from svcc.verify.rule_files import of_nftables
-from tests.support.damage.fields import Path, field_names, is_record, members, others
+from tests.support.damage.fields import Path, at, changed, field_names, leaves, members, others
 from tests.support.effort import some
 from tests.support.proofs import verify
 from tests.unit.verify.soundness.test_every_field import FEW, OBJECTS
@@ -198,41 +197,6 @@ def node() -> Node:
     return made
 
 
-def parts_of(value: object) -> list[tuple[object, object]]:
-    """What is inside of a value, each with the step that leads to it."""
-    if is_record(value):
-        return [(name, getattr(value, name)) for name in field_names(type(value))]
-    if isinstance(value, dict):
-        return list(enumerate(value.values()))
-    return list(enumerate(value)) if isinstance(value, tuple | list) else []
-
-
-def leaves(value: object, path: Path = ()) -> Iterator[tuple[Path, type, str]]:
-    for step, part in parts_of(value):
-        if isinstance(step, str):
-            yield (*path, step), type(value), step
-        yield from leaves(part, (*path, step))
-
-
-def inside(value: object, path: Path) -> Any:
-    for step in path:
-        value = dict(parts_of(value))[step]
-    return value
-
-
-def changed(value: Any, path: Path, new: object) -> Any:
-    if not path:
-        return new
-    step, rest = path[0], path[1:]
-    part = changed(dict(parts_of(value))[step], rest, new)
-    if isinstance(step, str):
-        return replace(value, **{step: part})
-    made = [part if number == step else old for number, old in parts_of(value)]
-    if isinstance(value, dict):
-        return {key_of(item): item for item in made}
-    return type(value)(made)
-
-
 def key_of(item: Any) -> object:
     return item.name if isinstance(item, program.Set | program.Chain) else item.key
 
@@ -273,14 +237,14 @@ def candidates(cls: type, name: str) -> list[tuple[Path, object]]:
     return [
         (path, new)
         for path in found_fields().get((cls, name), ())
-        for new in other_values(cls, name, inside(node().ruleset, path), hint)
+        for new in other_values(cls, name, at(node().ruleset, path), hint)
     ]
 
 
 def legal(changes: Iterable[tuple[Path, object]]) -> Iterator[str]:
     """The texts of the changed tables that can be read."""
     for path, new in changes:
-        made: Ruleset = changed(node().ruleset, path, new)
+        made: Ruleset = changed(node().ruleset, path, new, key_of)
         try:
             text = write(made)
             parse(text, source="x")
