@@ -37,7 +37,7 @@ _NOT_SERVED: frozenset[What] = frozenset(
 )
 
 
-class Target(NamedTuple):
+class Destination(NamedTuple):
     """A destination: address, protocol (IANA number), port."""
 
     address: int
@@ -88,13 +88,13 @@ class Judge:
     Args:
         old: the state before the first step.
         new: the state behind the last one.
-        target: the destination.
+        destination: the destination.
     """
 
-    def __init__(self, old: State, new: State, target: Target) -> None:
+    def __init__(self, old: State, new: State, destination: Destination) -> None:
         self._old = old
         self._new = new
-        self._target = target
+        self._destination = destination
         self._known: dict[Packet, tuple[frozenset[What], frozenset[What]]] = {}
         self.consulted: frozenset[VirtualKey] | None = None
 
@@ -106,11 +106,11 @@ class Judge:
         """
         self.consulted = None
         consulted: set[VirtualKey] = set()
-        packets = list(senders((self._old, now, self._new), self._target))
+        packets = list(senders((self._old, now, self._new), self._destination))
         outcomes = [self._of(packet) for packet in packets]
         anybody = {what for was, will_be in outcomes for what in was | will_be}
         # A node port that is not served yet, or no more, ends at another address of the node.
-        elsewhere: set[What] = {("served", a, self._target.port) for a in now.local}
+        elsewhere: set[What] = {("served", a, self._destination.port) for a in now.local}
         for packet, (was, will_be) in zip(packets, outcomes, strict=True):
             results = _results(now, packet)
             present = frozenset(map(_what, results))
@@ -161,7 +161,7 @@ def _text(outcomes: frozenset[What], family: Family) -> str:
     )
 
 
-def senders(states: Iterable[State], target: Target) -> Iterator[Packet]:
+def senders(states: Iterable[State], destination: Destination) -> Iterator[Packet]:
     """A packet of every kind of sender that the states tell apart."""
     states = tuple(states)
     family = states[0].rules.family
@@ -170,7 +170,13 @@ def senders(states: Iterable[State], target: Target) -> Iterator[Packet]:
     local = frozenset().union(*(state.local for state in states))
     for source in sources:
         packet = Packet(
-            family, True, source, SOURCE_PORT, target.address, target.port, target.protocol
+            family,
+            True,
+            source,
+            SOURCE_PORT,
+            destination.address,
+            destination.port,
+            destination.protocol,
         )
         yield packet
         if source in local or any(state.is_local(source) for state in states):
@@ -181,9 +187,9 @@ def senders(states: Iterable[State], target: Target) -> Iterator[Packet]:
                 False,
                 source,
                 SOURCE_PORT,
-                target.address,
-                target.port,
-                target.protocol,
+                destination.address,
+                destination.port,
+                destination.protocol,
                 interface,
             )
 

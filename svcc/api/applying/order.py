@@ -15,7 +15,7 @@ from svcc.grammar.ipvs.state import Ipvs
 if TYPE_CHECKING:
     from svcc.apply.moments import Moment
     from svcc.grammar.iptables.ruleset import RuleSet
-    from svcc.verify.transitions import Judge, State, Target
+    from svcc.verify.transitions import Destination, Judge, State
 
 MAX_MOMENTS = 1500
 MAX_COMPARISONS = 10_000_000
@@ -74,7 +74,7 @@ def _family(listed: list[Moment], family: Family, addresses: tuple[Address, ...]
     backends = frozenset(
         _translated_to(rules.of(first, family)) | _translated_to(rules.of(last, family))
     )
-    everything = sorted(_targets((first.ipvs, last.ipvs), family, own))
+    everything = sorted(_destinations((first.ipvs, last.ipvs), family, own))
     size = sum(len(item.entries) for item in last.ipvs.sets.values()) + len(last.ipvs.servers)
     if len(everything) * len(listed) > MAX_COMPARISONS:
         raise TooManyError
@@ -83,19 +83,21 @@ def _family(listed: list[Moment], family: Family, addresses: tuple[Address, ...]
         for before, moment in pairwise(listed[:-1])
         if moment.command is not None or _differ(before, moment, family)
     ]
-    if sum(len(targets) for _, targets in by_moment) * size > MAX_COMPARISONS:
+    if sum(len(destinations) for _, destinations in by_moment) * size > MAX_COMPARISONS:
         raise TooManyError
     found = []
-    judges: dict[Target, Judge] = {}
-    for moment, targets in by_moment:
-        for target in targets:
-            if target not in judges:
-                old, new = (_state(m, family, target, rules, own, backends) for m in (first, last))
-                judges[target] = Judge(old, new, target)
-            elif _is_unasked(moment, judges[target].consulted):
+    judges: dict[Destination, Judge] = {}
+    for moment, destinations in by_moment:
+        for destination in destinations:
+            if destination not in judges:
+                old, new = (
+                    _state(m, family, destination, rules, own, backends) for m in (first, last)
+                )
+                judges[destination] = Judge(old, new, destination)
+            elif _is_unasked(moment, judges[destination].consulted):
                 continue
-            for problem in judges[target].unsafe(
-                _state(moment, family, target, rules, own, backends)
+            for problem in judges[destination].unsafe(
+                _state(moment, family, destination, rules, own, backends)
             ):
                 found.append(f"{moment.title}: {problem}")
                 break
@@ -134,7 +136,7 @@ def _translated_to(rules: RuleSet) -> set[tuple[int, int]]:
 def _state(
     moment: Moment,
     family: Family,
-    target: Target,
+    destination: Destination,
     rules: _Rules,
     own: frozenset[int],
     backends: frozenset[tuple[int, int]],
@@ -143,7 +145,7 @@ def _state(
     from svcc.verify.transitions import State
 
     kept = replace(
-        rules.of(moment, family), ipvs=_about(moment.ipvs, family, target, own, backends)
+        rules.of(moment, family), ipvs=_about(moment.ipvs, family, destination, own, backends)
     )
     return State(kept, own)
 
@@ -151,7 +153,7 @@ def _state(
 def _about(
     ipvs: Ipvs,
     family: Family,
-    target: Target,
+    destination: Destination,
     own: frozenset[int],
     backends: frozenset[tuple[int, int]],
 ) -> Ipvs:
@@ -160,7 +162,7 @@ def _about(
     A node port's packets may be sent on to the same port of another address of the node, and
     what nat rules have translated to a virtual server's address is sent on from there.
     """
-    places = {target.address} | (own if target.address in own else frozenset())
+    places = {destination.address} | (own if destination.address in own else frozenset())
     servers: VirtualServers = {
         key: server
         for key, server in ipvs.servers.items()
@@ -192,23 +194,25 @@ def _meets(part: object, places: set[int] | frozenset[int]) -> bool:
     return any(place & part.mask == part.value for place in places)
 
 
-def _targets(states: Iterable[Ipvs], family: Family, own: frozenset[int]) -> set[Target]:
+def _destinations(states: Iterable[Ipvs], family: Family, own: frozenset[int]) -> set[Destination]:
     """The destinations that old or new name."""
-    from svcc.verify.transitions import Target
+    from svcc.verify.transitions import Destination
 
     found = set()
     for ipvs in states:
         for key in ipvs.servers:
             if key.family is family and key.protocol:
-                found.add(Target(key.address, key.protocol, key.port))
+                found.add(Destination(key.address, key.protocol, key.port))
         for item in ipvs.sets.values():
             for parts in item.entries:
                 found.update(_of_entry(parts, family, own))
     return found
 
 
-def _of_entry(parts: tuple[object, ...], family: Family, own: frozenset[int]) -> Iterator[Target]:
-    from svcc.verify.transitions import Target
+def _of_entry(
+    parts: tuple[object, ...], family: Family, own: frozenset[int]
+) -> Iterator[Destination]:
+    from svcc.verify.transitions import Destination
 
     if len(parts) < 2 or not isinstance(parts[0], Network) or not isinstance(parts[1], PortOf):
         return
@@ -216,21 +220,21 @@ def _of_entry(parts: tuple[object, ...], family: Family, own: frozenset[int]) ->
     if network.family is not family:
         return
     if network.prefix_length == family.bits:
-        yield Target(network.value, port.protocol, port.port)
+        yield Destination(network.value, port.protocol, port.port)
     else:
         for address in sorted(own):
             if address & network.mask == network.value:
-                yield Target(address, port.protocol, port.port)
+                yield Destination(address, port.protocol, port.port)
 
 
 def _touched(
     moment: Moment,
     old: Ipvs,
     new: Ipvs,
-    everything: list[Target],
+    everything: list[Destination],
     family: Family,
     backends: frozenset[tuple[int, int]],
-) -> list[Target]:
+) -> list[Destination]:
     """The destinations whose packets the moment's command can have to do with."""
     from svcc.apply.ipvs import commands
 
@@ -262,10 +266,10 @@ def _touched(
 def _of_server(
     key: VirtualKey,
     states: Iterable[Ipvs],
-    everything: list[Target],
+    everything: list[Destination],
     family: Family,
     backends: frozenset[tuple[int, int]],
-) -> list[Target]:
+) -> list[Destination]:
     if key.family is not family:
         return []
     if (key.address, key.port) in backends:
@@ -277,7 +281,9 @@ def _of_server(
     return [t for t in everything if (t.protocol, t.port) in marked]
 
 
-def _of_parts(parts: tuple[Part, ...], everything: list[Target], family: Family) -> list[Target]:
+def _of_parts(
+    parts: tuple[Part, ...], everything: list[Destination], family: Family
+) -> list[Destination]:
     """The destinations that an entry of a set can speak of."""
     match parts:
         case (Network() as network, *_) if network.family is not family:
