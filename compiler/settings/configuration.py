@@ -6,7 +6,6 @@ pkg/proxy/apis/config/validation for what is allowed.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +18,7 @@ from svcc.compiler.load.fields import Fields, Report, field_name, is_name
 from svcc.compiler.load.inputs import STANDARD_INPUT, reason, source_of, standard_input
 from svcc.compiler.load.text import shorten
 from svcc.compiler.model.objects import SCHEDULERS, Node, Objects
+from svcc.compiler.settings.agent import AgentSettings, agent_settings, duration
 from svcc.compiler.settings.configuration_document import KUBE_PROXY, find_configuration
 from svcc.compiler.settings.node import IpvsSettings, Mode, NodeSettings, PodDetection
 from svcc.compiler.settings.overrides import Layers, Overrides
@@ -47,6 +47,8 @@ class Configuration:
     ignored: tuple[str, ...] = ()
     positions: Mapping[str, Position] = field(default_factory=dict)
     """Where the file has each setting that it gives, for those that are judged later."""
+    agent: AgentSettings = field(default_factory=AgentSettings)
+    """What it says to a process that stays, beside the settings of the rules."""
     warnings: tuple[Problem, ...] = ()
     """Fields that no kube-proxy knows, with the nearest right name; unusual spellings."""
 
@@ -111,6 +113,7 @@ def configuration_of(source: Source) -> Configuration:
     if (top.raw("kind"), top.raw("apiVersion")) != KUBE_PROXY:
         top.wrong(None, f"this is no {kind} of {api_version}")
     settings, ignored = _configured(top), tuple(_passed_over(top))
+    agent = agent_settings(top)
     unknown = list(unknown_fields(kind, api_version, value))
     for item in unknown:
         top.unknown(item.path, kind, item.meant, item.elsewhere)
@@ -128,6 +131,7 @@ def configuration_of(source: Source) -> Configuration:
         settings,
         tuple(name for name in ignored if name not in unknown_names),
         {name: positions[place] for name, place in given.items()},
+        agent,
         tuple(sorted(problems)),
     )
 
@@ -349,21 +353,16 @@ def _has_external_ips(given: Overrides, reader: _Reader) -> bool:
     return allowed
 
 
-_DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,9})?)(ms|us|ns|h|m|s)")
-_SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}
 _MAX_TIMEOUT = 31 * 24 * 3600
 
 
-def _duration(text: str) -> int:
+def _whole_seconds(text: str) -> int:
     """A Go duration (``15m``, ``1h30m``, ``0s``) in whole seconds.
 
     Raises:
         ValueError: it is none, or no number of seconds that ipvsadm takes.
     """
-    parts = _DURATION.findall(text)
-    if text != "0" and ("".join(n + unit for n, unit in parts) != text or not parts):
-        raise ValueError(f"{shorten(text)} is not a duration; write it like 15m or 30s")
-    seconds = sum(float(number) * _SECONDS[unit] for number, unit in parts)
+    seconds = duration(text)
     if seconds != int(seconds) or seconds > _MAX_TIMEOUT:
         raise ValueError(f"{shorten(text)} must be whole seconds, at most 31 days")
     return int(seconds)
@@ -376,7 +375,7 @@ def _ipvs(given: Overrides, reader: _Reader) -> IpvsSettings:
 
     def seconds(setting: str) -> int:
         text = getattr(given, setting)
-        found = reader.each(setting, (text,), _duration) if text else []
+        found = reader.each(setting, (text,), _whole_seconds) if text else []
         return found[0] if found else 0
 
     return IpvsSettings(

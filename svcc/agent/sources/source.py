@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from svcc.agent.documents import Documents
+from svcc.agent.sources.documents import Documents
 
 Tell = Callable[[str], None]
 """Is told a line for the log: ``note: …``, ``warning: …``."""
 
 
 class Source(Protocol):
-    """Puts objects into :class:`svcc.agent.documents.Documents`, from a thread of its own.
+    """Puts objects into :class:`svcc.agent.sources.documents.Documents`, from a thread of its own.
 
     A source never ends by itself: what fails is told and tried again, and what was seen last
     stays until it is known to be otherwise.

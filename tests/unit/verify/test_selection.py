@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 import svcc.api
 from svcc.api import Finding, Objects
 from svcc.api.compilation import compiled_for
-from svcc.api.node import _prove
+from svcc.api.loading import prove_wanted
 from svcc.api.own_rules import wanted_of
 from svcc.compiler.model.objects import Endpoint, EndpointSlice
 from svcc.grammar.address import Address
@@ -201,10 +201,10 @@ def test_apply_proves_what_was_made_alone() -> None:
     """Slices that were given are taken as they are; the cluster's may lag behind."""
     for objects in (read(OTHER % "10.244.1.9"), svcc.api.load(text=MANIFEST)):
         node = svcc.api.node_settings(objects, node="node-a", cluster_cidr="10.244.0.0/16")
-        _prove(objects, wanted_of(compiled_for(objects, node)))
+        prove_wanted(objects, wanted_of(compiled_for(objects, node)))
     objects.slices[0] = replace(objects.slices[0], endpoints=())
     with pytest.raises(svcc.api.NotProvedError) as raised:
-        _prove(objects, wanted_of(compiled_for(objects, node)))
+        prove_wanted(objects, wanted_of(compiled_for(objects, node)))
     bad = [f.code for f in raised.value.report.findings if f.verdict != "proved"]
     assert bad == [codes.ENDPOINT_MISSING]
 
