@@ -254,9 +254,21 @@ ROOMS = (
         "grammar.* compiler.* api",
         "what a cluster does beside forwarding, for any caller",
     ),
+    Room("agent.state", "grammar", "what the loop writes and servers read"),
+    Room("agent.sources", "grammar compiler.*", "where objects come from; they judge nothing"),
+    Room(
+        "agent.serving",
+        "grammar compiler.settings agent.state",
+        "what is answered of the state",
+    ),
+    Room(
+        "agent",
+        "grammar.* compiler.* verify.* apply.* api.* agent.sources agent.serving agent.state",
+        "has the workflows follow what sources see",
+    ),
     Room(
         "commands",
-        "svcc grammar.* compiler.* verify.* apply.* api.*",
+        "svcc grammar.* compiler.* verify.* apply.* api.* agent.*",
         "the command line: it may ask everybody, and nobody asks it",
     ),
     Room(
