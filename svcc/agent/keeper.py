@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from svcc.agent.health import is_eligible, local_endpoints, node_port_addresses
+from svcc.agent.partial import Partial
 from svcc.agent.sources.documents import Changes, Document, Key
 from svcc.agent.state import LocalEndpoints, Stage
 from svcc.api.compilation import compiled_for
@@ -17,6 +18,8 @@ from svcc.api.inputs import load
 from svcc.api.loading import chosen_tools, for_this_node, guard_of, load_wanted, prove_wanted
 from svcc.api.own_rules import wanted_of
 from svcc.apply.iptables.tool import Iptables, Variant
+from svcc.apply.modes import is_as_loaded
+from svcc.apply.outcome import Outcome
 from svcc.apply.system.errors import ApplyError
 from svcc.grammar.errors import InputError
 
@@ -98,11 +101,13 @@ class Keeper:
         self._keeping = keeping
         self._tell = tell
         self._known: _Known | None = None
+        self._partial: Partial | None = None
         self._told: set[str] = set()
 
     def forget(self) -> None:
         """Settings may be otherwise: look at everything anew."""
         self._known = None
+        self._partial = None
 
     def sync(self, changes: Changes) -> Synced:
         """Make the rules be as the objects want them.
@@ -130,6 +135,10 @@ class Keeper:
             self._told = said
 
     def _sync(self, changes: Changes, tell: Tell) -> Synced:
+        found = self._sync_part(changes, tell)
+        if found is not None:
+            return found
+        self._partial = None
         seconds = None
         known = None if changes.changed else self._known
         if known is None:
@@ -146,17 +155,75 @@ class Keeper:
             wait=self._keeping.wait,
             note=tell,
         )
-        for text in outcome.warnings:
-            tell(f"warning: {text}")
         drifted = known is self._known and outcome.changed
         self._known = known
+        self._follow_from(changes, known, outcome)
+        return self._synced(
+            outcome, known, is_full=True, drifted=drifted, seconds=seconds, tell=tell
+        )
+
+    def _sync_part(self, changes: Changes, tell: Tell) -> Synced | None:
+        """The same by what changed alone; None where everything has to be looked at."""
+        partial, known = self._partial, self._known
+        if partial is None or known is None or partial.reading is None:
+            return None
+        if not changes.changed:
+            if not is_as_loaded(partial.reading):
+                return None
+            nothing = Outcome((), reading=partial.reading)
+            return self._synced(nothing, known, is_full=False, tell=tell)
+        found = partial.sync(changes, self._tools(partial.settings), self._keeping.wait, tell)
+        if found is None:
+            self._known = None
+            return None
+        compiled = known.wanted.compiled
+        assert compiled is not None
+        tables = None if partial.reading is None else partial.reading.tables
+        compiled = replace(compiled, forwarding=partial.forwarding, tables=tables)
+        known = replace(
+            known,
+            objects=partial.objects(),
+            wanted=replace(known.wanted, compiled=compiled, tables=tables),
+            health_checks=partial.health_checks,
+        )
+        # Without its tables at hand the state is of no use.
+        self._known = None if tables is None else known
+        return self._synced(
+            found.outcome, known, is_full=False, seconds=found.proof_seconds, tell=tell
+        )
+
+    def _follow_from(self, changes: Changes, known: _Known, outcome: Outcome) -> None:
+        compiled = known.wanted.compiled
+        if outcome.reading is not None and compiled is not None:
+            self._partial = Partial(
+                changes.documents,
+                known.objects,
+                compiled.forwarding,
+                outcome.reading,
+                comments=self._keeping.comments,
+                proves=self._keeping.prove,
+            )
+
+    def _synced(
+        self,
+        outcome: Outcome,
+        known: _Known,
+        *,
+        is_full: bool,
+        tell: Tell,
+        drifted: bool = False,
+        seconds: float | None = None,
+    ) -> Synced:
+        for text in outcome.warnings:
+            tell(f"warning: {text}")
+        compiled = known.wanted.compiled
         return Synced(
             outcome.summary() if outcome.changed else "",
             known.eligible,
             known.health_checks,
-            node_port_addresses(wanted.settings),
-            0 if wanted.compiled is None else len(wanted.compiled.forwarding.service_ports),
-            is_full=True,
+            node_port_addresses(known.wanted.settings),
+            0 if compiled is None else len(compiled.forwarding.service_ports),
+            is_full=is_full,
             drifted=drifted,
             proof_seconds=seconds,
         )

@@ -225,6 +225,11 @@ ROOMS = (
         f"grammar.* {_OBJECTS} verify.*",
         "entry points; the objects are shared with the compiler, nothing that it decides",
     ),
+    Room(
+        "verify.partial",
+        "grammar grammar.nftables",
+        "whether a part may be judged for the whole; it judges nothing",
+    ),
     Room("apply.system", "grammar grammar.ipvs", "the node aside from its rules"),
     Room("apply.iptables", "grammar grammar.iptables apply.system", "one kernel interface"),
     Room("apply.ipvs", "grammar grammar.ipvs apply.system", "one kernel interface"),

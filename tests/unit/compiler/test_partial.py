@@ -39,18 +39,22 @@ def test_each_change_leads_where_a_fresh_compile_does(seed: int) -> None:
     tables = lowering.lower(forwarding)
     for _ in range(30):
         number = random.randrange(10)
-        names = {cluster.key(number)}
+        before_that = cluster.key(number)
         if random.random() < 0.3:
             cluster.remove(number)
         else:
             cluster.change(number)
-        names = {name for name in (*names, cluster.key(number)) if name is not None}
+        names = {name for name in (before_that, cluster.key(number)) if name is not None}
         now = resolve(cluster.objects(), settings)
         used = holds(now, names)
         old = [port for name in names for port in ports_of(forwarding, name)]
         new = [port for name in names for port in ports_of(now, name)]
+
+        def is_used(family: Family, address: int, used: set[tuple[Family, int]] = used) -> bool:
+            return (family, address) in used
+
         before = repr(tables)
-        found = patched(tables, now, old, new, lambda f, a, used=used: (f, a) in used)
+        found = patched(tables, now, old, new, is_used)
         assert repr(tables) == before
         assert found == lowering.lower(now)
         forwarding, tables = now, found
