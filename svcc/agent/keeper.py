@@ -138,9 +138,10 @@ class Keeper:
         found = self._sync_part(changes, tell)
         if found is not None:
             return found
+        known, seconds = None if changes.changed else self._known, None
+        if known is not None and self._partial is not None:
+            known = replace(known, objects=self._partial.objects())
         self._partial = None
-        seconds = None
-        known = None if changes.changed else self._known
         if known is None:
             known, seconds = self._look(changes, tell)
         wanted = known.wanted
@@ -155,7 +156,7 @@ class Keeper:
             wait=self._keeping.wait,
             note=tell,
         )
-        drifted = known is self._known and outcome.changed
+        drifted = seconds is None and self._known is not None and outcome.changed
         self._known = known
         self._follow_from(changes, known, outcome)
         return self._synced(
@@ -182,7 +183,6 @@ class Keeper:
         compiled = replace(compiled, forwarding=partial.forwarding, tables=tables)
         known = replace(
             known,
-            objects=partial.objects(),
             wanted=replace(known.wanted, compiled=compiled, tables=tables),
             health_checks=partial.health_checks,
         )
