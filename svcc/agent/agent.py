@@ -87,6 +87,8 @@ class Agent:
             if self._settings.bind_address_hard_fail:
                 return False
             threading.Thread(target=self._try_again, args=(at, routes), daemon=True).start()
+        else:
+            self._log.line("info", f"listening on {at}")
         return True
 
     def _try_again(self, at: BindAddress, routes: Routes) -> None:
