@@ -1,8 +1,8 @@
 """The layout of kube-proxy's nftables mode for the same objects: the reference for svcc's.
 
 A chain for each Service and one more for its external frontends, and every chain that each packet
-passes, as kube-proxy 1.36 writes it (see ``tests/data/kube-proxy-1.36``). Cluster IPs and node ports
-under Cluster policy only, which is what :mod:`bench.generate` makes.
+passes, as kube-proxy 1.36 writes it (see ``tests/data/kube-proxy-1.36``). Cluster IPs and node
+ports under Cluster policy only, which is what :mod:`bench.generate` makes.
 """
 
 from __future__ import annotations
