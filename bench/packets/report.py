@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from bench.packets.plot import Line, Panel, drawn
-from bench.packets.variants import NO_RULES, REFERENCE, TRACKED, Variant
+from bench.packets.variants import NO_RULES, REFERENCES, TRACKED, Variant
 
 Way = Literal["output", "forwarded", "connections"]
 WAYS: tuple[Way, ...] = ("output", "forwarded", "connections")
@@ -42,6 +42,12 @@ class Measured:
         """Numbers of Services."""
         return sorted({size for size, _, _ in self.seconds})
 
+    @property
+    def reference(self) -> str:
+        """The variant that others are compared with."""
+        names = {variant.name for variant in self.variants}
+        return next(name for name in REFERENCES if name in names)
+
     def median(self, size: int, variant: str, way: Way) -> float:
         """The median of all rounds."""
         return statistics.median(self.seconds[size, variant, way])
@@ -61,7 +67,7 @@ class Measured:
         variants down alike. Of connections it is the ratio of the rates.
         """
         own, reference, without = (
-            self.seconds[size, name, way] for name in (variant, REFERENCE, NO_RULES)
+            self.seconds[size, name, way] for name in (variant, self.reference, NO_RULES)
         )
         if way == "connections":
             return statistics.median(r / o for o, r in zip(own, reference, strict=True))

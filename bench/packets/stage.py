@@ -109,7 +109,7 @@ class Stage:
         _wire(client, node, backend)
         self._raw = {node: _raw_socket(node), client: _raw_socket(client)}
         with node.entered():
-            # It stays that namespace's (proc_net_ns_ops, fs/proc/proc_net.c): no entering each time.
+            # It stays that namespace's (fs/proc/proc_net.c): no entering each time.
             self._devices = open("/proc/thread-self/net/dev", encoding="ascii")  # noqa: SIM115
         with backend.entered():
             self._listener = socket.create_server(("0.0.0.0", BACKEND_PORT), backlog=128)

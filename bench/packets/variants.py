@@ -18,25 +18,23 @@ from bench.packets.stage import NODE_IP, Stage
 from svcc.compiler.load.loader import load
 from svcc.compiler.settings.node import NodeSettings, PodDetection
 from svcc.grammar.address import Family, parse_address, parse_network
+from tests.support.kernel.namespace import namespace
 from tests.support.kernel.testbed import write_sysctl
 from tests.support.layouts.kube_proxy_ipvs import written
 from tests.support.programs import random_ipvs
 
 Whose = Literal["nobody", "kube-proxy", "svcc"]
-REFERENCE = "kube-proxy, nftables"
+REFERENCES = ("kube-proxy, nftables", "kube-proxy, ipvs", "kube-proxy, iptables-legacy")
+"""What others are compared with: the first that the kernel can have."""
 NO_RULES, TRACKED = "no rules", "no rules, connections tracked"
 _AT_ONCE = 1000
 """Chains in one transaction of kube-proxy's nftables layout."""
 _TRACKING = """\
-table ip tracking {
-	chain nat-prerouting { type nat hook prerouting priority dstnat; }
-	chain nat-output { type nat hook output priority -100; }
-	chain nat-postrouting { type nat hook postrouting priority srcnat; }
-	chain filter-forward {
-		type filter hook forward priority filter;
-		ct state invalid drop
-	}
-}
+*filter
+-A FORWARD -m conntrack --ctstate INVALID -j DROP
+COMMIT
+*nat
+COMMIT
 """
 
 
@@ -79,21 +77,34 @@ class Inputs:
 
 def variants() -> Iterator[Variant]:
     """All that this kernel can have."""
+    tables, ipvs = has_tables(), random_ipvs.missing() is None
+    tools = ("legacy", "nft") if tables else ("legacy",)
     yield Variant(NO_RULES, "nobody", lambda stage, inputs: None)
-    yield Variant(TRACKED, "nobody", lambda stage, inputs: _nft(stage, _TRACKING))
-    for tool in ("legacy", "nft"):
+    yield Variant(TRACKED, "nobody", lambda stage, inputs: _legacy(stage, _TRACKING))
+    for tool in tools:
         yield Variant(
             f"kube-proxy, iptables-{tool}", "kube-proxy", partial(_kube_proxy_iptables, tool)
         )
-    yield Variant(REFERENCE, "kube-proxy", _kube_proxy_nftables)
-    with_ipvs = random_ipvs.missing() is None
-    if with_ipvs:
+    if ipvs:
         yield Variant("kube-proxy, ipvs", "kube-proxy", _kube_proxy_ipvs)
-    for tool in ("legacy", "nft"):
+    if tables:
+        yield Variant("kube-proxy, nftables", "kube-proxy", _kube_proxy_nftables)
+    for tool in tools:
         yield Variant(f"svcc, iptables-{tool}", "svcc", partial(_svcc_iptables, tool))
-    yield Variant("svcc, nftables", "svcc", _svcc_nftables)
-    if with_ipvs:
+    if ipvs:
         yield Variant("svcc, ipvs", "svcc", _svcc_ipvs)
+    if tables:
+        yield Variant("svcc, nftables", "svcc", _svcc_nftables)
+
+
+def has_tables() -> bool:
+    """Whether the kernel has nf_tables for IPv4; User Mode Linux of Debian has not."""
+    with namespace() as scratch:
+        try:
+            scratch.run("nft", "add table ip scratch")
+        except RuntimeError:
+            return False
+    return True
 
 
 def loaded(variant: Variant, stage: Stage, inputs: Inputs) -> float:
@@ -101,6 +112,10 @@ def loaded(variant: Variant, stage: Stage, inputs: Inputs) -> float:
     start = time.monotonic()
     variant.load(stage, inputs)
     return time.monotonic() - start
+
+
+def _legacy(stage: Stage, script: str) -> None:
+    stage.node.run("iptables-legacy-restore", "-w", "--noflush", text=script)
 
 
 def _nft(stage: Stage, script: str) -> None:
@@ -126,7 +141,7 @@ def _kube_proxy_ipvs(stage: Stage, inputs: Inputs) -> None:
     with stage.node.entered():
         write_sysctl("net/ipv4/vs/conntrack", "1")
     stage.node.run("ipset", "restore", text=texts.ipset)
-    stage.node.run("iptables-legacy-restore", "-w", text=texts.iptables[Family.IPV4])
+    _legacy(stage, texts.iptables[Family.IPV4])
     stage.node.run("ipvsadm", "-R", text=texts.ipvsadm)
     stage.node.ip("link add kube-ipvs0 type dummy", *texts.addresses.splitlines())
 
@@ -146,8 +161,7 @@ def _svcc_ipvs(stage: Stage, inputs: Inputs) -> None:
         for name, value in json.loads((bundle / "bundle.json").read_text())["sysctls"].items():
             write_sysctl(name.replace(".", "/"), value)
     stage.node.run("ipset", "restore", text=(bundle / "ipset.rules").read_text())
-    rules = (bundle / "iptables.rules").read_text()
-    stage.node.run("iptables-legacy-restore", "-w", "--noflush", text=rules)
+    _legacy(stage, (bundle / "iptables.rules").read_text())
     stage.node.run("ipvsadm", "-R", text=(bundle / "ipvsadm.rules").read_text())
     stage.node.run("ip", "-batch", "-", text=(bundle / "addresses.batch").read_text())
 
