@@ -156,9 +156,10 @@ def main(given: Sequence[str] | None = None) -> None:
     text = (
         f"{report.machine()}; {arguments.endpoints} endpoints per Service; medians of "
         f"{arguments.rounds} rounds of {arguments.packets} packets and {arguments.connections} "
-        f"connections. {minutes:.0f} minutes; load average {load:.1f} before, "
-        f"{os.getloadavg()[0]:.1f} after. In brackets what it costs over no rules, in parts of "
-        f"what {measured.reference} does (of connections the ratio of the rates).\n\n{report.tables(measured)}"
+        f"connections, and half the distance of their quartiles. In brackets what it costs over no "
+        f"rules, in parts of what {measured.reference} does; of connections the ratio of the "
+        f"rates. {minutes:.0f} minutes; load average {load:.1f} before, {os.getloadavg()[0]:.1f} "
+        f"after.\n\n{report.tables(measured)}"
     )
     print(text)
     if arguments.write:
