@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
 from typing import NamedTuple
 from xml.etree import ElementTree as Xml
 
 _WIDTH, _HEIGHT, _LEFT, _RIGHT, _TOP, _BELOW = 760, 250, 70, 20, 34, 44
-_LEGEND_ROW, _LEGEND_COLUMNS = 20, 3
+_LEGEND_ROW = 20
 _STYLE = """
 text { font: 12px sans-serif; fill: #333 }
 .title { font-weight: bold }
@@ -67,13 +68,13 @@ class _Axis:
 
 
 def drawn(panels: Sequence[Panel], *, across: str) -> str:
-    """Panels one below the other, and one legend for all of them.
+    """Panels one below the other, and one legend for all of them, a column for each colour.
 
     Raises:
         ValueError: a panel has no points.
     """
-    lines = panels[0].lines
-    legend = math.ceil(len(lines) / _LEGEND_COLUMNS) * _LEGEND_ROW + 16
+    columns = [list(of) for _, of in groupby(panels[0].lines, key=lambda line: line.colour)]
+    legend = max(map(len, columns)) * _LEGEND_ROW + 16
     height = len(panels) * _HEIGHT + legend
     attributes = {"xmlns": "http://www.w3.org/2000/svg", "viewBox": f"0 0 {_WIDTH} {height}"}
     root = Xml.Element("svg", attributes)
@@ -81,7 +82,7 @@ def drawn(panels: Sequence[Panel], *, across: str) -> str:
     for number, panel in enumerate(panels):
         group = Xml.SubElement(root, "g", transform=f"translate(0 {number * _HEIGHT})")
         _draw(group, panel, across)
-    _legend(root, lines, len(panels) * _HEIGHT + 12)
+    _legend(root, columns, len(panels) * _HEIGHT + 12)
     Xml.indent(root)
     return Xml.tostring(root, encoding="unicode") + "\n"
 
@@ -109,13 +110,13 @@ def _draw(group: Xml.Element, panel: Panel, across: str) -> None:
             )
 
 
-def _legend(root: Xml.Element, lines: Sequence[Line], top: int) -> None:
-    rows = math.ceil(len(lines) / _LEGEND_COLUMNS)
-    for number, line in enumerate(lines):
-        left = _LEFT + number // rows * ((_WIDTH - _LEFT) // _LEGEND_COLUMNS)
-        middle = top + number % rows * _LEGEND_ROW
-        _stroke(root, f"line {line.colour}", f"M{left} {middle}h34", line.dashes)
-        _text(root, left + 42, middle + 4, line.name)
+def _legend(root: Xml.Element, columns: Sequence[Sequence[Line]], top: int) -> None:
+    for column, lines in enumerate(columns):
+        left = _LEFT + column * ((_WIDTH - _LEFT) // len(columns))
+        for row, line in enumerate(lines):
+            middle = top + row * _LEGEND_ROW
+            _stroke(root, f"line {line.colour}", f"M{left} {middle}h34", line.dashes)
+            _text(root, left + 42, middle + 4, line.name)
 
 
 def _stroke(parent: Xml.Element, kind: str, way: str, dashes: str = "") -> Xml.Element:
