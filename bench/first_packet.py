@@ -146,24 +146,27 @@ def main(given: Sequence[str] | None = None) -> None:
         parser.error(f"cannot measure here: {reason}")
     os.environ.setdefault("XTABLES_LOCKFILE", f"{tempfile.gettempdir()}/svcc-bench-xtables.lock")
     measured, start, load = report.Measured(list(variants())), time.monotonic(), os.getloadavg()[0]
+    text = ""
     for size in sorted(set(arguments.sizes)):
         with tempfile.TemporaryDirectory() as folder:
             try:
                 measure(measured, size, arguments, Path(folder))
             except (StageError, RuntimeError, subprocess.CalledProcessError) as error:
+                print(text)
                 sys.exit(f"{size} Services: {error}")
-    minutes = (time.monotonic() - start) / 60
-    text = (
-        f"{report.machine()}; {arguments.endpoints} endpoints per Service; medians of "
-        f"{arguments.rounds} rounds of {arguments.packets} packets and {arguments.connections} "
-        f"connections, and half the distance of their quartiles. In brackets what it costs over no "
-        f"rules, in parts of what {measured.reference} does; of connections the ratio of the "
-        f"rates. {minutes:.0f} minutes; load average {load:.1f} before, {os.getloadavg()[0]:.1f} "
-        f"after.\n\n{report.tables(measured)}"
-    )
+        # After each, as the largest takes most of the time: it may be stopped there.
+        minutes = (time.monotonic() - start) / 60
+        text = (
+            f"{report.machine()}; {arguments.endpoints} endpoints per Service; medians of "
+            f"{arguments.rounds} rounds of {arguments.packets} packets and {arguments.connections} "
+            f"connections, and half the distance of their quartiles. In brackets what it costs "
+            f"over no rules, in parts of what {measured.reference} does; of connections the ratio "
+            f"of the rates. {minutes:.0f} minutes; load average {load:.1f} before, "
+            f"{os.getloadavg()[0]:.1f} after.\n\n{report.tables(measured)}"
+        )
+        if arguments.write:
+            write(measured, text, DOCUMENT, FOLDER)
     print(text)
-    if arguments.write:
-        write(measured, text, DOCUMENT, FOLDER)
 
 
 def _number(text: str) -> int:

@@ -10,6 +10,7 @@ from xml.etree import ElementTree as Xml
 import pytest
 
 from bench import first_packet
+from bench.packets.report import WAYS
 from bench.packets.stage import NODE_IP, POD_IP, Burst, Frontend, Stage, StageError, stage
 from bench.packets.variants import Variant, variants
 from bench.run import generated
@@ -49,7 +50,7 @@ def test_every_variant_has_a_figure_for_every_size(
     figure = r"[\d,.]+ ± [\d,.]+( \(-?[\d.]+\))?"
     for name in names:
         row = rf"^\| {re.escape(name)} \| {figure} \| {figure} \|$"
-        assert len(re.findall(row, printed, re.MULTILINE)) == len(first_packet.report.WAYS), name
+        assert len(re.findall(row, printed, re.MULTILINE)) == len(WAYS), name
     written = document.read_text()
     assert printed.strip() in written
     assert written.count("below") == 2
@@ -57,7 +58,7 @@ def test_every_variant_has_a_figure_for_every_size(
     (picture,) = (tmp_path / "performance").iterdir()
     assert f"(performance/{picture.name})" in written
     titles = [title.text for title in Xml.parse(picture).iter("{http://www.w3.org/2000/svg}title")]
-    assert titles == names * len(first_packet.report.WAYS)
+    assert titles == names * len(WAYS)
 
 
 def test_packets_that_do_not_leave_the_node_are_not_measured(node: Stage) -> None:
