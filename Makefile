@@ -2,8 +2,9 @@
 
 PYTHON ?= python3
 VENV := .venv
+BUILD ?= podman build
 
-.PHONY: help demo test unit lint format setup packages golden docs damages fuzz bench clean
+.PHONY: help demo test unit lint format setup packages golden docs damages fuzz bench man completion deb image clean
 
 help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -30,7 +31,7 @@ $(VENV)/installed: pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "svcc needs Python 3.11 or later; set PYTHON=/path/to/python3"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check --editable '.[dev,packaging]'
 	@touch $@
 
 # What is missing is installed as root; otherwise the commands to install it are shown. Name servers
@@ -71,6 +72,30 @@ fuzz: setup ## random rules, kernel against model: make fuzz SEED=7 PAIRS=50000
 
 bench: setup ## how long large clusters take
 	$(VENV)/bin/python -m bench.run 1000x5 10000x5
+
+man: setup ## the manual page, build/man/svcc.8
+	@mkdir -p build/man
+	@COLUMNS=100 $(VENV)/bin/argparse-manpage --module svcc.cli --function parser --project-name svcc \
+		--version "$$($(VENV)/bin/python -c 'import svcc; print(svcc.__version__)')" --manual-section 8 \
+		--manual-title "System administration" --output build/man/svcc.8
+
+completion: setup ## what bash, zsh and fish complete, in build/completion
+	@mkdir -p build/completion
+	@$(VENV)/bin/shtab --shell bash --error-unimportable svcc.cli.parser -o build/completion/svcc
+	@$(VENV)/bin/shtab --shell zsh --error-unimportable svcc.cli.parser -o build/completion/_svcc
+	@$(VENV)/bin/shtab --shell fish --error-unimportable svcc.cli.parser -o build/completion/svcc.fish
+
+# debian/ is where dpkg-buildpackage looks for it.
+deb: ## the Debian package, in build/ (Debian 13; see docs/install.md)
+	rm -rf build/deb
+	mkdir -p build/deb/source
+	git archive --format=tar HEAD | tar -x -C build/deb/source
+	cp -r packaging/debian build/deb/source/debian
+	cd build/deb/source && dpkg-buildpackage --no-sign --build=binary
+
+image: ## both images, with podman, buildah or docker: make image BUILD="docker build"
+	$(BUILD) -f packaging/Containerfile --target replacement -t svcc:latest .
+	$(BUILD) -f packaging/Containerfile --target audit -t svcc-audit:latest .
 
 clean: ## all that these targets have made
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
