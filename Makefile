@@ -40,7 +40,7 @@ packages: ## the system's tools that tests and demo use
 	@missing=""; \
 	PATH="$$PATH:/usr/sbin:/sbin"; \
 	for pair in iptables:iptables ipset:ipset conntrack:conntrack ip:iproute2 nft:nftables \
-			ipvsadm:ipvsadm linux.uml:user-mode-linux modprobe:kmod \
+			ipvsadm:ipvsadm linux.uml:user-mode-linux modprobe:kmod setcap:libcap2-bin \
 			nsd:nsd knotd:knot kzonecheck:knot-dnssecutils named:bind9 named-checkzone:bind9-utils; do \
 		command -v "$${pair%%:*}" >/dev/null || missing="$$missing $${pair##*:}"; \
 	done; \
@@ -77,13 +77,14 @@ man: setup ## the manual page, build/man/svcc.8
 	@mkdir -p build/man
 	@COLUMNS=100 $(VENV)/bin/argparse-manpage --module svcc.cli --function parser --project-name svcc \
 		--version "$$($(VENV)/bin/python -c 'import svcc; print(svcc.__version__)')" --manual-section 8 \
-		--manual-title "System administration" --output build/man/svcc.8
+		--manual-title "System administration" \
+		--description "compile, prove and load the kernel rules of Kubernetes Services" --output build/man/svcc.8
 
 completion: setup ## what bash, zsh and fish complete, in build/completion
 	@mkdir -p build/completion
-	@$(VENV)/bin/shtab --shell bash --error-unimportable svcc.cli.parser -o build/completion/svcc
-	@$(VENV)/bin/shtab --shell zsh --error-unimportable svcc.cli.parser -o build/completion/_svcc
-	@$(VENV)/bin/shtab --shell fish --error-unimportable svcc.cli.parser -o build/completion/svcc.fish
+	@$(VENV)/bin/shtab --shell bash --error-unimportable svcc.cli.parser >build/completion/svcc
+	@$(VENV)/bin/shtab --shell zsh --error-unimportable svcc.cli.parser >build/completion/_svcc
+	@$(VENV)/bin/shtab --shell fish --error-unimportable svcc.cli.parser >build/completion/svcc.fish
 
 # debian/ is where dpkg-buildpackage looks for it.
 deb: ## the Debian package, in build/ (Debian 13; see docs/install.md)

@@ -1,0 +1,1 @@
+"""How svcc is packaged: distributions, images, manifests, units."""
