@@ -7,6 +7,8 @@ from svcc.grammar.nftables.program import Hook, TableFamily
 STANDARD = {"raw": -300, "mangle": -150, "dstnat": -100, "filter": 0, "security": 50,
             "srcnat": 100}  # fmt: skip
 _ONLY_AT: dict[str, Hook] = {"dstnat": "prerouting", "srcnat": "postrouting"}
+_ALSO_AT: dict[str, Hook] = {"dstnat": "output", "srcnat": "input"}
+"""Where nft 1.1 takes and prints these names, too; 1.0 has numbers there."""
 _OF_BRIDGES = {"dstnat": -300, "filter": -200, "out": 100, "srcnat": 300}
 _NEAR = 10
 
@@ -21,13 +23,14 @@ def number_of(name: str, hook: Hook, family: TableFamily = "ip") -> int:
         if name not in _OF_BRIDGES:
             raise ValueError(f"no standard priority {name!r} in family bridge; write the number")
         return _OF_BRIDGES[name]
-    if name not in STANDARD or _ONLY_AT.get(name, hook) != hook:
+    places = (_ONLY_AT.get(name, hook), _ALSO_AT.get(name))
+    if name not in STANDARD or hook not in places:
         raise ValueError(f"no standard priority {name!r} at hook {hook}; write the number")
     return STANDARD[name]
 
 
 def shown(priority: int, hook: Hook) -> str:
-    """A priority as nft prints it: by a name that is near, else as a number."""
+    """A priority as nft 1.0 prints it: by a name that is near, else as a number."""
     for name, number in STANDARD.items():
         difference = priority - number
         if _ONLY_AT.get(name, hook) == hook and abs(difference) <= _NEAR:

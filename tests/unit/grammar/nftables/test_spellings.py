@@ -301,3 +301,14 @@ def test_listings_of_every_version_of_a_set() -> None:
     assert (first.line, second.line) == (10, 11)
     assert (item.timeout, item.gc_interval, item.size) == (5_400_000, 10_000, 65535)
     assert parse(write(found), source="written") == found
+
+
+@pytest.mark.parametrize(
+    ("hook", "name", "number"), [("output", "dstnat", -100), ("input", "srcnat", 100)]
+)
+def test_names_of_priorities_where_nft_1_1_has_them(hook: str, name: str, number: int) -> None:
+    text = "table ip t {{\n chain c {{ type nat hook {} priority {}; policy accept; }}\n}}\n"
+    named, numbered = (parse(text.format(hook, each), source="file") for each in (name, number))
+    assert write(named) == write(numbered)
+    with pytest.raises(InputError, match="no standard priority"):
+        parse(text.format("prerouting", "srcnat"), source="file")
