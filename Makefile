@@ -40,7 +40,7 @@ packages: ## the system's tools that tests and demo use
 	@missing=""; \
 	PATH="$$PATH:/usr/sbin:/sbin"; \
 	for pair in iptables:iptables ipset:ipset conntrack:conntrack ip:iproute2 nft:nftables \
-			ipvsadm:ipvsadm linux.uml:user-mode-linux modprobe:kmod setcap:libcap2-bin \
+			ipvsadm:ipvsadm linux.uml:user-mode-linux modprobe:kmod setcap:libcap2-bin systemd-analyze:systemd \
 			nsd:nsd knotd:knot kzonecheck:knot-dnssecutils named:bind9 named-checkzone:bind9-utils; do \
 		command -v "$${pair%%:*}" >/dev/null || missing="$$missing $${pair##*:}"; \
 	done; \

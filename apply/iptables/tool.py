@@ -131,9 +131,17 @@ class Iptables:
     def may_hold_rules(self, family: Family) -> bool:
         """False if the kernel has no table of this variant in this namespace.
 
-        Reading a legacy table creates it, so the question is put to /proc first.
+        Reading a legacy table creates it, so the question is put to /proc first, which answers
+        root and root's group only.
         """
-        return self.variant != "legacy" or bool(self._legacy_tables(family))
+        if self.variant != "legacy":
+            return True
+        try:
+            return bool(_LEGACY_TABLES[family].read_text().split())
+        except PermissionError:
+            return True
+        except OSError:
+            return False
 
     def _legacy_tables(self, family: Family) -> list[str]:
         try:
@@ -184,7 +192,7 @@ def _sections(text: str) -> dict[str, str]:
 
 def _failure(name: str, arguments: list[str], result: Result, text: str | None) -> str:
     reason = " ".join(line.strip() for line in result.error.splitlines() if _tells(line))
-    message = f"{name} {' '.join(arguments)} failed ({how_it_ended(result)})"
+    message = f"{' '.join([name, *arguments])} failed ({how_it_ended(result)})"
     if reason:
         message += f": {reason}"
     if text is not None and (line := offending_line(result.error, text)):

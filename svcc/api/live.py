@@ -81,10 +81,20 @@ def stamp(iptables: Variant | None = None) -> object:
     legacy = Iptables("legacy")
     try:
         held = [family for family in Family if legacy.may_hold_rules(family)]
-        texts = [_without_counters(legacy.save_all(family)) for family in held]
+        texts = [_saved(legacy, family) for family in held]
         return number, tuple(texts), tuple(printed(Iptables(iptables)).items())
     except ToolError as error:
         raise bad_input("--audit", str(error)) from None
+
+
+def _saved(legacy: Iptables, family: Family) -> str:
+    """What iptables-save prints, or why it cannot: that is for whoever judges the rules."""
+    from svcc.apply.system.errors import ToolError
+
+    try:
+        return _without_counters(legacy.save_all(family))
+    except ToolError as error:
+        return str(error)
 
 
 def _without_counters(text: str) -> str:
@@ -217,6 +227,10 @@ def _of_other(
         except UnreadableTableError as error:
             hidden[family] = str(error)
         except ToolError as error:
+            if tools.kind == "legacy":
+                # It has tables, and who may not print them does not know what is in them.
+                hidden[family] = str(error)
+                continue
             # Mostly the kernel does not have the variant, so nothing of it can be loaded.
             say(f"warning: {error}")
         except InputError as error:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
 
-from tests.paths import DATA
+from tests.paths import DATA, ROOT
 from tests.support.command import Done, svcc
 from tests.support.kernel.namespace import Namespace, missing, namespace
 
@@ -62,6 +64,27 @@ def test_rules_of_the_other_variant_are_told(node: Namespace, judged: str, other
     assert done.code == 3, done.out
     assert f"iptables-{other} holds rules that can touch" in done.err
     assert "filter FORWARD" in done.err
+
+
+def test_legacy_rules_that_may_not_be_read_are_not_proved(node: Namespace) -> None:
+    load(node, "nft")
+    command = (
+        "setpriv", "--bounding-set=-all,+net_admin", "--inh-caps=-all", "--",
+        sys.executable, "-m", "svcc", "verify", *ARGUMENTS, "--iptables", "nft",
+    )  # fmt: skip
+
+    def judged() -> subprocess.CompletedProcess[str]:
+        with node.entered():
+            return subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
+
+    done = judged()
+    assert done.returncode == 0, done.stdout + done.stderr
+    rule = "-d 10.96.0.11 -p tcp --dport 80 -j DNAT --to-destination 10.9.9.9:8080"
+    node.run("iptables-legacy", "-t", "nat", "-A", "PREROUTING", *rule.split())
+    done = judged()
+    assert done.returncode == 3, done.stdout + done.stderr
+    assert "iptables-legacy-save failed" in done.stdout
+    assert "Permission denied" in done.stdout
 
 
 def test_service_chains_in_both_are_not_proved(node: Namespace) -> None:
