@@ -97,6 +97,7 @@ def run(arguments: argparse.Namespace) -> int:
             comments=not arguments.no_comments,
             iptables=arguments.iptables,
             fallback=arguments.fallback,
+            conntrack=settings.agent.conntrack,
         )
         keeper = Keeper(settings.of, keeping, log.tell)
         agent = Agent(source, settings.agent, settings.mode, keeper, log)
