@@ -49,7 +49,7 @@ class Keeping:
     iptables: Variant | None = None
     fallback: bool = False
     wait: float | None = 30.0
-    conntrack: Conntrack = Conntrack()
+    conntrack: Conntrack = field(default_factory=Conntrack)
     """Limits and timeouts that the node is to have."""
 
 
