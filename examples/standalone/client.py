@@ -12,6 +12,7 @@ from __future__ import annotations
 import random
 import socket
 import sys
+import time
 from collections.abc import Iterator
 from http.client import HTTPConnection
 
@@ -89,7 +90,7 @@ def show(target: str) -> str:
     addresses, aliases, port = addresses_of(target)
     seen = {ask(addresses[number % len(addresses)], port) for number in range(TIMES)}
     at = " -> ".join([*aliases, " ".join(addresses)])
-    return f"{target:20} {at:42} {' '.join(sorted(seen))}"
+    return f"{target:20} {at:42} answered by {' '.join(sorted(seen))}"
 
 
 def watch(targets: list[str]) -> None:
@@ -99,6 +100,7 @@ def watch(targets: list[str]) -> None:
             addresses, _, port = addresses_of(target)
             ask(random.choice(addresses), port)
         print("all answered", flush=True)
+        time.sleep(0.01)
 
 
 def main(arguments: list[str]) -> int:

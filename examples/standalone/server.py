@@ -60,10 +60,8 @@ def main(arguments: list[str]) -> None:
             backends = [(name, address, int(port))]
         case _:
             sys.exit(__doc__)
-    servers = []
-    for name, address, port in backends:
-        Handler.names[address, port] = name
-        servers.append(Server((address, port), Handler))
+    Handler.names.update({(ip, number): entry for entry, ip, number in backends})
+    servers = [Server((ip, number), Handler) for _, ip, number in backends]
     if os.fork():
         os._exit(0)
     os.setsid()
