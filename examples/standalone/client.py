@@ -100,7 +100,7 @@ def watch(targets: list[str]) -> None:
             addresses, _, port = addresses_of(target)
             ask(random.choice(addresses), port)
         print("all answered", flush=True)
-        time.sleep(0.01)
+        time.sleep(0.03)
 
 
 def main(arguments: list[str]) -> int:

@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """The example from end to end: ``sudo examples/standalone/run.py [--mode nftables]``.
 
 Each command is printed, run by bash in the shell of hosts.sh, and what it prints is shown. Exit
