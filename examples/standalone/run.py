@@ -17,8 +17,6 @@ from collections.abc import Sequence
 from itertools import zip_longest
 from pathlib import Path
 
-import yaml
-
 HERE = Path(__file__).resolve().parent
 RACKS = {"rack-1": "192.168.50.11", "rack-2": "192.168.50.12", "rack-3": "192.168.50.13"}
 TOOLS = ("unshare", "ip", "sysctl", "iptables", "conntrack", "nft", "nsd")
@@ -55,6 +53,9 @@ def say(text: str) -> None:
 
 def running(app: str) -> dict[str, str]:
     """Who runs an application, and at which address, by the files of the hosts that there are."""
+    # Only here: the python of sudo, which has not to know it, goes no further than hosts.sh.
+    import yaml
+
     return {
         host["name"]: host["ip"]
         for path in sorted(Path("hosts").glob("*.yaml"))
@@ -219,14 +220,13 @@ def main() -> int:
         if absent:
             print(f"run.py: error: needs {', '.join(absent)}; install them")
             return 2
-        environment = {
-            **os.environ,
-            "PATH": f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}",
-            "SVCC_MODE": arguments.mode,
-        }
+        folder = Path(sys.executable).parent
+        if (folder / "svcc").exists():
+            path = f"{folder}:{path}"
+        environment = {**os.environ, "PATH": path, "SVCC_MODE": arguments.mode}
         # In the place of this process, so that who ends it ends everything.
         script = str(HERE / "hosts.sh")
-        os.execve(script, [script, sys.executable, str(HERE / "run.py")], environment)
+        os.execve(script, [script, "python3", "run.py"], environment)
     try:
         run()
     except KeyboardInterrupt:
