@@ -32,10 +32,13 @@ class FileOrData:
     """What stands in a file, or in its place as bytes; data counts before the file."""
 
     file: str = ""
-    data: bytes = b""
+    data: bytes = field(default=b"", repr=False)
 
     def __bool__(self) -> bool:
         return bool(self.file or self.data)
+
+
+NOTHING = FileOrData()
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +64,13 @@ class Access:
 
     source: str
     server: str
-    ca: FileOrData = FileOrData()
+    ca: FileOrData = NOTHING
     skip_verify: bool = False
     server_name: str = ""
     proxy: str = ""
     is_compressed: bool = True
-    certificate: FileOrData = FileOrData()
-    key: FileOrData = FileOrData()
+    certificate: FileOrData = NOTHING
+    key: FileOrData = NOTHING
     token: str = field(default="", repr=False)
     token_file: str = ""
     username: str = ""

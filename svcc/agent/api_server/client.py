@@ -12,7 +12,7 @@ import urllib3.exceptions
 
 from svcc.agent.api_server.access import Access, ClientSettings
 from svcc.agent.api_server.credentials import Credentials
-from svcc.agent.api_server.errors import Interrupted, RequestFailed
+from svcc.agent.api_server.errors import ClosedError, RequestError
 from svcc.agent.api_server.kubeconfig import access_of
 from svcc.agent.api_server.sockets import OpenSockets
 from svcc.agent.api_server.timing import RateLimit, Timing
@@ -61,14 +61,14 @@ class Client:
             silence: seconds without a byte after which the server is taken to be gone.
 
         Raises:
-            RequestFailed: there is no such answer.
-            Interrupted: :meth:`close` was called.
+            RequestError: there is no such answer.
+            ClosedError: :meth:`close` was called.
         """
         response = self._ask(path, query, silence, is_last=False)
         if response is None:
             response = self._ask(path, query, silence, is_last=True)
         if response is None or response.status != 200:
-            raise RequestFailed("unauthorized", status=401)
+            raise RequestError("unauthorized", status=401)
         return response
 
     def _ask(
@@ -76,7 +76,7 @@ class Client:
     ) -> Response | None:
         """None: refused with 401, but there may be another credential now."""
         if (delay := self._limit.take()) and self._timing.wait(delay):
-            raise Interrupted
+            raise ClosedError
         used = self._current()
         credential = used.credentials.current()
         response = used.transport.get(path, query, credential, silence=silence)
@@ -112,8 +112,8 @@ class Client:
         """All of a body.
 
         Raises:
-            RequestFailed: it broke off.
-            Interrupted: :meth:`close` was called.
+            RequestError: it broke off.
+            ClosedError: :meth:`close` was called.
         """
         try:
             body = response.read(decode_content=True)
@@ -126,23 +126,23 @@ class Client:
         """What has come of a body, at least a byte; nothing at its end.
 
         Raises:
-            RequestFailed: it broke off.
-            Interrupted: :meth:`close` was called.
+            RequestError: it broke off.
+            ClosedError: :meth:`close` was called.
         """
         try:
             data = response.read1(1 << 16)
         except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
             raise self._broken(error) from None
         if not data and self._sockets.are_shut:
-            raise Interrupted
+            raise ClosedError
         return data
 
     def _broken(self, error: Exception) -> Exception:
         if self._sockets.are_shut:
-            return Interrupted()
-        return RequestFailed(f"the answer broke off: {told(error)}")
+            return ClosedError()
+        return RequestError(f"the answer broke off: {told(error)}")
 
-    def _failure(self, response: Response) -> RequestFailed:
+    def _failure(self, response: Response) -> RequestError:
         try:
             body = response.read(_MOST_OF_AN_ERROR, decode_content=True)
             response.drain_conn()
@@ -168,11 +168,11 @@ def _stamps(access: Access) -> tuple[object, ...]:
     return tuple(stamp(path) for path in access.files)
 
 
-def failure_of(status: Any, code: int = 0, retry_after: str = "") -> RequestFailed:
+def failure_of(status: Any, code: int = 0, retry_after: str = "") -> RequestError:
     """The failure that a metav1.Status tells, or that HTTP tells where there is none."""
     seconds = float(retry_after) if retry_after.isascii() and retry_after.isdigit() else None
     if not isinstance(status, dict) or status.get("kind") != "Status":
-        return RequestFailed(f"HTTP {code}", status=code, retry_after=seconds)
+        return RequestError(f"HTTP {code}", status=code, retry_after=seconds)
     details = status.get("details")
     details = details if isinstance(details, dict) else {}
     if seconds is None and isinstance(details.get("retryAfterSeconds"), int):
@@ -183,7 +183,7 @@ def failure_of(status: Any, code: int = 0, retry_after: str = "") -> RequestFail
         for cause in (causes if isinstance(causes, list) else [])
     )
     given = status.get("code")
-    return RequestFailed(
+    return RequestError(
         str(status.get("message") or status.get("reason") or f"HTTP {code}").strip(),
         status=given if isinstance(given, int) else code,
         reason=str(status.get("reason") or ""),

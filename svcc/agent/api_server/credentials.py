@@ -18,8 +18,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from svcc.agent.api_server.access import Access, ExecPlugin, FileOrData
-from svcc.agent.api_server.errors import Interrupted, RequestFailed
+from svcc.agent.api_server.access import NOTHING, Access, ExecPlugin, FileOrData
+from svcc.agent.api_server.errors import ClosedError, RequestError
 
 EXEC_TIMEOUT = 60.0
 """Seconds that a credential plugin has; nobody is there to answer what it may ask."""
@@ -31,8 +31,8 @@ class Credential:
     """What a request carries, and the connection that it goes through."""
 
     authorization: str = field(default="", repr=False)
-    certificate: FileOrData = FileOrData()
-    key: FileOrData = field(default=FileOrData(), repr=False)
+    certificate: FileOrData = NOTHING
+    key: FileOrData = field(default=NOTHING, repr=False)
 
 
 class Credentials:
@@ -58,7 +58,7 @@ class Credentials:
         """The credential.
 
         Raises:
-            RequestFailed: there is none to be had.
+            RequestError: there is none to be had.
         """
         access = self._access
         with self._lock:
@@ -92,11 +92,11 @@ class Credentials:
         except (OSError, ValueError) as error:
             if self._last_token:
                 return self._last_token
-            raise RequestFailed(f"{path}: the token cannot be read: {_reason(error)}") from None
+            raise RequestError(f"{path}: the token cannot be read: {_reason(error)}") from None
         if token:
             self._last_token = token
         if not self._last_token:
-            raise RequestFailed(f"{path}: there is no token in it")
+            raise RequestError(f"{path}: there is no token in it")
         return self._last_token
 
     def _of_plugin(self, plugin: ExecPlugin) -> Credential:
@@ -157,7 +157,7 @@ def _outputs(
                     break
         process.kill()
     if is_over():
-        raise Interrupted
+        raise ClosedError
     raise _failed(plugin, f"it does not end within {EXEC_TIMEOUT:.0f} s")
 
 
@@ -181,8 +181,8 @@ def _read(plugin: ExecPlugin, printed: Any, access: Access) -> _Printed:
     return _Printed(Credential(authorization, *pair), expires)
 
 
-def _failed(plugin: ExecPlugin, what: str) -> RequestFailed:
-    return RequestFailed(f"credentials from {plugin.command}: {what}")
+def _failed(plugin: ExecPlugin, what: str) -> RequestError:
+    return RequestError(f"credentials from {plugin.command}: {what}")
 
 
 def _reason(error: Exception) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-class RequestFailed(Exception):
+class RequestError(Exception):
     """The API server was not reached, or what it answered is no use; the message says why.
 
     ``status`` is what HTTP says, 0 where there was no answer. ``reason`` is the API's word
@@ -32,5 +32,5 @@ class RequestFailed(Exception):
         return self.status == 410 or self.reason in ("Expired", "Gone")
 
 
-class Interrupted(Exception):
+class ClosedError(Exception):
     """The connection was closed from here."""

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 from svcc.agent.api_server.client import LONGEST_LINE, Client, failure_of
-from svcc.agent.api_server.errors import Interrupted, RequestFailed
+from svcc.agent.api_server.errors import ClosedError, RequestError
 from svcc.agent.api_server.kinds import Kind
 from svcc.agent.api_server.timing import Backoff, Timing
 
@@ -49,8 +49,8 @@ class Sink(Protocol):
         """An object went."""
 
 
-class _ListAgain(Exception):
-    """What was seen is no longer to be built upon; the message says why, if anybody needs to know."""
+class _ListAgainError(Exception):
+    """What was seen is not to be built upon; the message says why, if anybody needs to know."""
 
 
 class Follower:
@@ -84,15 +84,20 @@ class Follower:
                 if self._must_list or self._timing.now() >= self._list_at:
                     self._list()
                 self._watch()
-            except Interrupted:
+            except ClosedError:
                 return
-            except _ListAgain as why:
+            except _ListAgainError as why:
                 self._must_list = True
                 if str(why):
                     self._failed(str(why))
-            except RequestFailed as error:
-                self._failed(self._explained(error))
+            except RequestError as error:
+                # Whatever lies between ends long watches now and then.
+                if error.status or self._lasted() < STEADY:
+                    self._failed(self._explained(error))
                 wait_at_least = min(error.retry_after or 0.0, LONGEST_WAIT)
+            except Exception as error:  # A thread that ends would leave what it knows for current.
+                self._must_list = True
+                self._failed(f"{type(error).__name__}: {error}; please report this")
             if self._lasted() >= STEADY:
                 self._backoff.reset()
                 if not wait_at_least:
@@ -105,7 +110,7 @@ class Follower:
     def _list(self) -> None:
         try:
             version, objects = self._pages()
-        except RequestFailed as error:
+        except RequestError as error:
             if not (error.is_expired or error.is_version_too_large) or self._must_be_newest:
                 raise
             # Nothing that is as new as what is known can be had from a cache.
@@ -115,6 +120,8 @@ class Follower:
         self._version = version
         self._must_list = self._must_be_newest = False
         self._current_at = self._timing.now()
+        if self.stale_since is not None:
+            self.stale_since = self._current_at
         self._list_at = self._current_at + RELIST * (0.5 + self._timing.chance())
 
     def _pages(self) -> tuple[str, list[Object]]:
@@ -131,7 +138,7 @@ class Follower:
         while True:
             try:
                 page = self._page(query)
-            except RequestFailed as error:
+            except RequestError as error:
                 if error.is_expired and "continue" in query and "limit" in first:
                     # The snapshot that the pages are of is gone: all at once, then.
                     first = query = {k: v for k, v in first.items() if k != "limit"}
@@ -158,13 +165,13 @@ class Follower:
             or not isinstance(items, list)
             or page.get("kind") != f"{self._kind.kind}List"
         ):
-            raise RequestFailed(f"the answer is no list of {self._kind.resource}")
+            raise RequestError(f"the answer is no list of {self._kind.resource}")
         return {"metadata": meta, "items": items}
 
     def _whole(self, item: Any) -> Object:
         """An item of a list with what items lack: their kind."""
         if not isinstance(item, dict) or not _is_named(item):
-            raise RequestFailed(f"the list of {self._kind.resource} has an item without a name")
+            raise RequestError(f"the list of {self._kind.resource} has an item without a name")
         return {**item, "apiVersion": self._kind.api_version, "kind": self._kind.kind}
 
     # -- watches ---------------------------------------------------------------------------
@@ -178,9 +185,9 @@ class Follower:
         }
         try:
             response = self._client.get(self._kind.path, query, silence=WATCH_SILENCE)
-        except RequestFailed as error:
+        except RequestError as error:
             if error.is_expired or error.is_version_too_large:
-                raise _ListAgain from None
+                raise _ListAgainError from None
             if error.status in (400, 422):
                 # What the server does not take is the version: it has other data than before.
                 self._must_be_newest = self._must_list = True
@@ -207,13 +214,13 @@ class Follower:
                 yield from filter(None, bytes(rest[:end]).split(b"\n"))
                 del rest[: end + 1]
             elif len(rest) > LONGEST_LINE:
-                raise _ListAgain("an event without an end")
+                raise _ListAgainError("an event without an end")
 
     def _event(self, event: Object) -> None:
         found = event.get("object")
         if event.get("type") == "ERROR":
             failure = failure_of(found)
-            raise _ListAgain("" if failure.is_expired else f"the watch ended: {failure}")
+            raise _ListAgainError("" if failure.is_expired else f"the watch ended: {failure}")
         meta = found.get("metadata") if isinstance(found, dict) else None
         version = meta.get("resourceVersion") if isinstance(meta, dict) else None
         if (
@@ -222,9 +229,9 @@ class Follower:
             or not isinstance(version, str)
             or not version
         ):
-            raise _ListAgain("an event that is none")
+            raise _ListAgainError("an event that is none")
         if _is_older(version, self._version):
-            raise _ListAgain(f"events out of order: {version} after {self._version}")
+            raise _ListAgainError(f"events out of order: {version} after {self._version}")
         match event.get("type"):
             case "BOOKMARK":
                 pass
@@ -233,7 +240,7 @@ class Follower:
             case "DELETED" if _is_named(found):
                 self._sink.remove(found)
             case _:
-                raise _ListAgain("an event that is none")
+                raise _ListAgainError("an event that is none")
         self._version = version
 
     # -- what is told ----------------------------------------------------------------------
@@ -260,7 +267,7 @@ class Follower:
             self._told = why
             self._tell(f"warning: {self._kind.part}: {why}")
 
-    def _explained(self, error: RequestFailed) -> str:
+    def _explained(self, error: RequestError) -> str:
         match error.status:
             case 401:
                 return f"{error}: the API server does not take these credentials"
@@ -276,7 +283,7 @@ def _decoded(data: bytes, what: str) -> Object:
     except (ValueError, RecursionError):
         value = None
     if not isinstance(value, dict):
-        raise _ListAgain(f"{what} is no JSON object")
+        raise _ListAgainError(f"{what} is no JSON object")
     return value
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """``wait`` waits for seconds and says whether the end came meanwhile; ``chance`` is in [0, 1)."""
+    """``wait`` waits for seconds, and says whether the end came; ``chance`` is in [0, 1)."""
 
     wait: Callable[[float], bool]
     is_over: Callable[[], bool]

@@ -5,6 +5,7 @@ Source: client-go rest/config.go and transport/, net/http ProxyFromEnvironment.
 
 from __future__ import annotations
 
+import http.client
 import ipaddress
 import os
 import socket
@@ -22,7 +23,7 @@ import urllib3.exceptions
 from svcc import __version__
 from svcc.agent.api_server.access import Access, FileOrData
 from svcc.agent.api_server.credentials import Credential
-from svcc.agent.api_server.errors import Interrupted, RequestFailed
+from svcc.agent.api_server.errors import ClosedError, RequestError
 from svcc.agent.api_server.sockets import OpenSockets
 
 CONNECT_TIMEOUT = 10.0
@@ -60,8 +61,8 @@ class Transport:
             silence: seconds without a byte after which the server is taken to be gone.
 
         Raises:
-            RequestFailed: it was not reached.
-            Interrupted: the sockets were shut down from here.
+            RequestError: it was not reached.
+            ClosedError: the sockets were shut down from here.
         """
         headers = {"Accept": "application/json", "User-Agent": f"svcc/{__version__}"}
         if self._access.is_compressed and "watch" not in query:
@@ -82,8 +83,8 @@ class Transport:
             )
         except (urllib3.exceptions.HTTPError, OSError) as error:
             if self._sockets.are_shut:
-                raise Interrupted from None
-            raise RequestFailed(f"{self._access.server}: {told(error)}") from None
+                raise ClosedError from None
+            raise RequestError(f"{self._access.server}: {told(error)}") from None
 
     def _pool_for(self, credential: Credential) -> urllib3.PoolManager:
         access = self._access
@@ -135,7 +136,7 @@ def tls_context(access: Access, credential: Credential) -> ssl.SSLContext:
     """What the server must prove, and what is proved to it.
 
     Raises:
-        RequestFailed: a certificate or key cannot be read.
+        RequestError: a certificate or key cannot be read.
     """
     # Not create_default_context: since Python 3.13 that refuses CAs without the extensions of
     # RFC 5280, which Go takes and clusters have.
@@ -150,7 +151,7 @@ def tls_context(access: Access, credential: Credential) -> ssl.SSLContext:
                 context.load_verify_locations(_file(access.ca, stack))
         except (OSError, ValueError) as error:
             what = access.ca.file or f"{access.source}: certificate-authority-data"
-            raise RequestFailed(f"{what}: no CA certificate can be read: {told(error)}") from None
+            raise RequestError(f"{what}: no CA certificate can be read: {told(error)}") from None
     else:
         context.load_default_certs()
     if credential.certificate:
@@ -161,7 +162,7 @@ def tls_context(access: Access, credential: Credential) -> ssl.SSLContext:
                 )
         except (OSError, ValueError) as error:
             what = credential.certificate.file or f"{access.source}: the client certificate"
-            raise RequestFailed(f"{what}: it or its key cannot be used: {told(error)}") from None
+            raise RequestError(f"{what}: it or its key cannot be used: {told(error)}") from None
     return context
 
 
@@ -206,10 +207,14 @@ def told(error: BaseException) -> str:
     match error:
         case urllib3.exceptions.NameResolutionError():
             return "the name cannot be resolved"
-        case urllib3.exceptions.ConnectTimeoutError():
+        case urllib3.exceptions.ConnectTimeoutError() if error.__cause__ is None or isinstance(
+            error.__cause__, TimeoutError
+        ):
             return f"no connection within {CONNECT_TIMEOUT:.0f} s"
         case urllib3.exceptions.ReadTimeoutError():
             return "no answer in time"
+        case urllib3.exceptions.DecodeError():
+            return "it is not packed as it says"
         case urllib3.exceptions.ProxyError():
             return f"the proxy: {told(error.original_error)}"
         case ssl.SSLCertVerificationError():
@@ -221,4 +226,8 @@ def told(error: BaseException) -> str:
     for inner in (error.__cause__, error.__context__, *error.args):
         if isinstance(inner, BaseException) and inner is not error:
             return told(inner)
-    return str(error) or type(error).__name__
+    match error:
+        case urllib3.exceptions.ProtocolError() | http.client.HTTPException() | ValueError():
+            return "what comes is no HTTP, or only half of it"
+        case _:
+            return str(error) or type(error).__name__

@@ -15,7 +15,7 @@ from svcc.agent.sources.source import Tell
 
 
 class ClusterSource:
-    """Follows Services, EndpointSlices and one Node: a :class:`svcc.agent.sources.source.Source`."""
+    """A :class:`svcc.agent.sources.source.Source` of Services, EndpointSlices and one Node."""
 
     def __init__(self, settings: ClientSettings, node: str, timing: Timing | None = None) -> None:
         """Read the kubeconfig, or the service account; no request is sent.
