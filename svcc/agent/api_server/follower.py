@@ -156,7 +156,8 @@ class Follower:
         response = self._client.get(self._kind.path, query, silence=LIST_SILENCE)
         page = _decoded(self._client.body(response), "the list")
         meta = page.get("metadata")
-        items = page.get("items") or []
+        # Null is none, as Go writes it; an answer without the field is no list.
+        items = [] if page.get("items", ...) is None else page.get("items")
         if (
             not isinstance(meta, dict)
             or not isinstance(meta.get("resourceVersion"), str)

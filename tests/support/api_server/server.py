@@ -285,13 +285,14 @@ class Handler(BaseHTTPRequestHandler):
                 owner.watches.append(watch)
                 owner.changed.notify_all()
         try:
-            self._stream(watch, float(request.query.get("timeoutSeconds", "1800")))
+            self.send_watch(watch, float(request.query.get("timeoutSeconds", "1800")))
         finally:
             with owner.changed:
                 owner.watches.remove(watch)
                 owner.changed.notify_all()
 
-    def _stream(self, watch: Watch, seconds: float) -> None:
+    def send_watch(self, watch: Watch, seconds: float) -> None:
+        """Answer with what a watch is given to send, until it ends or after some seconds."""
         self.send_response(200)
         self.send_header("Content-Type", "application/json")
         self.send_header("Transfer-Encoding", "chunked")
@@ -367,3 +368,23 @@ class Hang:
         self.begun.set()
         self.released.wait()
         return True
+
+
+def stream(*pieces: bytes | Object, cut_off: bool = False) -> Fault:
+    """Answers a watch with these bytes or events, and then ends it or cuts the connection."""
+
+    def answer(handler: Handler, request: Request) -> bool:
+        watch = Watch(request)
+        for piece in pieces:
+            if isinstance(piece, bytes):
+                watch.raw(piece)
+            else:
+                watch.event(piece)
+        if cut_off:
+            watch.drop()
+        else:
+            watch.end()
+        handler.send_watch(watch, 60.0)
+        return False
+
+    return answer
