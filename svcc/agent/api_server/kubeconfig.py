@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 from svcc.agent.api_server.access import Access, ClientSettings, ExecPlugin, FileOrData, in_cluster
@@ -128,9 +127,8 @@ class _Reader:
                 "current-context is missing, which says whom to ask as whom",
             )
             return None
-        for name, entry in self._entries("contexts"):
-            if name == wanted:
-                return entry.object("context")
+        if entry := self._entries("contexts").get(wanted):
+            return entry.object("context")
         self._top.wrong("current-context", f"there is no context {shorten(wanted)}")
         return None
 
@@ -139,21 +137,19 @@ class _Reader:
         if not wanted:
             context.wrong(key if context.has(key) else None, f"{key} is missing")
             return None
-        for name, entry in self._entries(listed):
-            if name == wanted:
-                return entry.object(inner)
+        if entry := self._entries(listed).get(wanted):
+            return entry.object(inner)
         context.wrong(key, f"there is no {key} {shorten(wanted)} among {listed}")
         return None
 
-    def _entries(self, listed: str) -> Iterator[tuple[str, Fields]]:
-        seen = set()
+    def _entries(self, listed: str) -> dict[str, Fields]:
+        found: dict[str, Fields] = {}
         for entry in self._top.objects(listed):
             name = entry.text("name")
-            if name in seen:
+            if name in found:
                 entry.wrong("name", f"{shorten(name)} is there twice")
-                continue
-            seen.add(name)
-            yield name, entry
+            found.setdefault(name, entry)
+        return found
 
     def _path(self, text: str) -> str:
         return str(self._folder / text) if text else ""
