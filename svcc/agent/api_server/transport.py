@@ -179,7 +179,7 @@ def _file(item: FileOrData, stack: ExitStack) -> str:
 def environment_proxy(server: str) -> str:
     """The proxy that the environment names for a server, empty for none.
 
-    Networks in NO_PROXY count too, which Go knows and :mod:`urllib.request` does not.
+    Networks in NO_PROXY count too, which Go knows and urllib does not.
     """
     url = urlsplit(server)
     host = url.hostname or ""
