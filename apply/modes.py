@@ -11,7 +11,8 @@ from dataclasses import replace
 from svcc.apply.iptables.tool import Iptables
 from svcc.apply.loaded import Guard, Loaded
 from svcc.apply.nftables import engine as nftables
-from svcc.apply.nftables.read import exist, read_own
+from svcc.apply.nftables.generation import generation
+from svcc.apply.nftables.read import Reading, exist, read_own
 from svcc.apply.nftables.steps import ReleaseTranslated
 from svcc.apply.outcome import Outcome
 from svcc.apply.reading import locked
@@ -57,9 +58,8 @@ def apply_tables(
         plan = nftables.plan(tools, wanted, route_localnet=route_localnet)
         if guard is not None:
             _ask(guard, plan, None if tools.kind is None else left_over(tools, exclude))
-        if not dry_run:
-            nftables.run(plan, tools)
-    outcome = Outcome(plan.steps, tuple(plan.warnings), (), plan.released, dry_run)
+        reading = None if dry_run else nftables.run(plan, tools)
+    outcome = Outcome(plan.steps, tuple(plan.warnings), (), plan.released, dry_run, reading)
     if tools.kind is None:
         return outcome
     try:
@@ -76,6 +76,47 @@ def apply_tables(
         message = f"the nftables tables are loaded, but what another mode left is there: {error}"
         raise ApplyError(message, restored=False) from error
     return together(outcome, rest)
+
+
+def apply_part(
+    reading: Reading,
+    wanted: Ruleset,
+    before: Ruleset,
+    after: Ruleset,
+    tools: Iptables,
+    *,
+    wait: float | None = None,
+    tell: Tell | None = None,
+) -> Outcome | None:
+    """Make svcc's nftables tables be what is wanted, where it is known what they hold.
+
+    The memory for other processes is not kept up: it would be as large as the tables.
+
+    Args:
+        reading: what the tables hold, unless somebody else has changed anything since.
+        wanted, before, after: as of :func:`svcc.apply.nftables.engine.plan_part`.
+        tools, wait, tell: as of :func:`apply_tables`.
+
+    Returns:
+        None: somebody else has changed something, and nothing was done.
+
+    Raises:
+        ApplyError: failed; the message says whether the node is as it was before.
+    """
+    with locked(tools, wait, tell, only_read=False):
+        if not is_as_loaded(reading):
+            return None
+        plan = nftables.plan_part(reading, wanted, before, after)
+        now = nftables.run(plan, tools, memory=False)
+    return Outcome(plan.steps, tuple(plan.warnings), (), plan.released, reading=now)
+
+
+def is_as_loaded(reading: Reading) -> bool:
+    """Whether nobody has changed any nftables rules since."""
+    try:
+        return generation() == reading.generation
+    except ToolError:
+        return False
 
 
 def remove_tables(

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import assert_never
 
 from svcc.apply.ipvs.steps import Change, ReleaseServed
+from svcc.apply.nftables.read import Reading
 from svcc.apply.nftables.steps import ReleaseTranslated, TableStep, Transact
 from svcc.apply.steps import Load, ReleaseFlows, Step
 from svcc.apply.system.route_localnet import SetRouteLocalnet
@@ -24,6 +25,8 @@ class Outcome:
     notes: tuple[str, ...] = ()
     released: int = 0
     dry_run: bool = False
+    reading: Reading | None = field(default=None, compare=False, repr=False)
+    """What svcc's nftables tables hold now, where that is certain."""
 
     @property
     def changed(self) -> bool:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 
 from svcc import __version__
 from svcc.commands import apply, cleanup, compile, diff, dump, explain, verify  # noqa: A004
+from svcc.commands import run as stay
 from svcc.commands.exit_codes import (
     BAD_INPUT,
     CANNOT_WRITE,
@@ -39,9 +40,13 @@ COMMANDS: tuple[Command, ...] = (
     ("get", "print objects as kubectl and ipvsadm would", get.add, get.run),
     ("dump", "show what svcc has made of a Service, inside", dump.add, dump.run),
     ("apply", "prove the rules and load them on this node", apply.add, apply.run),
+    ("run", "stay, and have this node's rules follow the objects", stay.add, stay.run),
     ("diff", "show what apply would change on this node", diff.add, diff.run),
     ("cleanup", "remove all of svcc's rules from this node", cleanup.add, cleanup.run),
 )
+
+STAYING = frozenset({"run"})
+"""Commands in which objects come and go."""
 
 EPILOG = """\
 exit codes:
@@ -52,6 +57,7 @@ exit codes:
   dump     0 done, 2 bad input
   get      0 done, 1 there is none of that name, 2 bad input
   apply    0 applied or nothing to do, 1 failed and the node is as it was, 2 bad input
+  run      0 ended when told to, 1 failed, 2 bad input
   diff     0 no difference, 1 differences, 2 error
   cleanup  0 done, 1 failed
   all      70 internal error (verify, explain: 3), 74 the result could not be written,
@@ -87,6 +93,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         given = _parsed(arguments)
         command = given.command
+        if command in STAYING:
+            gc.enable()
         code = int(given.run(given))
         sys.stdout.flush()
         return code

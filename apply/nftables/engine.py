@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from difflib import unified_diff
 from typing import NoReturn, assert_never
 
-from svcc.apply.nftables.delta import delta, replacement
+from svcc.apply.nftables.delta import delta
 from svcc.apply.nftables.generation import generation
 from svcc.apply.nftables.read import OWN, Reading, forget, read_own, remember
 from svcc.apply.nftables.steps import ReleaseTranslated, Transact
@@ -58,12 +59,7 @@ def plan(tools: Tools, wanted: Ruleset, *, route_localnet: bool) -> Plan:
         raise ApplyError(f"{error}; nothing was changed") from error
     transact = [step for step in (_transact(reading.tables, wanted),) if step.delta.lines]
     switch = _switch(reading.tables, route_localnet)
-    flows = []
-    for family, key in _FAMILIES.items():
-        before = TableReach(reading.tables.tables.get(key))
-        now = TableReach(wanted.tables.get(key))
-        if not before.is_like(now):
-            flows.append(ReleaseTranslated(family, before, now))
+    flows = _flows(reading.tables, wanted)
     # The rule that keeps neighbours out of 127/8 is loaded before they could get in.
     steps: list[Step] = [*switch, *transact] if not route_localnet else [*transact, *switch]
     warnings = [_DRIFT] if reading.drifted and transact else []
@@ -71,15 +67,46 @@ def plan(tools: Tools, wanted: Ruleset, *, route_localnet: bool) -> Plan:
 
 
 def _transact(current: Ruleset, wanted: Ruleset) -> Transact:
-    return Transact(delta(current, wanted), replacement(current, wanted))
+    return Transact(delta(current, wanted), current, wanted)
 
 
-def run(made: Plan, tools: Tools) -> None:
+def plan_part(reading: Reading, wanted: Ruleset, before: Ruleset, after: Ruleset) -> Plan:
+    """What to do for svcc's tables to be as wanted, where it is known what differs.
+
+    Args:
+        reading: what the tables hold, at the generation that the rule set has.
+        wanted: what they are to hold; loopback node ports are answered as they are now.
+        before: the part of ``reading`` that has all that is otherwise in ``wanted``.
+        after: the same part of ``wanted``.
+    """
+    transact = Transact(delta(before, after), reading.tables, wanted)
+    flows = list(_flows(before, after))
+    return Plan(reading, wanted, (*([transact] if transact.delta.lines else ()), *flows))
+
+
+def _flows(before: Ruleset, after: Ruleset) -> Iterator[ReleaseTranslated]:
+    for family, key in _FAMILIES.items():
+        old, new = TableReach(before.tables.get(key)), TableReach(after.tables.get(key))
+        if not old.is_like(new):
+            yield ReleaseTranslated(family, old, new)
+
+
+def run(made: Plan, tools: Tools, *, memory: bool = True) -> Reading | None:
     """Do what was planned.
+
+    Args:
+        made: the plan.
+        tools: runs nft(8).
+        memory: note what is loaded for the next process; otherwise that is forgotten.
+
+    Returns:
+        What is loaded now; None where somebody else may have had a transaction meanwhile.
 
     Raises:
         ApplyError: the kernel or nft refuses; the message says whether the node is as it was.
     """
+    if not memory:
+        forget()
     ran: list[Step] = []
     try:
         for step in made.steps:
@@ -98,7 +125,13 @@ def run(made: Plan, tools: Tools) -> None:
             ran.append(step)
     except ToolError as error:
         _go_back(made, tools, ran, str(error))
-    _remember(made)
+    reading = _loaded_now(made)
+    if reading is not None and memory:
+        if reading.tables.tables:
+            remember(reading.tables, reading.generation)
+        else:
+            forget()
+    return reading
 
 
 def _go_back(made: Plan, tools: Tools, ran: list[Step], problem: str) -> NoReturn:
@@ -126,19 +159,16 @@ def _go_back(made: Plan, tools: Tools, ran: list[Step], problem: str) -> NoRetur
     raise ApplyError(f"{problem}; the node is as it was before")
 
 
-def _remember(made: Plan) -> None:
-    """Note what is loaded now, if it is certain that nobody else had a transaction meanwhile."""
+def _loaded_now(made: Plan) -> Reading | None:
+    """What is loaded, if it is certain that nobody else had a transaction meanwhile."""
     try:
         now = generation()
     except ToolError:
-        return
+        return None
     ours = sum(isinstance(step, Transact) for step in made.steps)
     if now != made.reading.generation + ours:
-        return
-    if made.wanted.tables:
-        remember(made.wanted, now)
-    else:
-        forget()
+        return None
+    return Reading(made.wanted, now)
 
 
 def difference(made: Plan) -> str:

@@ -4,26 +4,33 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from svcc.apply.nftables.delta import Delta
+from svcc.apply.nftables.delta import Delta, replacement
 from svcc.apply.nftables.udp_reach import TableReach
 from svcc.apply.system import conntrack
 from svcc.apply.system.conntrack import Endpoint, Flow
 from svcc.apply.system.errors import ToolError
 from svcc.apply.system.tools import Tools, call
 from svcc.grammar.address import Family
+from svcc.grammar.nftables.program import Ruleset
 
 
 @dataclass(frozen=True, slots=True)
 class Transact:
     """Give nft one transaction: the kernel takes all of it or nothing.
 
-    ``whole`` does the same by making the tables anew, for the changes that nft will not see in
+    Otherwise the tables are made anew (``whole``), for the changes that nft will not see in
     tables that are there: 1.0.6 reads ``th`` in a map's ``typeof`` as something else than in a
     rule that is added later ("conflicting protocols specified: ip vs. th").
     """
 
     delta: Delta
-    whole: Delta
+    current: Ruleset
+    wanted: Ruleset
+
+    @property
+    def whole(self) -> Delta:
+        """The change with every table made anew."""
+        return replacement(self.current, self.wanted)
 
     def describe(self) -> str:
         """One line for the person at the terminal."""
@@ -40,8 +47,8 @@ class Transact:
             ToolError: nft is not installed or refuses; nothing was changed.
         """
         result = call(tools, "nft", ["-f", "-"], self.delta.script)
-        if result.code and self.whole.script != self.delta.script:
-            result = call(tools, "nft", ["-f", "-"], self.whole.script)
+        if result.code and (whole := self.whole.script) != self.delta.script:
+            result = call(tools, "nft", ["-f", "-"], whole)
         if result.code:
             lines = result.error.strip().splitlines()
             raise ToolError(f"nft refuses the rules: {lines[0] if lines else 'without a reason'}")

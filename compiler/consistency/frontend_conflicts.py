@@ -34,6 +34,12 @@ def conflicts(objects: Objects) -> Iterator[Conflict]:
                 yield Conflict(owner, service, shown)
 
 
+def claims(service: Service) -> Iterator[Claim]:
+    """The frontends that a Service claims."""
+    if is_forwarded(service):
+        yield from (claim for claim, _ in _claims(service))
+
+
 def _claims(service: Service) -> Iterator[tuple[Claim, str]]:
     addresses = dict.fromkeys((*service.cluster_ips, *service.external_ips, *service.ingress))
     for port in service.ports:

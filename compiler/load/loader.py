@@ -46,6 +46,7 @@ def load(
     stdin: BinaryIO | None = None,
     sources: Iterable[Source] = (),
     keep_going: bool = False,
+    first_claims: bool = False,
     notes: bool = False,
     simulate: bool = False,
     lock: Lock | None = None,
@@ -61,6 +62,8 @@ def load(
         sources: inputs besides, each of a name of its own.
         keep_going: leave Services that are wrong by themselves or claim one frontend out, and
             load the others; ``Objects.not_judged`` and ``problems`` tell which and why.
+        first_claims: a frontend is that of the first Service which claims it, and only the others
+            are wrong.
         notes: tell which files were passed over, too.
         simulate: read what makes Pods, and Pods without a status; make no slices yet, which
             :func:`svcc.compiler.simulate.simulation.simulate` does.
@@ -71,7 +74,12 @@ def load(
         InputError: everything that is wrong with the input, and the warnings about it.
     """
     loader = _Loader(
-        keep_going=keep_going, notes=notes, simulate=simulate, lock=lock, documents=documents
+        keep_going=keep_going,
+        first_claims=first_claims,
+        notes=notes,
+        simulate=simulate,
+        lock=lock,
+        documents=documents,
     )
     for item in read_inputs(paths, recursive, exclude, stdin, loader.problems):
         loader.read(item)
@@ -85,6 +93,7 @@ class _Loader:
         self,
         *,
         keep_going: bool,
+        first_claims: bool,
         notes: bool,
         simulate: bool,
         lock: Lock | None,
@@ -92,6 +101,7 @@ class _Loader:
     ) -> None:
         self.problems: list[Problem] = []
         self._keep_going = keep_going
+        self._first_claims = first_claims
         self._notes = notes
         self._simulate = simulate
         self._lock = lock
@@ -258,7 +268,7 @@ class _Loader:
 
     def _conflict(self, found: Conflict) -> None:
         owner, claimant = found.owner, found.claimant
-        for service in (owner, claimant):
+        for service in (claimant,) if self._first_claims else (owner, claimant):
             self._wrong.setdefault((service.namespace, service.name), "clash")
         self._complaints.append(
             Complaint(

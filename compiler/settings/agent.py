@@ -14,7 +14,7 @@ from svcc.compiler.load.fields import Fields
 from svcc.compiler.load.text import shorten
 
 HEALTHZ_PORT, METRICS_PORT = 10256, 10249
-_MODES = ("iptables", "ipvs", "nftables")
+MODES = ("iptables", "ipvs", "nftables")
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +145,7 @@ def agent_settings(top: Fields) -> AgentSettings:
             conntrack.read("udpTimeout", duration),
             conntrack.read("udpStreamTimeout", duration),
         ),
-        periods={mode: _periods(top.object(mode)) for mode in _MODES},
+        periods={mode: _periods(top.object(mode)) for mode in MODES},
     )
 
 
@@ -170,6 +170,6 @@ PATHS = (
     ("conntrack", "maxPerCore"), ("conntrack", "min"), ("conntrack", "tcpEstablishedTimeout"),
     ("conntrack", "tcpCloseWaitTimeout"), ("conntrack", "udpTimeout"),
     ("conntrack", "udpStreamTimeout"),
-    *((mode, period) for mode in _MODES for period in ("syncPeriod", "minSyncPeriod")),
+    *((mode, period) for mode in MODES for period in ("syncPeriod", "minSyncPeriod")),
 )  # fmt: skip
 """The fields that only an agent reads."""

@@ -29,6 +29,7 @@ def load(
     exclude: Sequence[str] = (),
     stdin: BinaryIO | None = None,
     keep_going: bool = False,
+    first_claims: bool = False,
     note: Note | None = None,
     notes: bool = False,
     simulate: bool | Sequence[str] = False,
@@ -51,6 +52,7 @@ def load(
         stdin: what ``-`` reads; ``sys.stdin`` by default.
         keep_going: load what is right although Services are wrong by themselves or claim one
             frontend: ``not_judged`` has those, ``problems`` what is wrong with them.
+        first_claims: of Services that claim one frontend only those after the first are wrong.
         note: is told each of ``problems``.
         notes: have the files that were passed over among them, too.
         simulate: the objects are manifests that no cluster has seen: Deployments and their like
@@ -77,6 +79,7 @@ def load(
         stdin=stdin,
         sources=sources,
         keep_going=keep_going,
+        first_claims=first_claims,
         notes=notes,
         simulate=simulate is not False,
         lock=None if lock is None else read_lock_file(lock),

@@ -113,11 +113,11 @@ def node(
     given = arguments.hostname_override
     return node_settings(
         objects,
-        _configuration(arguments),
+        configuration(arguments),
         node=name if given is None else given,
         environment=os.environ,
         note=note,
-        **_flags(arguments),
+        **flags(arguments),
     )
 
 
@@ -132,7 +132,7 @@ def nodes(arguments: argparse.Namespace, objects: Objects) -> list[NodeSettings]
     if not arguments.all_nodes:
         return [node(arguments, objects)]
     return all_node_settings(
-        objects, _configuration(arguments), environment=os.environ, note=say, **_flags(arguments)
+        objects, configuration(arguments), environment=os.environ, note=say, **flags(arguments)
     )
 
 
@@ -313,7 +313,12 @@ def rules(arguments: argparse.Namespace) -> Rules | None:
     return None
 
 
-def _configuration(arguments: argparse.Namespace) -> Configuration:
+def configuration(arguments: argparse.Namespace) -> Configuration:
+    """What --config names; warnings about it are said.
+
+    Raises:
+        InputError: it cannot be read, or a setting is wrong.
+    """
     from svcc.api import load_configuration
 
     found = load_configuration(arguments.config or None)
@@ -324,7 +329,7 @@ def _configuration(arguments: argparse.Namespace) -> Configuration:
     return found
 
 
-def _flags(arguments: argparse.Namespace) -> Flags:
+def flags(arguments: argparse.Namespace) -> Flags:
     """The settings that flags give.
 
     Raises:

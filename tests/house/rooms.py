@@ -225,6 +225,11 @@ ROOMS = (
         f"grammar.* {_OBJECTS} verify.*",
         "entry points; the objects are shared with the compiler, nothing that it decides",
     ),
+    Room(
+        "verify.partial",
+        "grammar grammar.nftables",
+        "whether a part may be judged for the whole; it judges nothing",
+    ),
     Room("apply.system", "grammar grammar.ipvs", "the node aside from its rules"),
     Room("apply.iptables", "grammar grammar.iptables apply.system", "one kernel interface"),
     Room("apply.ipvs", "grammar grammar.ipvs apply.system", "one kernel interface"),
@@ -254,9 +259,30 @@ ROOMS = (
         "grammar.* compiler.* api",
         "what a cluster does beside forwarding, for any caller",
     ),
+    Room("agent.state", "grammar", "what the loop writes and servers read"),
+    Room(
+        "agent.api_server",
+        "svcc grammar compiler.model compiler.load",
+        "how an API server is asked, whoever wants what it has",
+    ),
+    Room(
+        "agent.sources",
+        "grammar compiler.* agent.api_server",
+        "where objects come from; they judge nothing",
+    ),
+    Room(
+        "agent.serving",
+        "grammar compiler.settings agent.state",
+        "what is answered of the state",
+    ),
+    Room(
+        "agent",
+        "grammar.* compiler.* verify.* apply.* api.* agent.sources agent.serving agent.state",
+        "has the workflows follow what sources see",
+    ),
     Room(
         "commands",
-        "svcc grammar.* compiler.* verify.* apply.* api.*",
+        "svcc grammar.* compiler.* verify.* apply.* api.* agent.*",
         "the command line: it may ask everybody, and nobody asks it",
     ),
     Room(

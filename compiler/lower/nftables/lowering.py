@@ -12,6 +12,8 @@ that nobody has are dropped where the range of cluster IPs is known.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from svcc.compiler.lower.nftables.frontends import (
     CLUSTER_IPS,
     HAIRPINS,
@@ -37,7 +39,8 @@ from svcc.compiler.lower.nftables.terms import (
     protocol,
 )
 from svcc.compiler.lower.shared.dispatch import cut
-from svcc.compiler.resolve.forwarding import Forwarding
+from svcc.compiler.resolve.forwarding import Forwarding, ServicePort
+from svcc.compiler.settings.node import NodeSettings
 from svcc.grammar.address import Family, Network
 from svcc.grammar.nftables.program import (
     BaseChain,
@@ -77,30 +80,45 @@ def lower(forwarding: Forwarding, *, comments: bool = True) -> Ruleset:
     """The tables of both families."""
     made = Ruleset()
     for family in Family:
-        made.add(_Family(forwarding, family, comments).write().table)
+        table = TableWriter(TERMS[family].word, comments=comments)
+        add_frontends(table, forwarding.of(family), family, forwarding.settings)
+        add_shared(table, forwarding, family)
+        made.add(table.table)
     return made
 
 
-class _Family:
-    def __init__(self, forwarding: Forwarding, family: Family, comments: bool) -> None:
+def add_frontends(
+    table: TableWriter, services: Iterable[ServicePort], family: Family, settings: NodeSettings
+) -> None:
+    """Add what is there for these Service ports alone, and the chains that it leads to."""
+    frontends = Frontends(table, TERMS[family], settings)
+    for service in services:
+        frontends.add(service)
+
+
+def add_shared(table: TableWriter, forwarding: Forwarding, family: Family) -> None:
+    """Add the chains that packets begin in, by what all Service ports have added."""
+    _Shared(table, forwarding, family).write()
+
+
+SHARED_CHAINS = (*_BASE, FILTER_OUTPUT, _TO_SERVICES, _TO_NODE_PORTS, _HAIRPIN, _UNALLOCATED)
+"""The chains that :func:`add_shared` makes."""
+
+
+class _Shared:
+    def __init__(self, table: TableWriter, forwarding: Forwarding, family: Family) -> None:
         self._forwarding = forwarding
         self._settings = forwarding.settings
         self._terms = TERMS[family]
-        self._table = TableWriter(self._terms.word, comments=comments)
+        self._table = table
 
-    def write(self) -> TableWriter:
-        """Fill the table."""
-        table, family = self._table, self._terms.family
+    def write(self) -> None:
         for name, base in _BASE.items():
-            table.base(name, base)
-        frontends = Frontends(table, self._terms, self._settings)
-        for service in self._forwarding.of(family):
-            frontends.add(service)
-        if table.has(SERVICES):
+            self._table.base(name, base)
+        if self._table.has(SERVICES):
             self._services()
         self._postrouting()
         self._filter()
-        return table
 
     def _services(self) -> None:
         table, terms = self._table, self._terms

@@ -23,8 +23,8 @@ _TO_VERDICTS = Types(("verdict",))
 class TableWriter:
     """Writes svcc's table of one family; ``comments`` False leaves comments out."""
 
-    def __init__(self, family: TableFamily, *, comments: bool) -> None:
-        self.table = Table(family, NAME)
+    def __init__(self, family: TableFamily, *, comments: bool, table: Table | None = None) -> None:
+        self.table = Table(family, NAME) if table is None else table
         self._comments = comments
 
     def comment(self, text: str) -> str | None:

@@ -23,9 +23,17 @@ class Metrics:
     """The measures of one agent. Times are seconds."""
 
     def __init__(self, mode: str) -> None:
-        from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+        from prometheus_client import (
+            CollectorRegistry,
+            Counter,
+            Gauge,
+            Histogram,
+            disable_created_metrics,
+        )
         from prometheus_client.process_collector import ProcessCollector
 
+        # As the Go client, which wrote kube-proxy's measures all along.
+        disable_created_metrics()  # type: ignore[no-untyped-call]
         self._registry = CollectorRegistry()
         ProcessCollector(registry=self._registry)
         self._mode = mode

@@ -51,7 +51,11 @@ class Documents:
 
     def replace(self, part: str, documents: Iterable[Document]) -> None:
         """A part is exactly this now, as a list says."""
-        found = {key_of(document): slim(document) for document in documents}
+        found: dict[Key, Document] = {}
+        for number, document in enumerate(documents):
+            key = key_of(document)
+            # A list of hosts needs no name.
+            found[key if key.name else key._replace(name=f"#{number}")] = slim(document)
         with self._condition:
             before = self._parts[part]
             known = before or {}

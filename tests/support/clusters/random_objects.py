@@ -41,7 +41,7 @@ _RANGES6 = ("2001:db8:1::/48", "fd00:7::/64", "::/0")
 NODE_ADDRESSES = (parse_address("192.168.7.10"), parse_address("fd00:7::10"))
 
 
-class _Makers:
+class Makers:
     def __init__(self, random: Random) -> None:
         self.random = random
         self._taken: dict[tuple[str, Family], int] = {}
@@ -144,7 +144,7 @@ class _Makers:
 
 def random_objects(random: Random, services: int) -> Objects:
     """Services that claim no frontend twice, with slices or Endpoints."""
-    makers = _Makers(random)
+    makers = Makers(random)
     objects = Objects()
     for number in range(services):
         service, families = makers.service(number)

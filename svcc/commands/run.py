@@ -1,0 +1,153 @@
+"""svcc run."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+from typing import TYPE_CHECKING
+
+from svcc.api.errors import bad_input
+from svcc.commands import arguments as given_by
+from svcc.commands import options
+from svcc.commands.exit_codes import FAILED, OK
+from svcc.commands.terminal import say
+
+if TYPE_CHECKING:
+    from svcc.agent.sources.source import Source
+    from svcc.api import Configuration, NodeSettings, Objects
+    from svcc.api.inputs import Note
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """Arguments of the command."""
+    options.add_input(parser, required=False, lock=False)
+    options.add_node(parser)
+    parser.add_argument(
+        "--healthz-bind-address",
+        metavar="ADDRESS[:PORT]",
+        help="where /healthz and /livez are answered, or none (default: 0.0.0.0:10256)",
+    )
+    parser.add_argument(
+        "--metrics-bind-address",
+        metavar="ADDRESS[:PORT]",
+        help="where /metrics is answered, or none (default: 127.0.0.1:10249)",
+    )
+    parser.add_argument(
+        "--bind-address-hard-fail",
+        action="store_true",
+        help="end if such an address cannot be listened on",
+    )
+    parser.add_argument(
+        "--sync-period",
+        metavar="DURATION",
+        help="how often rules are looked at without a change (default: 30s)",
+    )
+    parser.add_argument(
+        "--min-sync-period",
+        metavar="DURATION",
+        help="how long it is at least from one sync to the next (default: 1s)",
+    )
+    parser.add_argument(
+        "--log-format", choices=("text", "json"), default="text", help="how lines are logged"
+    )
+    parser.add_argument(
+        "--no-verify", action="store_true", help="load rules without proving them first"
+    )
+    parser.add_argument(
+        "--force",
+        action="store_true",
+        help="go on where everything would be taken away, where this seems to be another node, or "
+        "where a kube-proxy or another svcc is at work",
+    )
+    options.add_no_comments(parser)
+    options.add_fallback(parser)
+    options.add_kernel(parser)
+    options.add_verbose(parser)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Follow until told to end."""
+    from svcc.agent.agent import Agent
+    from svcc.agent.keeper import Keeping
+    from svcc.agent.log import Log
+
+    source = _source(arguments)
+    settings = _Settings(arguments)
+    keeping = Keeping(
+        prove=not arguments.no_verify,
+        force=arguments.force,
+        comments=not arguments.no_comments,
+        iptables=arguments.iptables,
+        fallback=arguments.fallback,
+    )
+    log = Log(say, arguments.log_format)
+    agent = Agent(source, settings.agent, settings.mode, settings.of, keeping, log)
+
+    def reload(*_: object) -> None:
+        settings.forget()
+        agent.reload()
+
+    signal.signal(signal.SIGTERM, lambda *_: agent.stop())
+    signal.signal(signal.SIGINT, lambda *_: agent.stop())
+    signal.signal(signal.SIGHUP, reload)
+    return OK if agent.run() else FAILED
+
+
+class _Settings:
+    """The settings of flags, variables and --config, which is read anew when it is told to."""
+
+    def __init__(self, arguments: argparse.Namespace) -> None:
+        from svcc.agent.flags import AgentFlags
+
+        self._arguments = arguments
+        self._flags = given_by.flags(arguments)
+        found = given_by.configuration(arguments)
+        self._configuration: Configuration | None = found
+        self.agent = AgentFlags(
+            healthz_bind_address=arguments.healthz_bind_address,
+            metrics_bind_address=arguments.metrics_bind_address,
+            bind_address_hard_fail=arguments.bind_address_hard_fail,
+            sync_period=arguments.sync_period,
+            min_sync_period=arguments.min_sync_period,
+        ).over(found.agent)
+        named = arguments.proxy_mode or os.environ.get("SVCC_MODE")
+        self.mode = named or found.settings.proxy_mode or "iptables"
+
+    def forget(self) -> None:
+        """Read --config anew when it is needed next."""
+        self._configuration = None
+
+    def of(self, objects: Objects, note: Note) -> NodeSettings:
+        """This node's, which may be among the objects.
+
+        Raises:
+            InputError: a setting is wrong.
+        """
+        from svcc.api import node_settings
+
+        if self._configuration is None:
+            self._configuration = given_by.configuration(self._arguments)
+        return node_settings(
+            objects,
+            self._configuration,
+            node=self._arguments.hostname_override,
+            environment=os.environ,
+            note=note,
+            **self._flags,
+        )
+
+
+def _source(arguments: argparse.Namespace) -> Source:
+    from svcc.agent.sources.files import Files
+
+    if not arguments.filename:
+        raise bad_input("-f", "say which files or folders have the objects")
+    if "-" in arguments.filename:
+        raise bad_input("-f", "standard input cannot be followed; give a file or folder")
+    for name in arguments.filename:
+        if not os.path.exists(name):
+            raise bad_input(name, "there is no such file or folder")
+    return Files(
+        arguments.filename, recursive=arguments.recursive, exclude=tuple(arguments.exclude)
+    )
