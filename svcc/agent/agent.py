@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import threading
 
-from svcc.agent.keeper import Keeper, Keeping, SettingsOf
 from svcc.agent.log import Log
-from svcc.agent.loop import Loop
+from svcc.agent.loop import Loop, Syncs
 from svcc.agent.notify import ServiceManager
 from svcc.agent.pace import Pace
 from svcc.agent.serving.health_checks import HealthChecks
@@ -30,8 +29,7 @@ class Agent:
         source: Source,
         settings: AgentSettings,
         mode: str,
-        settings_of: SettingsOf,
-        keeping: Keeping,
+        syncs: Syncs,
         log: Log,
     ) -> None:
         self._settings = settings
@@ -46,7 +44,7 @@ class Agent:
         self._loop = Loop(
             Documents(source.parts),
             [source],
-            Keeper(settings_of, keeping, log.tell),
+            syncs,
             Pace(periods),
             self._state,
             self._metrics,

@@ -66,3 +66,15 @@ class AgentFlags:
             return read(text)
         except ValueError as error:
             raise bad_input(f"--{flag.replace('_', '-')}", str(error)) from None
+
+
+def settle_seconds(text: str) -> float:
+    """What ``--settle`` says.
+
+    Raises:
+        InputError: it is no duration.
+    """
+    try:
+        return duration(text)
+    except ValueError as error:
+        raise bad_input("--settle", str(error)) from None

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from svcc.agent.health import is_eligible, local_endpoints, node_port_addresses
 from svcc.agent.partial import Partial
-from svcc.agent.sources.documents import Changes, Document, Key
+from svcc.agent.sources.documents import Changes, Key, in_order
 from svcc.agent.state import LocalEndpoints, Stage
 from svcc.api.compilation import compiled_for
 from svcc.api.errors import NotProvedError
@@ -73,6 +73,10 @@ class Synced:
     """Whether somebody else had changed what svcc had loaded."""
     proof_seconds: float | None
     """What the proof took; None: nothing was to be proved."""
+    codes: Mapping[str, int] = field(default_factory=dict)
+    """How many findings of each code last."""
+    again: float | None = None
+    """Seconds after which it is time to look again, if that is sooner than usual."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,7 +234,7 @@ class Keeper:
 
     def _look(self, changes: Changes, tell: Tell) -> tuple[_Known, float | None]:
         """Make rules of the objects, and prove them; what that took."""
-        documents = _in_order(changes.documents.items())
+        documents = in_order(changes.documents)
         objects = load(
             objects=[{"apiVersion": "v1", "kind": "List", "items": documents}],
             keep_going=True,
@@ -254,13 +258,3 @@ class Keeper:
         if settings.mode == "nftables":
             return Iptables(self._keeping.iptables)
         return chosen_tools(self._keeping.iptables)
-
-
-def _in_order(documents: Iterable[tuple[Key, Document]]) -> list[Document]:
-    """The oldest first, so that who claimed a frontend first keeps it."""
-
-    def age(item: tuple[Key, Document]) -> tuple[str, Key]:
-        key, document = item
-        return str((document.get("metadata") or {}).get("creationTimestamp") or ""), key
-
-    return [document for _, document in sorted(documents, key=age)]

@@ -14,6 +14,8 @@ from svcc.commands.exit_codes import FAILED, OK
 from svcc.commands.terminal import say
 
 if TYPE_CHECKING:
+    from svcc.agent.auditor import Auditor
+    from svcc.agent.log import Log
     from svcc.agent.sources.source import Source
     from svcc.api import Configuration, NodeSettings, Objects
     from svcc.api.inputs import Note
@@ -23,6 +25,17 @@ def add(parser: argparse.ArgumentParser) -> None:
     """Arguments of the command."""
     options.add_input(parser, required=False, lock=False)
     options.add_node(parser)
+    parser.add_argument(
+        "--audit",
+        action="store_true",
+        help="change nothing: judge whoever's rules there are as they and the objects change",
+    )
+    parser.add_argument(
+        "--settle",
+        metavar="DURATION",
+        default="10s",
+        help="with --audit: how long a proxy may take to follow a change (default: 10s)",
+    )
     parser.add_argument(
         "--healthz-bind-address",
         metavar="ADDRESS[:PORT]",
@@ -69,20 +82,24 @@ def add(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Follow until told to end."""
     from svcc.agent.agent import Agent
-    from svcc.agent.keeper import Keeping
+    from svcc.agent.keeper import Keeper, Keeping
     from svcc.agent.log import Log
 
     source = _source(arguments)
     settings = _Settings(arguments)
-    keeping = Keeping(
-        prove=not arguments.no_verify,
-        force=arguments.force,
-        comments=not arguments.no_comments,
-        iptables=arguments.iptables,
-        fallback=arguments.fallback,
-    )
     log = Log(say, arguments.log_format)
-    agent = Agent(source, settings.agent, settings.mode, settings.of, keeping, log)
+    if arguments.audit:
+        agent = Agent(source, settings.agent, "audit", _auditor(arguments, settings, log), log)
+    else:
+        keeping = Keeping(
+            prove=not arguments.no_verify,
+            force=arguments.force,
+            comments=not arguments.no_comments,
+            iptables=arguments.iptables,
+            fallback=arguments.fallback,
+        )
+        keeper = Keeper(settings.of, keeping, log.tell)
+        agent = Agent(source, settings.agent, settings.mode, keeper, log)
 
     def reload(*_: object) -> None:
         settings.forget()
@@ -92,6 +109,16 @@ def run(arguments: argparse.Namespace) -> int:
     signal.signal(signal.SIGINT, lambda *_: agent.stop())
     signal.signal(signal.SIGHUP, reload)
     return OK if agent.run() else FAILED
+
+
+def _auditor(arguments: argparse.Namespace, settings: _Settings, log: Log) -> Auditor:
+    from svcc.agent.auditor import Auditor
+    from svcc.agent.flags import settle_seconds
+
+    if arguments.no_verify or arguments.force:
+        raise bad_input("--audit", "nothing is loaded; --no-verify and --force say nothing here")
+    settle = settle_seconds(arguments.settle)
+    return Auditor(settings.of, log, settle=settle, iptables=arguments.iptables)
 
 
 class _Settings:

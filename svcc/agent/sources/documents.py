@@ -196,3 +196,13 @@ def _once(value: Any) -> Any:
 
 def _is_read(annotation: str) -> bool:
     return annotation.startswith(("svcc/", "service.kubernetes.io/", "endpoints.kubernetes.io/"))
+
+
+def in_order(documents: Mapping[Key, Document]) -> list[Document]:
+    """The oldest first, so that who claimed a frontend first keeps it."""
+
+    def age(item: tuple[Key, Document]) -> tuple[str, Key]:
+        key, document = item
+        return str((document.get("metadata") or {}).get("creationTimestamp") or ""), key
+
+    return [document for _, document in sorted(documents.items(), key=age)]
