@@ -227,10 +227,11 @@ def test_events_are_told_as_they_come(server: ApiServer, access: Access) -> None
     assert seen.told == []
 
 
-def test_an_event_may_come_in_pieces(server: ApiServer, access: Access) -> None:
+@pytest.mark.parametrize("size", [1, 100, 700])
+def test_an_event_may_come_in_pieces(server: ApiServer, access: Access, size: int) -> None:
     text = json.dumps(event("ADDED", "db", 102)).encode() + b"\n"
     text += json.dumps(event("ADDED", "cache", 103)).encode() + b"\n"
-    server.fail(1, stream(*(text[n : n + 1] for n in range(len(text)))), verb="watch")
+    server.fail(1, stream(*(text[n : n + size] for n in range(0, len(text), size))), verb="watch")
     _, seen = follow(access, Ticks(1))
     assert seen.calls == [("replace", []), ("put", "db"), ("put", "cache")]
 
@@ -435,6 +436,23 @@ def test_a_watch_that_lasted_is_followed_by_the_next_at_once(
     assert len(asked(server, "watch")) == 4
     assert ticks.waits == [Backoff.FIRST]
     assert seen.told == []
+
+
+def test_after_a_watch_that_lasted_it_is_tried_soon_again(
+    server: ApiServer, access: Access
+) -> None:
+    ticks = Ticks(6)
+
+    def later() -> None:
+        ticks.time += 400.0 if seen.calls[-1] == ("put", "a") else 0.0
+
+    seen = Seen(on_call=later)
+    refused = status(503, "ServiceUnavailable", "not now")
+    server.fail(4, refused, verb="list")
+    server.fail(1, stream(event("ADDED", "a", 101)), verb="watch")
+    server.fail(100, refused, verb="watch")
+    follow(access, ticks, seen)
+    assert ticks.waits == [0.8, 1.6, 3.2, 6.4, 0.8, 1.6]
 
 
 def test_all_is_listed_again_from_time_to_time(server: ApiServer, access: Access) -> None:
