@@ -25,6 +25,14 @@ def add(parser: argparse.ArgumentParser) -> None:
     """Arguments of the command."""
     options.add_input(parser, required=False, lock=False)
     options.add_node(parser)
+    group = parser.add_argument_group("API server", "Without -f objects come from there.")
+    group.add_argument(
+        "--kubeconfig",
+        metavar="FILE",
+        help="how to reach it (default: clientConnection of --config, else as a pod's service "
+        "account)",
+    )
+    group.add_argument("--master", metavar="URL", help="in place of the kubeconfig's server")
     parser.add_argument(
         "--audit",
         action="store_true",
@@ -85,8 +93,8 @@ def run(arguments: argparse.Namespace) -> int:
     from svcc.agent.keeper import Keeper, Keeping
     from svcc.agent.log import Log
 
-    source = _source(arguments)
     settings = _Settings(arguments)
+    source = _source(arguments, settings)
     log = Log(say, arguments.log_format)
     if arguments.audit:
         agent = Agent(source, settings.agent, "audit", _auditor(arguments, settings, log), log)
@@ -142,6 +150,13 @@ class _Settings:
         named = arguments.proxy_mode or os.environ.get("SVCC_MODE")
         self.mode = named or found.settings.proxy_mode or "iptables"
 
+    def node_name(self) -> str:
+        """The name of this node."""
+        from svcc.api import Objects
+
+        given = self._arguments.hostname_override or os.environ.get("SVCC_NODE")
+        return given or self.of(Objects(), lambda _: None).node_name
+
     def forget(self) -> None:
         """Read --config anew when it is needed next."""
         self._configuration = None
@@ -166,11 +181,16 @@ class _Settings:
         )
 
 
-def _source(arguments: argparse.Namespace) -> Source:
+def _source(arguments: argparse.Namespace, settings: _Settings) -> Source:
+    if not arguments.filename:
+        from svcc.agent.flags import cluster_source
+
+        node = settings.node_name()
+        return cluster_source(settings.agent, node, arguments.kubeconfig, arguments.master)
     from svcc.agent.sources.files import Files
 
-    if not arguments.filename:
-        raise bad_input("-f", "say which files or folders have the objects")
+    if arguments.kubeconfig or arguments.master:
+        raise bad_input("-f", "give files or an API server, not both")
     if "-" in arguments.filename:
         raise bad_input("-f", "standard input cannot be followed; give a file or folder")
     for name in arguments.filename:

@@ -260,7 +260,16 @@ ROOMS = (
         "what a cluster does beside forwarding, for any caller",
     ),
     Room("agent.state", "grammar", "what the loop writes and servers read"),
-    Room("agent.sources", "grammar compiler.*", "where objects come from; they judge nothing"),
+    Room(
+        "agent.api_server",
+        "svcc grammar compiler.model compiler.load",
+        "how an API server is asked, whoever wants what it has",
+    ),
+    Room(
+        "agent.sources",
+        "grammar compiler.* agent.api_server",
+        "where objects come from; they judge nothing",
+    ),
     Room(
         "agent.serving",
         "grammar compiler.settings agent.state",
@@ -268,7 +277,7 @@ ROOMS = (
     ),
     Room(
         "agent",
-        "grammar.* compiler.* verify.* apply.* api.* agent.sources agent.serving agent.state",
+        "grammar.* compiler.* verify.* apply.* api.* agent.sources agent.serving agent.state agent.api_server",
         "has the workflows follow what sources see",
     ),
     Room(
