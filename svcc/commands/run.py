@@ -15,6 +15,7 @@ from svcc.commands.terminal import say
 
 if TYPE_CHECKING:
     from svcc.agent.auditor import Auditor
+    from svcc.agent.events import Events
     from svcc.agent.log import Log
     from svcc.agent.sources.source import Source
     from svcc.api import Configuration, NodeSettings, Objects
@@ -97,7 +98,11 @@ def run(arguments: argparse.Namespace) -> int:
     source = _source(arguments, settings)
     log = Log(say, arguments.log_format)
     if arguments.audit:
-        agent = Agent(source, settings.agent, "audit", _auditor(arguments, settings, log), log)
+        events = None if arguments.filename else _events(source, settings, log)
+        auditor = _auditor(arguments, settings, log, events)
+        agent = Agent(source, settings.agent, "audit", auditor, log)
+        if events is not None:
+            agent.at_end(events.close)
     else:
         keeping = Keeping(
             prove=not arguments.no_verify,
@@ -120,14 +125,26 @@ def run(arguments: argparse.Namespace) -> int:
     return OK if agent.run() else FAILED
 
 
-def _auditor(arguments: argparse.Namespace, settings: _Settings, log: Log) -> Auditor:
+def _events(source: Source, settings: _Settings, log: Log) -> Events | None:
+    """Whom findings are told, if objects come from an API server."""
+    from svcc.agent.events import Events
+    from svcc.agent.sources.cluster import ClusterSource
+
+    if not isinstance(source, ClusterSource):
+        return None
+    return Events(source.client, settings.node_name(), log.tell)
+
+
+def _auditor(
+    arguments: argparse.Namespace, settings: _Settings, log: Log, events: Events | None
+) -> Auditor:
     from svcc.agent.auditor import Auditor
     from svcc.agent.flags import settle_seconds
 
     if arguments.no_verify or arguments.force:
         raise bad_input("--audit", "nothing is loaded; --no-verify and --force say nothing here")
     settle = settle_seconds(arguments.settle)
-    return Auditor(settings.of, log, settle=settle, iptables=arguments.iptables)
+    return Auditor(settings.of, log, settle=settle, iptables=arguments.iptables, events=events)
 
 
 class _Settings:

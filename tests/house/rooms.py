@@ -277,7 +277,7 @@ ROOMS = (
     ),
     Room(
         "agent",
-        "grammar.* compiler.* verify.* apply.* api.* agent.sources agent.serving agent.state agent.api_server",
+        "grammar.* compiler.* verify.* apply.* api.* agent.*",
         "has the workflows follow what sources see",
     ),
     Room(
