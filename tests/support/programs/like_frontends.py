@@ -31,7 +31,8 @@ _HOOKS = (
 _BY_PORT = (
     "-p {proto} -m {proto} --dport {port}", "-p {proto} -m {proto} --dport {q}",
     "-p {proto} -m {proto} ! --dport {port}", "-p {proto} -m {proto} --dport {low}:{high}",
-    "-p {proto} -m multiport --dports {port},{q}", "-p {proto} -m {proto} --dport {port}:{port}",
+    "-p {proto} -m multiport --dports {port},{q}", "-p {proto} -m {proto} --dport {q}:{qhigh}",
+    "-p {proto} -m {proto} ! --dport {qlow}:{q}", "-p {proto} -m {proto} ! --dport {q}",
 )  # fmt: skip
 _BY_ADDRESS = (
     "-d {own}/32", "-d {own}/32", "-d {t}/32", "-d {t}/32", "! -d {own}/32", "! -d {t}/32",
@@ -65,6 +66,15 @@ _ACTIONS = (
     "-j DROP", "-j DROP", "-j ACCEPT", "-j RETURN", "-j MARK --set-xmark 0x4000/0x4000",
     "-j MARK --set-xmark 0x8000/0x8000",
 )  # fmt: skip
+_WORDS = (
+    ("{own}/32", "{t}/32"), ("{t}/32", "{own}/32"), ("{t}/32", "{u}/32"), ("{port}", "{q}"),
+    ("{q}", "{port}"), ("! ", ""), ("-d ", "! -d "), ("-s ", "! -s "), ("--dport ", "! --dport "),
+    ("--ctorig", "! --ctorig"), ("--ctorigdst {own}", "--ctorigdst {t}"), ("DROP", "ACCEPT"),
+    ("--ctorigsrc {t}", "--ctorigsrc {u}"), ("{t}:{q}", "{u}:{q}"), ("{t}:{q}", "{t}:{port}"),
+    ("--ctorigdstport {port}", "--ctorigdstport {q}"), ("-s ", "-d "), ("-d ", "-s "),
+    ("-j ACCEPT", "-j RETURN"), ("-j W", "-g W"), ("-j V", "-g V"), ("0x4000", "0x8000"),
+    ("--match-set", "! --match-set"), ("--ctorigsrc", "--ctorigdst"),
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -84,7 +94,7 @@ class _Place:
         return {
             "own": self.own or others.own or NODE, "proto": self.proto, "port": self.port,
             "t": first[0], "q": first[1], "u": last[0], "low": self.port - 20,
-            "high": self.port + 20, "n": self.number,
+            "high": self.port + 20, "n": self.number, "qlow": first[1] - 20, "qhigh": first[1] + 20,
         }  # fmt: skip
 
 
@@ -104,6 +114,7 @@ class LikeFrontends:
     def __init__(self, random: Random) -> None:
         self._random = random
         self._rules: dict[tuple[str, str], list[str]] = {}
+        self._strange = 0.0
         self._sets: ipset.Sets = {}
         self._flags: dict[str, str] = {}
 
@@ -111,6 +122,7 @@ class LikeFrontends:
         """One program."""
         random = self._random
         self._rules, self._sets, self._flags = {}, {}, {}
+        self._strange = random.choice((0, 0, 0.3))
         places = self._places()
         for name, (kind, *flags) in _SETS.items():
             if random.random() < 0.4:
@@ -140,14 +152,18 @@ class LikeFrontends:
         for number in range(random.choice((3, 4, 5, 6))):
             one = random.choice(("cluster IP", "node port")) if kind == "mixed" else kind
             own = {"cluster IP": f"10.96.0.{number + 1}", "external IP": f"198.51.100.{number + 1}"}
+            to = target if random.random() < 0.9 else random.choice((8080, 9090, port))
             backends = [
-                (self._backend(number, last), target if random.random() < 0.95 else 9090)
+                (self._backend(number, last), to if random.random() < 0.95 else 9090)
                 for last in range(count if random.random() < 0.95 else count + 1)
             ]
             address = own.get(one)
             if one == "external IP" and random.random() < 0.1:
                 address = NODE
-            here = 30000 + number if address is None else port if random.random() < 0.9 else 8080
+            if one == "cluster IP" and number and random.random() < 0.05:
+                # Nobody takes another's cluster IP, but it may be asked.
+                one, address = "external IP", f"10.96.0.{number}"
+            here = 30000 + number if address is None else port if random.random() < 0.9 else 8081
             protocol = proto if random.random() < 0.95 else "udp"
             places.append(_Place(number, address, one, protocol, here, tuple(backends)))
         return list({(p.own, p.proto, p.port): p for p in places}.values())
@@ -155,9 +171,12 @@ class LikeFrontends:
     def _backend(self, number: int, last: int) -> str:
         random = self._random
         found = f"10.244.{number}.{last + 5}"
-        if random.random() < 0.04:
+        if random.random() < self._strange:
             return random.choice(
-                (NODE, "10.96.0.1", "10.96.0.2", "10.244.0.5", f"10.250.{number}.5", "127.0.0.1")
+                (
+                    *(NODE, "127.0.0.1", "10.244.0.5", f"10.250.{number}.5", "10.96.0.1"),
+                    *(f"10.96.0.{number + 1}", f"10.96.0.{number + 2}", "10.96.1.1"),
+                )
             )
         return found
 
@@ -208,13 +227,16 @@ class LikeFrontends:
 
     # -- rules -----------------------------------------------------------------------------
 
-    def _add(self, table: str, chain: str, rule: str) -> None:
-        self._rules.setdefault((table, chain), []).append(f"-A {chain} {rule}")
+    def _add(self, table: str, chain: str, rule: str, *, anywhere: bool = False) -> None:
+        rules = self._rules.setdefault((table, chain), [])
+        place = self._random.randint(0, len(rules)) if anywhere else len(rules)
+        rules.insert(place, f"-A {chain} {rule}")
 
     def _translate(self, places: list[_Place]) -> None:
         """Rows in the base chains, in a chain for each frontend, or in one chain for all."""
         random = self._random
         layout, without_port = random.randrange(4), random.random() < 0.1
+        bare = random.random() < 0.1
         self._add("nat", "PREROUTING", "-j SERVICES")
         if random.random() < 0.8:
             self._add("nat", "OUTPUT", "-j SERVICES")
@@ -224,6 +246,8 @@ class LikeFrontends:
         for place in places:
             own = f"-d {place.own}/32 " if place.own else "-m addrtype --dst-type LOCAL "
             asked = f"{own}-p {place.proto} -m {place.proto} --dport {place.port}"
+            if bare and place.own:
+                asked = own if without_port else f"{own}-p {place.proto}"
             chain, before = "SERVICES", f"{asked} "
             if layout in (1, 2):
                 chain, before = f"S-{place.number}", f"-p {place.proto} "
@@ -238,6 +262,8 @@ class LikeFrontends:
             for number, (address, port) in enumerate(place.backends):
                 left = len(place.backends) - number
                 chance = f"-m statistic --mode random --probability {1 / left:.9f} "
+                if random.random() < 0.05:
+                    address, port = random.choice(place.backends)
                 target = address if without_port else f"{address}:{port}"
                 self._add(
                     "nat", chain,
@@ -277,17 +303,39 @@ class LikeFrontends:
             for place in places:
                 if random.random() < 0.8:
                     slots = place.slots(places[0])
-                    self._add(table, "W", _once(inner, "-p {proto} ").format(**slots))
+                    rule = _once(inner, "-p {proto} ")
+                    if random.random() < 0.1:
+                        rule = self._in_one_word(rule)
+                    self._add(table, "W", rule.format(**slots))
             action = "-j W"
             for number in range(random.choice((0, 9))):
                 self._add(table, chain, f"-d 10.99.1.{number}/32 -j W")
+        hooks = [hook for hook in _HOOKS if hook.startswith(table)]
         one = random.randrange(len(places)) if random.random() < 0.4 else -1
         for place in places:
             if random.random() < 0.1 or (one >= 0 and place is not places[one]):
                 continue
             other = place if random.random() < 0.9 else random.choice(places)
             slots = {**other.slots(random.choice(places)), "n": place.number}
-            self._add(table, chain, _once(f"{asked} {action}", "-p {proto} ").format(**slots))
+            if below > 2 and random.random() < 0.1:
+                table, _, chain = random.choice(hooks).partition(" ")
+            rule = _once(f"{asked} {action}", "-p {proto} ")
+            if random.random() < 0.1:
+                rule = self._in_one_word(rule)
+            rule = rule.format(**slots)
+            self._add(table, chain, rule, anywhere=random.random() < 0.5)
+
+    def _in_one_word(self, rule: str) -> str:
+        """A rule that is another in one word."""
+        changes = [
+            (one, other)
+            for one, other in _WORDS
+            if one in rule and not (one.startswith("-") and f"! {one}" in rule)
+        ]
+        if not changes:
+            return rule
+        one, other = self._random.choice(changes)
+        return rule.replace(one, other, 1)
 
     def _conditions(self) -> list[str]:
         """Conditions in the order in which iptables writes them."""

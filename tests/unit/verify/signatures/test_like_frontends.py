@@ -9,7 +9,7 @@ import pytest
 
 from svcc.grammar.address import Family
 from svcc.grammar.errors import InputError
-from svcc.verify.model.rules import index_rules
+from svcc.verify.model.rules import IndexedRules, index_rules
 from svcc.verify.rule_files import from_text
 from svcc.verify.slicing.regions import Regions
 from tests.support.effort import LONG
@@ -18,6 +18,14 @@ from tests.unit.verify.signatures.comparing import compare
 
 PROGRAMS = 40_000 if LONG else 200
 """For each of the four ways."""
+
+
+def disown(random: Random, rules: IndexedRules) -> None:
+    """Let some rules be another tool's."""
+    for chains in rules.tables.values():
+        for chain in chains.values():
+            for record in chain.records:
+                record.service = random.random() < 0.9
 
 
 @pytest.mark.slow
@@ -29,7 +37,8 @@ def test_schemas(shortest: int, most_written: int, monkeypatch: pytest.MonkeyPat
         monkeypatch.setattr(f"svcc.verify.{module}.SHORTEST", shortest)
     for module in ("model.sets", "signatures.signatures"):
         monkeypatch.setattr(f"svcc.verify.{module}.MAX_WRITTEN", most_written)
-    maker = LikeFrontends(Random(f"like {shortest} {most_written}"))
+    random = Random(f"like {shortest} {most_written}")
+    maker = LikeFrontends(random)
     programs = shared = 0
     for _ in range(PROGRAMS):
         program = maker.make()
@@ -38,6 +47,8 @@ def test_schemas(shortest: int, most_written: int, monkeypatch: pytest.MonkeyPat
             loaded = from_text(program.text, Family.IPV4, "x")
             loaded.rules.nft_sets.update(program.sets)
             rules = index_rules(loaded.rules)
+            if random.random() < 0.2:
+                disown(random, rules)
             shared += compare(Regions(rules, program.expectation, apart=program.apart))[0]
             programs += 1
     assert programs > PROGRAMS * 0.8
