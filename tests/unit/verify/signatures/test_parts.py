@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+
 import pytest
 
 from svcc.compiler.settings.node import NodeSettings
@@ -71,31 +73,47 @@ def test_addresses_in_a_chain_of_one_port(asked: str) -> None:
     )
 
 
+Place = tuple[str | None, int, int, str, tuple[str, ...]]
+"""A frontend's address (None: a node port), protocol, port, kind and backends."""
+ADDRESSES = ("10.96.0.1", "10.96.0.2")
+
+
+def shared_by(places: Sequence[Place], rules: str, apart: Iterable[str] = ()) -> int:
+    """How many regions share a schema with another, of frontends that are served by rules."""
+    expected = []
+    for address, protocol, port, kind, backends in places:
+        own = None if address is None else parse_address(address).value
+        ends = [end.split(":") for end in backends]
+        serve = Serve(tuple(Backend(parse_address(a).value, int(p)) for a, p in ends), False)
+        frontend = Frontend(Family.IPV4, own, protocol, port, "x", kind)
+        expected.append(FrontendExpectation(frontend, (Case((), (serve,)),), kind != "cluster IP"))
+    settings = NodeSettings(node_name="node-a", addresses=(parse_address("192.168.7.10"),))
+    expectation = Expectation(Family.IPV4, settings, tuple(expected), ())
+    indexed = index_rules(from_text(rules, Family.IPV4, "x").rules)
+    values = frozenset(parse_address(address).value for address in apart)
+    return compare(Regions(indexed, expectation, apart=values))[0]
+
+
 def shared_by_two(rules: str, ports: tuple[int, int] = (80, 80)) -> int:
-    """How many regions share a schema, of two frontends with a backend each that are alike but
-    for some rules ahead of or behind their own.
+    """The same of two with a backend each that are alike but for some rules ahead of or behind
+    their own.
     """
-    loaded = from_text(
-        f"{rules}*nat\n:PREROUTING ACCEPT [0:0]\n"
-        + "".join(
-            f"-A PREROUTING -d 10.96.0.{n}/32 -p tcp -m tcp --dport {port} "
-            f"-j DNAT --to-destination 10.244.0.{n}:8080\n"
-            for n, port in enumerate(ports, 1)
+    places = []
+    translations = []
+    for number, (address, port) in enumerate(zip(ADDRESSES, ports, strict=True), 1):
+        backend = f"10.244.0.{number}:8080"
+        places.append((address, 6, port, "cluster IP", (backend,)))
+        translations.append(
+            f"-d {address}/32 -p tcp -m tcp --dport {port} -j DNAT --to-destination {backend}"
         )
-        + "COMMIT\n",
-        Family.IPV4,
-        "x",
-    )
-    places = tuple(
-        FrontendExpectation(
-            Frontend(Family.IPV4, parse_address(f"10.96.0.{n}").value, 6, port, "x", "cluster IP"),
-            (Case((), (Serve((Backend(parse_address(f"10.244.0.{n}").value, 8080),), False),)),),
-            may_be_local=False,
-        )
-        for n, port in enumerate(ports, 1)
-    )
-    expectation = Expectation(Family.IPV4, NodeSettings(node_name="node-a"), places, ())
-    return compare(Regions(index_rules(loaded.rules), expectation))[0]
+    return shared_by(places, rules + in_chain("nat", "PREROUTING", *translations))
+
+
+def in_chain(table: str, chain: str, *rules: str, others: str = "") -> str:
+    """A table with a base chain; ``others``: what stands in it besides."""
+    written = "".join(f"-A {chain} {rule}\n" for rule in rules)
+    names = "".join(f":{line.split()[1]} - [0:0]\n" for line in dict.fromkeys(others.splitlines()))
+    return f"*{table}\n:{chain} ACCEPT [0:0]\n{names}{written}{others}COMMIT\n"
 
 
 def filtered(hook: str, rule: str) -> str:
@@ -127,3 +145,198 @@ def test_rules_about_where_packets_are_sent(backend: str) -> None:
     """A rule for one of the backends is part of that frontend's signature."""
     rule = f"-d {backend}/32 -p tcp -m tcp --dport 8080 -j DROP"
     assert shared_by_two(filtered("FORWARD", rule)) == 0
+
+
+FIRST, SECOND = (f"-d {address}/32" for address in ADDRESSES)
+ENDS = ("-d 10.244.0.1/32", "-d 10.244.0.2/32")
+MARKED = "-j MARK --set-xmark 0x1/0x1"
+BELOW = "-A X -i eth0 -j ACCEPT\n-A X -j DROP\n"
+
+
+@pytest.mark.parametrize(
+    ("hook", "rules"),
+    [
+        ("mangle PREROUTING", (f"{FIRST} -j DROP", f"{SECOND} -j ACCEPT")),
+        ("mangle PREROUTING", (f"{FIRST} -j DROP",)),
+        ("mangle PREROUTING", (f"{FIRST} -j DROP", "-i eth0 -j ACCEPT", f"{SECOND} -j DROP")),
+        ("mangle PREROUTING", (f"{FIRST} -i eth0 -j DROP", f"{SECOND} ! -i eth0 -j DROP")),
+        ("mangle PREROUTING", (
+            f"{FIRST} -s 10.0.0.0/8 -j DROP", f"{SECOND} -s 10.0.0.0/9 -j DROP")),
+        ("mangle PREROUTING", (f"{FIRST} -j X", f"{SECOND} -g X", "-j DROP")),
+        ("mangle PREROUTING", (
+            f"{FIRST} -s {ADDRESSES[0]}/32 -j DROP", f"{SECOND} -s {ADDRESSES[0]}/32 -j DROP")),
+        ("mangle FORWARD", (
+            f"{ENDS[0]} -s 10.244.0.1/32 -j DROP", f"{ENDS[1]} -s 10.244.0.1/32 -j DROP")),
+        ("mangle FORWARD", (
+            f"{ENDS[0]} -s 10.244.0.1/32 -j DROP", f"{ENDS[1]} ! -s 10.244.0.2/32 -j DROP")),
+        ("mangle FORWARD", (
+            f"{ENDS[0]} -m conntrack --ctorigdst {ADDRESSES[0]} -j DROP",
+            f"{ENDS[1]} -m conntrack ! --ctorigdst {ADDRESSES[1]} -j DROP")),
+        ("mangle FORWARD", (
+            f"{ENDS[0]} -m conntrack --ctorigdst {ADDRESSES[0]} -j DROP",
+            f"{ENDS[1]} -m conntrack --ctorigdst {ADDRESSES[0]} -j DROP")),
+        ("mangle FORWARD", (
+            f"{ENDS[0]} -m conntrack --ctorigsrc 10.244.0.1 -j DROP",
+            f"{ENDS[1]} -m conntrack ! --ctorigsrc 10.244.0.2 -j DROP")),
+        ("mangle FORWARD", (
+            f"{ENDS[0]} -m conntrack --ctorigsrc 10.244.0.1 -j DROP",
+            f"{ENDS[1]} -m conntrack --ctorigsrc 10.244.0.1 -j DROP")),
+        ("mangle FORWARD", (
+            f"{ENDS[0]} -p tcp -m conntrack --ctorigdstport 80 -j DROP",
+            f"{ENDS[1]} -p tcp -m conntrack ! --ctorigdstport 80 -j DROP")),
+        ("mangle FORWARD", (
+            f"{ENDS[0]} -p tcp -m conntrack --ctorigdstport 80 -j DROP",
+            f"{ENDS[1]} -p tcp -m conntrack --ctorigdstport 8080 -j DROP")),
+        ("mangle FORWARD", (
+            f"{ENDS[0]} -p tcp -m tcp --dport 8080 -j DROP",
+            f"{ENDS[1]} -p tcp -m tcp ! --dport 8080 -j DROP")),
+        ("mangle FORWARD", (
+            f"-p tcp {ENDS[0]} -m conntrack --ctorigdst {ADDRESSES[0]} -j X",
+            f"-p tcp {ENDS[1]} -m conntrack --ctorigdst {ADDRESSES[1]} -j Y")),
+    ],
+)  # fmt: skip
+def test_alike_but_for_one_thing(hook: str, rules: tuple[str, ...]) -> None:
+    """Two frontends with like rules: they stand elsewhere, or ask or do something else."""
+    table, chain = hook.split()
+    others = BELOW if any(" X" in rule for rule in rules) else ""
+    if any(" Y" in rule for rule in rules):
+        others += f"-A Y ! {ENDS[1]} -j DROP\n-A Y -i eth0 -j DROP\n"
+    assert shared_by_two(in_chain(table, chain, *rules, others=others)) == 0
+
+
+def test_the_chain_of_a_row() -> None:
+    rules = in_chain("raw", "PREROUTING", f"{FIRST} -j DROP")
+    assert shared_by_two(rules + in_chain("mangle", "PREROUTING", f"{SECOND} -j DROP")) == 0
+
+
+def test_rows_in_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A row in a run is one item with it; who sends is not numbered there."""
+    for module in ("slicing.plain_runs", "slicing.slicer", "signatures.rows"):
+        monkeypatch.setattr(f"svcc.verify.{module}.SHORTEST", 2)
+    one, other = f"{FIRST} {MARKED}", f"{SECOND} {MARKED}"
+    between = (f"-d 10.9.9.1/32 {MARKED}", "-d 10.9.9.2/32 -j X")
+    rules = in_chain("mangle", "PREROUTING", one, *between, other, others=BELOW)
+    assert shared_by_two(rules) == 0
+    senders = [f"-d {a}/32 -s {a}/32 {MARKED}" for a in ADDRESSES]
+    rules = in_chain("mangle", "PREROUTING", *senders, "-d 10.9.9.2/32 -j X", others=BELOW)
+    assert shared_by_two(rules) == 0
+
+
+def test_senders_in_chains_that_regions_share() -> None:
+    """What regions share of filter and POSTROUTING numbers no senders."""
+    senders = [f"-s 10.244.0.{n}/32 -d 10.244.0.{n}/32 -j DROP" for n in (1, 2)]
+    assert shared_by_two(in_chain("filter", "FORWARD", *senders)) == 0
+
+
+def to(*targets: str) -> str:
+    """Both addresses are translated to these, one each."""
+    rules = [
+        f"-d {address}/32 -p tcp -m tcp --dport 80 -j DNAT --to-destination {target}"
+        for address, target in zip(ADDRESSES, targets, strict=True)
+    ]
+    return in_chain("nat", "PREROUTING", *rules)
+
+
+@pytest.mark.parametrize(
+    ("rules", "backends"),
+    [
+        (to("10.244.0.1:8080", "10.244.0.2:80"), ("10.244.0.1:8080", "10.244.0.2:80")),
+        (to("10.244.0.1:8080", "10.96.0.2:8080"), ("10.244.0.1:8080", "10.96.0.2:8080")),
+        (to("10.244.0.1:8080", "10.244.0.2:8080"), ("10.244.0.1:8080", "10.244.0.2:8081")),
+    ],
+)
+def test_where_packets_are_sent(rules: str, backends: tuple[str, str]) -> None:
+    """The address and port that a row translates to, and those that are expected."""
+    places = [
+        (address, 6, 80, "cluster IP", (backend,))
+        for address, backend in zip(ADDRESSES, backends, strict=True)
+    ]
+    assert shared_by(places, rules) == 0
+
+
+def test_which_of_two_backends() -> None:
+    chosen = (("1.5", "1.6", "1.6"), ("2.5", "2.6", "2.5"))
+    rules = [
+        f"-d {address}/32 -p tcp -m tcp --dport 80 {chance}-j DNAT --to-destination {target}:8080"
+        for address, targets in zip(ADDRESSES, chosen, strict=True)
+        for chance, target in zip(
+            ["-m statistic --mode random --probability 0.3 "] * 2 + [""],
+            [f"10.244.{target}" for target in targets],
+            strict=True,
+        )
+    ]  # fmt: skip
+    places = [
+        (address, 6, 80, "cluster IP", (f"10.244.{n}.5:8080", f"10.244.{n}.6:8080"))
+        for n, address in enumerate(ADDRESSES, 1)
+    ]
+    assert shared_by(places, in_chain("nat", "PREROUTING", *rules)) == 0
+
+
+def test_the_protocol() -> None:
+    rules = [
+        f"-d {address}/32 -j DNAT --to-destination 10.244.0.{number}"
+        for number, address in enumerate(ADDRESSES, 1)
+    ]
+    text = in_chain("nat", "PREROUTING", *rules)
+    for protocols, shared in (((6, 6), 1), ((6, 17), 0)):
+        places = [
+            (address, protocol, 80, "cluster IP", (f"10.244.0.{number}:80",))
+            for number, (address, protocol) in enumerate(zip(ADDRESSES, protocols, strict=True), 1)
+        ]
+        assert shared_by(places, text) == shared
+
+
+def test_whether_addresses_may_be_the_nodes() -> None:
+    """Of a frontend, by its kind, and of a backend, which no cluster IP of another is."""
+    ends = ("10.244.0.1:8080", "10.244.0.2:8080")
+    kinds = ("external IP", "cluster IP")
+    of_two: list[Place] = [
+        (a, 6, 80, k, (e,)) for a, k, e in zip(ADDRESSES, kinds, ends, strict=True)
+    ]
+    assert shared_by([*of_two, (ADDRESSES[0], 17, 81, "cluster IP", ends[:1])], to(*ends)) == 0
+    guard = in_chain("mangle", "INPUT", "-i eth0 -j DROP")
+    ends = ("10.244.0.1:8080", "10.96.0.3:8080")
+    of_two = [(a, 6, 80, "cluster IP", (e,)) for a, e in zip(ADDRESSES, ends, strict=True)]
+    of_two.append(("10.96.0.3", 6, 80, "cluster IP", ("10.244.0.3:8080",)))
+    assert shared_by(of_two, guard + to(*ends)) == 0
+
+
+def node_ports(first: str, second: str) -> str:
+    """Two node ports, translated to these."""
+    local = "-p tcp -m addrtype --dst-type LOCAL -m tcp"
+    rules = [
+        f"{local} --dport {port} -j DNAT --to-destination {target}"
+        for port, target in ((30001, first), (30002, second))
+    ]
+    return in_chain("nat", "PREROUTING", *rules)
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        "-p tcp -m tcp --dport 30000:30001 -j DROP",
+        "-p tcp -m tcp --dport 30001 -j DROP",
+        "-d 198.51.100.1/32 -p tcp -m tcp --dport 30001 -j DROP",
+    ],
+)
+def test_rules_about_one_of_two_node_ports(rule: str) -> None:
+    ends = ("10.244.0.1:8080", "10.244.0.2:8080")
+    places: list[Place] = [
+        (None, 6, port, "node port", (end,)) for port, end in zip((30001, 30002), ends, strict=True)
+    ]
+    assert shared_by(places, node_ports(*ends)) > 0
+    assert shared_by(places, in_chain("mangle", "PREROUTING", rule) + node_ports(*ends)) == 0
+
+
+def test_a_frontend_of_the_node_and_a_node_port() -> None:
+    """What one does to its own address the other does to a backend's."""
+    rules = in_chain(
+        "nat", "PREROUTING",
+        "-p tcp -m tcp --dport 80 -j DNAT --to-destination 192.168.7.10",
+        "-p tcp -m tcp --dport 81 -j DNAT --to-destination 192.168.7.10",
+    )  # fmt: skip
+    places: list[Place] = [
+        ("192.168.7.10", 6, 80, "external IP", ("192.168.7.10:80",)),
+        (None, 6, 81, "node port", ("192.168.7.10:81",)),
+    ]
+    assert shared_by(places, rules) == 0
