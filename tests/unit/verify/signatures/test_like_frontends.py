@@ -16,7 +16,7 @@ from tests.support.effort import LONG
 from tests.support.programs.like_frontends import LikeFrontends
 from tests.unit.verify.signatures.comparing import compare
 
-PROGRAMS = 40_000 if LONG else 200
+PROGRAMS = 5_000 if LONG else 200
 """For each of the four ways."""
 
 

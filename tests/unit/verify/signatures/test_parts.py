@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 import pytest
 
 from svcc.compiler.settings.node import NodeSettings
-from svcc.grammar.address import Family, parse_address
+from svcc.grammar.address import Family, Network, parse_address, parse_network
+from svcc.grammar.ipvs.ipset import Part, PortOf, Set
 from svcc.verify.model.rules import index_rules
 from svcc.verify.rule_files import from_text
 from svcc.verify.signatures.signatures import Signatures
@@ -21,7 +22,7 @@ from tests.unit.verify.signatures.comparing import (
 )
 
 
-def different(rules: str) -> None:
+def different(rules: str, *, of_others: bool = False) -> None:
     """Other ports of two addresses, one with a frontend at port 80, have not the same signature."""
     loaded = from_text(
         f"*mangle\n:PREROUTING ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n{rules}COMMIT\n",
@@ -38,7 +39,13 @@ def different(rules: str) -> None:
     )
     apart = frozenset(parse_address(address).value for address in ("10.96.0.1", "10.96.0.2"))
     expectation = Expectation(Family.IPV4, NodeSettings(node_name="node-a"), places, ())
-    regions = Regions(index_rules(loaded.rules), expectation, apart=apart)
+    indexed = index_rules(loaded.rules)
+    for record in indexed.tables["mangle"]["PREROUTING"].records if of_others else ():
+        record.service = all(
+            getattr(condition, "address", None) != parse_address("10.96.0.2").value
+            for condition in record.conditions
+        )
+    regions = Regions(indexed, expectation, apart=apart)
     compare(regions)
     schemas, signatures = [], []
     cutter = Cutter(regions)
@@ -61,6 +68,12 @@ def test_ports_that_are_judged_elsewhere() -> None:
     different("-A PREROUTING -p tcp -m tcp --dport 80 -j DROP\n")
 
 
+def test_whose_rules_are() -> None:
+    """What another tool drops is not judged."""
+    rules = [f"-A PREROUTING -d {address}/32 -j DROP\n" for address in ("10.96.0.1", "10.96.0.2")]
+    different("".join(rules), of_others=True)
+
+
 @pytest.mark.parametrize("asked", ["-d", "! -d", "-s"])
 def test_addresses_in_a_chain_of_one_port(asked: str) -> None:
     """A chain that a rule by port leads to may name the address."""
@@ -78,7 +91,7 @@ Place = tuple[str | None, int, int, str, tuple[str, ...]]
 ADDRESSES = ("10.96.0.1", "10.96.0.2")
 
 
-def shared_by(places: Sequence[Place], rules: str, apart: Iterable[str] = ()) -> int:
+def shared_by(places: Sequence[Place], rules: str, sets: Iterable[Set] = ()) -> int:
     """How many regions share a schema with another, of frontends that are served by rules."""
     expected = []
     for address, protocol, port, kind, backends in places:
@@ -89,9 +102,9 @@ def shared_by(places: Sequence[Place], rules: str, apart: Iterable[str] = ()) ->
         expected.append(FrontendExpectation(frontend, (Case((), (serve,)),), kind != "cluster IP"))
     settings = NodeSettings(node_name="node-a", addresses=(parse_address("192.168.7.10"),))
     expectation = Expectation(Family.IPV4, settings, tuple(expected), ())
-    indexed = index_rules(from_text(rules, Family.IPV4, "x").rules)
-    values = frozenset(parse_address(address).value for address in apart)
-    return compare(Regions(indexed, expectation, apart=values))[0]
+    loaded = from_text(rules, Family.IPV4, "x").rules
+    loaded.nft_sets.update((item.name, item) for item in sets)
+    return compare(Regions(index_rules(loaded), expectation))[0]
 
 
 def shared_by_two(rules: str, ports: tuple[int, int] = (80, 80)) -> int:
@@ -190,6 +203,11 @@ BELOW = "-A X -i eth0 -j ACCEPT\n-A X -j DROP\n"
         ("mangle FORWARD", (
             f"{ENDS[0]} -p tcp -m tcp --dport 8080 -j DROP",
             f"{ENDS[1]} -p tcp -m tcp ! --dport 8080 -j DROP")),
+        ("mangle PREROUTING", (f"{FIRST} -j DROP", f"{ENDS[1]} -j DROP")),
+        ("filter FORWARD", (f"{ENDS[0]} -j Y", f"{ENDS[1]} -j Z")),
+        ("filter FORWARD", (
+            f"{ENDS[0]} -m conntrack --ctorigsrc 10.244.0.1 -j DROP",
+            f"{ENDS[1]} -m conntrack --ctorigsrc 10.244.0.2 -j DROP")),
         ("mangle FORWARD", (
             f"-p tcp {ENDS[0]} -m conntrack --ctorigdst {ADDRESSES[0]} -j X",
             f"-p tcp {ENDS[1]} -m conntrack --ctorigdst {ADDRESSES[1]} -j Y")),
@@ -201,6 +219,8 @@ def test_alike_but_for_one_thing(hook: str, rules: tuple[str, ...]) -> None:
     others = BELOW if any(" X" in rule for rule in rules) else ""
     if any(" Y" in rule for rule in rules):
         others += f"-A Y ! {ENDS[1]} -j DROP\n-A Y -i eth0 -j DROP\n"
+    if any(" Z" in rule for rule in rules):
+        others = f"-A Y {ENDS[0]} -j DROP\n-A Z ! {ENDS[1]} -j DROP\n"
     assert shared_by_two(in_chain(table, chain, *rules, others=others)) == 0
 
 
@@ -218,6 +238,8 @@ def test_rows_in_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     rules = in_chain("mangle", "PREROUTING", one, *between, other, others=BELOW)
     assert shared_by_two(rules) == 0
     senders = [f"-d {a}/32 -s {a}/32 {MARKED}" for a in ADDRESSES]
+    translated = in_chain("nat", "PREROUTING", *senders, *TRANSLATIONS)
+    assert shared_by(TWO, translated) == 0
     rules = in_chain("mangle", "PREROUTING", *senders, "-d 10.9.9.2/32 -j X", others=BELOW)
     assert shared_by_two(rules) == 0
 
@@ -226,6 +248,90 @@ def test_senders_in_chains_that_regions_share() -> None:
     """What regions share of filter and POSTROUTING numbers no senders."""
     senders = [f"-s 10.244.0.{n}/32 -d 10.244.0.{n}/32 -j DROP" for n in (1, 2)]
     assert shared_by_two(in_chain("filter", "FORWARD", *senders)) == 0
+
+
+TWO: list[Place] = [
+    (address, 6, 80, "cluster IP", (f"10.244.0.{number}:8080",))
+    for number, address in enumerate(ADDRESSES, 1)
+]
+TRANSLATIONS = [
+    f"-d {place[0]}/32 -p tcp -m tcp --dport 80 -j DNAT --to-destination {place[4][0]}"
+    for place in TWO
+]
+
+
+@pytest.mark.parametrize("sender", ["-s", "-m conntrack --ctorigsrc"])
+def test_senders_beside_translations(sender: str) -> None:
+    """They are numbered where regions do not share what is cut."""
+    for negated, shared in (("", 1), ("! ", 0)):
+        before, word = ("", sender) if sender == "-s" else sender.rsplit(" ", 1)
+        one, other = (
+            f"-d {address}/32 {before} {sign}{word} 10.244.0.{number} {MARKED}"
+            for number, (address, sign) in enumerate(zip(ADDRESSES, ("", negated), strict=True), 1)
+        )
+        rules = in_chain("nat", "PREROUTING", one, other, *TRANSLATIONS)
+        assert shared_by(TWO, rules) == shared
+
+
+def host(address: str) -> Network:
+    return parse_network(f"{address}/32")
+
+
+OWN = [host(address) for address in ADDRESSES]
+BACKENDS = [host(f"10.244.0.{number}") for number in (1, 2)]
+WEB, DNS, OTHER = PortOf(6, 80), PortOf(17, 80), PortOf(6, 81)
+
+
+@pytest.mark.parametrize(
+    ("kind", "flags", "first", "second", "shared"),
+    [
+        ("hash:ip", "dst", (OWN[0],), (OWN[1],), 1),
+        ("hash:ip", "dst", (OWN[0],), None, 0),
+        ("hash:ip,port", "dst,dst", (OWN[0], WEB), (OWN[1], WEB), 1),
+        ("hash:ip,port", "dst,dst", (OWN[0], WEB), (OWN[1], DNS), 0),
+        ("hash:ip,port", "dst,dst", (OWN[0], WEB), (OWN[1], OTHER), 0),
+        ("hash:ip,port", "dst,dst", (OWN[0], WEB), None, 0),
+        ("hash:ip,port,ip", "dst,dst,src", (OWN[0], WEB, BACKENDS[0]),
+            (OWN[1], WEB, BACKENDS[1]), 1),
+        ("hash:ip,port,ip", "dst,dst,src", (OWN[0], WEB, BACKENDS[0]), (OWN[1], WEB, OWN[1]), 0),
+        ("hash:net,net", "dst,src", (OWN[0], parse_network("10.0.0.0/8")),
+            (OWN[1], parse_network("10.0.0.0/8")), 1),
+        ("hash:net,net", "dst,src", (OWN[0], parse_network("10.0.0.0/8")),
+            (OWN[1], parse_network("10.0.0.0/9")), 0),
+        ("hash:net,net", "dst,src", (OWN[0], parse_network("10.0.0.0/8")),
+            (OWN[1], parse_network("11.0.0.0/8")), 0),
+        ("hash:net", "dst", (parse_network("10.96.0.1/32"),), (parse_network("10.97.0.0/16"),), 0),
+        ("hash:net", "src", (BACKENDS[0],), (parse_network("10.97.0.0/16"),), 0),
+    ],
+)  # fmt: skip
+def test_entries_of_sets(
+    kind: str, flags: str, first: tuple[Part, ...], second: tuple[Part, ...] | None, shared: int
+) -> None:
+    item = Set(name="s", kind=kind, family=Family.IPV4)
+    item.add(*first)
+    if second is not None:
+        item.add(*second)
+    rule = f"-m set --match-set s {flags} -j MARK --set-xmark 0x1/0x1"
+    rules = in_chain("nat", "PREROUTING", rule, *TRANSLATIONS)
+    assert shared_by(TWO, rules, sets=[item]) == shared
+
+
+def test_which_set_an_entry_is_in() -> None:
+    """By itself, and beside another that both are in; of entries with ports and without."""
+    for kind, more in (("hash:ip", ()), ("hash:ip,port", (WEB,))):
+        sets = [Set(name=n, kind=kind, family=Family.IPV4) for n in ("one", "other")]
+        for item, own in zip(sets, OWN, strict=True):
+            item.add(own, *more)
+        flags = "dst" if kind == "hash:ip" else "dst,dst"
+        asked = [f"-m set --match-set {item.name} {flags}" for item in sets]
+        rules = [f"{asked[0]} -j MARK --set-xmark 0x1/0x1", f"{asked[1]} -j ACCEPT"]
+        text = in_chain("nat", "PREROUTING", *rules, *TRANSLATIONS)
+        assert shared_by(TWO, text, sets=sets) == 0
+    sets[0].add(OWN[1], WEB)
+    alone = Set(name="other", kind="hash:ip", family=Family.IPV4)
+    alone.add(OWN[1])
+    text = text.replace("other dst,dst", "other dst")
+    assert shared_by(TWO, text, sets=[sets[0], alone]) == 0
 
 
 def to(*targets: str) -> str:
@@ -252,6 +358,33 @@ def test_where_packets_are_sent(rules: str, backends: tuple[str, str]) -> None:
         for address, backend in zip(ADDRESSES, backends, strict=True)
     ]
     assert shared_by(places, rules) == 0
+
+
+def test_rules_about_ports_that_packets_are_sent_to() -> None:
+    ends = ("10.244.0.1:8080", "10.244.0.2:9090")
+    places = [(a, 6, 80, "cluster IP", (e,)) for a, e in zip(ADDRESSES, ends, strict=True)]
+    assert shared_by(places, to(*ends)) > 0
+    rule = "-p tcp -m tcp --dport 8000:8090 -j DROP"
+    assert shared_by(places, in_chain("mangle", "FORWARD", rule) + to(*ends)) == 0
+
+
+def test_which_of_two_ports() -> None:
+    """A backend on two ports, of which one is chosen twice."""
+    rules = [
+        f"-d {address}/32 -p tcp -m tcp --dport 80 {chance}"
+        f"-j DNAT --to-destination 10.244.0.{n}:{at}"
+        for n, (address, third) in enumerate(zip(ADDRESSES, (8080, 9090), strict=True), 1)
+        for at, chance in (
+            (8080, "-m statistic --mode random --probability 0.3 "),
+            (9090, "-m statistic --mode random --probability 0.3 "),
+            (third, ""),
+        )
+    ]
+    places = [
+        (address, 6, 80, "cluster IP", (f"10.244.0.{n}:8080", f"10.244.0.{n}:9090"))
+        for n, address in enumerate(ADDRESSES, 1)
+    ]
+    assert shared_by(places, in_chain("nat", "PREROUTING", *rules)) == 0
 
 
 def test_which_of_two_backends() -> None:
@@ -330,13 +463,12 @@ def test_rules_about_one_of_two_node_ports(rule: str) -> None:
 
 def test_a_frontend_of_the_node_and_a_node_port() -> None:
     """What one does to its own address the other does to a backend's."""
-    rules = in_chain(
-        "nat", "PREROUTING",
-        "-p tcp -m tcp --dport 80 -j DNAT --to-destination 192.168.7.10",
-        "-p tcp -m tcp --dport 81 -j DNAT --to-destination 192.168.7.10",
-    )  # fmt: skip
-    places: list[Place] = [
-        ("192.168.7.10", 6, 80, "external IP", ("192.168.7.10:80",)),
-        (None, 6, 81, "node port", ("192.168.7.10:81",)),
+    translations = [
+        f"-p tcp -m tcp --dport {port} -j DNAT --to-destination 127.0.0.{number}"
+        for number, port in ((1, 80), (2, 81))
     ]
-    assert shared_by(places, rules) == 0
+    places: list[Place] = [
+        ("127.0.0.1", 6, 80, "external IP", ("127.0.0.1:80",)),
+        (None, 6, 81, "node port", ("127.0.0.2:81",)),
+    ]
+    assert shared_by(places, in_chain("nat", "PREROUTING", *translations)) == 0
