@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-
 import pytest
 
 from svcc.compiler.settings.node import NodeSettings
-from svcc.grammar.address import Family, Network, parse_address, parse_network
-from svcc.grammar.ipvs.ipset import Part, PortOf, Set
+from svcc.grammar.address import Family, parse_address
 from svcc.verify.model.rules import index_rules
 from svcc.verify.rule_files import from_text
 from svcc.verify.signatures.signatures import Signatures
 from svcc.verify.slicing.cutter import Cutter
 from svcc.verify.slicing.regions import Regions
-from svcc.verify.spec.endpoints import Backend
 from svcc.verify.spec.expectation import Expectation, Frontend, FrontendExpectation
-from svcc.verify.spec.outcomes import Case, Serve, Untouched
+from svcc.verify.spec.outcomes import Case, Untouched
 from tests.unit.verify.signatures.comparing import (
     compare,
 )
+from tests.unit.verify.signatures.two_frontends import (
+    ADDRESSES,
+    TRANSLATIONS,
+    TWO,
+    Place,
+    in_chain,
+    shared_by,
+    shared_by_two,
+)
 
 
-def different(rules: str, *, of_others: bool = False) -> None:
+def different(rules: str, *, second_port: int = 443, of_others: bool = False) -> None:
     """Other ports of two addresses, one with a frontend at port 80, have not the same signature."""
     loaded = from_text(
         f"*mangle\n:PREROUTING ACCEPT [0:0]\n:OUTPUT ACCEPT [0:0]\n{rules}COMMIT\n",
@@ -35,7 +40,7 @@ def different(rules: str, *, of_others: bool = False) -> None:
             (Case((), (Untouched(),)),),
             may_be_local=False,
         )
-        for address, port in (("10.96.0.1", 80), ("10.96.0.2", 443))
+        for address, port in (("10.96.0.1", 80), ("10.96.0.2", second_port))
     )
     apart = frozenset(parse_address(address).value for address in ("10.96.0.1", "10.96.0.2"))
     expectation = Expectation(Family.IPV4, NodeSettings(node_name="node-a"), places, ())
@@ -71,7 +76,7 @@ def test_ports_that_are_judged_elsewhere() -> None:
 def test_whose_rules_are() -> None:
     """What another tool drops is not judged."""
     rules = [f"-A PREROUTING -d {address}/32 -j DROP\n" for address in ("10.96.0.1", "10.96.0.2")]
-    different("".join(rules), of_others=True)
+    different("".join(rules), second_port=80, of_others=True)
 
 
 @pytest.mark.parametrize("asked", ["-d", "! -d", "-s"])
@@ -84,49 +89,6 @@ def test_addresses_in_a_chain_of_one_port(asked: str) -> None:
     different(
         f"-A PREROUTING -p tcp {asked} 10.96.0.1/32 -m tcp --dport 30000 -j DROP\n",
     )
-
-
-Place = tuple[str | None, int, int, str, tuple[str, ...]]
-"""A frontend's address (None: a node port), protocol, port, kind and backends."""
-ADDRESSES = ("10.96.0.1", "10.96.0.2")
-
-
-def shared_by(places: Sequence[Place], rules: str, sets: Iterable[Set] = ()) -> int:
-    """How many regions share a schema with another, of frontends that are served by rules."""
-    expected = []
-    for address, protocol, port, kind, backends in places:
-        own = None if address is None else parse_address(address).value
-        ends = [end.split(":") for end in backends]
-        serve = Serve(tuple(Backend(parse_address(a).value, int(p)) for a, p in ends), False)
-        frontend = Frontend(Family.IPV4, own, protocol, port, "x", kind)
-        expected.append(FrontendExpectation(frontend, (Case((), (serve,)),), kind != "cluster IP"))
-    settings = NodeSettings(node_name="node-a", addresses=(parse_address("192.168.7.10"),))
-    expectation = Expectation(Family.IPV4, settings, tuple(expected), ())
-    loaded = from_text(rules, Family.IPV4, "x").rules
-    loaded.nft_sets.update((item.name, item) for item in sets)
-    return compare(Regions(index_rules(loaded), expectation))[0]
-
-
-def shared_by_two(rules: str, ports: tuple[int, int] = (80, 80)) -> int:
-    """The same of two with a backend each that are alike but for some rules ahead of or behind
-    their own.
-    """
-    places = []
-    translations = []
-    for number, (address, port) in enumerate(zip(ADDRESSES, ports, strict=True), 1):
-        backend = f"10.244.0.{number}:8080"
-        places.append((address, 6, port, "cluster IP", (backend,)))
-        translations.append(
-            f"-d {address}/32 -p tcp -m tcp --dport {port} -j DNAT --to-destination {backend}"
-        )
-    return shared_by(places, rules + in_chain("nat", "PREROUTING", *translations))
-
-
-def in_chain(table: str, chain: str, *rules: str, others: str = "") -> str:
-    """A table with a base chain; ``others``: what stands in it besides."""
-    written = "".join(f"-A {chain} {rule}\n" for rule in rules)
-    names = "".join(f":{line.split()[1]} - [0:0]\n" for line in dict.fromkeys(others.splitlines()))
-    return f"*{table}\n:{chain} ACCEPT [0:0]\n{names}{written}{others}COMMIT\n"
 
 
 def filtered(hook: str, rule: str) -> str:
@@ -250,16 +212,6 @@ def test_senders_in_chains_that_regions_share() -> None:
     assert shared_by_two(in_chain("filter", "FORWARD", *senders)) == 0
 
 
-TWO: list[Place] = [
-    (address, 6, 80, "cluster IP", (f"10.244.0.{number}:8080",))
-    for number, address in enumerate(ADDRESSES, 1)
-]
-TRANSLATIONS = [
-    f"-d {place[0]}/32 -p tcp -m tcp --dport 80 -j DNAT --to-destination {place[4][0]}"
-    for place in TWO
-]
-
-
 @pytest.mark.parametrize("sender", ["-s", "-m conntrack --ctorigsrc"])
 def test_senders_beside_translations(sender: str) -> None:
     """They are numbered where regions do not share what is cut."""
@@ -271,67 +223,6 @@ def test_senders_beside_translations(sender: str) -> None:
         )
         rules = in_chain("nat", "PREROUTING", one, other, *TRANSLATIONS)
         assert shared_by(TWO, rules) == shared
-
-
-def host(address: str) -> Network:
-    return parse_network(f"{address}/32")
-
-
-OWN = [host(address) for address in ADDRESSES]
-BACKENDS = [host(f"10.244.0.{number}") for number in (1, 2)]
-WEB, DNS, OTHER = PortOf(6, 80), PortOf(17, 80), PortOf(6, 81)
-
-
-@pytest.mark.parametrize(
-    ("kind", "flags", "first", "second", "shared"),
-    [
-        ("hash:ip", "dst", (OWN[0],), (OWN[1],), 1),
-        ("hash:ip", "dst", (OWN[0],), None, 0),
-        ("hash:ip,port", "dst,dst", (OWN[0], WEB), (OWN[1], WEB), 1),
-        ("hash:ip,port", "dst,dst", (OWN[0], WEB), (OWN[1], DNS), 0),
-        ("hash:ip,port", "dst,dst", (OWN[0], WEB), (OWN[1], OTHER), 0),
-        ("hash:ip,port", "dst,dst", (OWN[0], WEB), None, 0),
-        ("hash:ip,port,ip", "dst,dst,src", (OWN[0], WEB, BACKENDS[0]),
-            (OWN[1], WEB, BACKENDS[1]), 1),
-        ("hash:ip,port,ip", "dst,dst,src", (OWN[0], WEB, BACKENDS[0]), (OWN[1], WEB, OWN[1]), 0),
-        ("hash:net,net", "dst,src", (OWN[0], parse_network("10.0.0.0/8")),
-            (OWN[1], parse_network("10.0.0.0/8")), 1),
-        ("hash:net,net", "dst,src", (OWN[0], parse_network("10.0.0.0/8")),
-            (OWN[1], parse_network("10.0.0.0/9")), 0),
-        ("hash:net,net", "dst,src", (OWN[0], parse_network("10.0.0.0/8")),
-            (OWN[1], parse_network("11.0.0.0/8")), 0),
-        ("hash:net", "dst", (parse_network("10.96.0.1/32"),), (parse_network("10.97.0.0/16"),), 0),
-        ("hash:net", "src", (BACKENDS[0],), (parse_network("10.97.0.0/16"),), 0),
-    ],
-)  # fmt: skip
-def test_entries_of_sets(
-    kind: str, flags: str, first: tuple[Part, ...], second: tuple[Part, ...] | None, shared: int
-) -> None:
-    item = Set(name="s", kind=kind, family=Family.IPV4)
-    item.add(*first)
-    if second is not None:
-        item.add(*second)
-    rule = f"-m set --match-set s {flags} -j MARK --set-xmark 0x1/0x1"
-    rules = in_chain("nat", "PREROUTING", rule, *TRANSLATIONS)
-    assert shared_by(TWO, rules, sets=[item]) == shared
-
-
-def test_which_set_an_entry_is_in() -> None:
-    """By itself, and beside another that both are in; of entries with ports and without."""
-    for kind, more in (("hash:ip", ()), ("hash:ip,port", (WEB,))):
-        sets = [Set(name=n, kind=kind, family=Family.IPV4) for n in ("one", "other")]
-        for item, own in zip(sets, OWN, strict=True):
-            item.add(own, *more)
-        flags = "dst" if kind == "hash:ip" else "dst,dst"
-        asked = [f"-m set --match-set {item.name} {flags}" for item in sets]
-        rules = [f"{asked[0]} -j MARK --set-xmark 0x1/0x1", f"{asked[1]} -j ACCEPT"]
-        text = in_chain("nat", "PREROUTING", *rules, *TRANSLATIONS)
-        assert shared_by(TWO, text, sets=sets) == 0
-    sets[0].add(OWN[1], WEB)
-    alone = Set(name="other", kind="hash:ip", family=Family.IPV4)
-    alone.add(OWN[1])
-    text = text.replace("other dst,dst", "other dst")
-    assert shared_by(TWO, text, sets=[sets[0], alone]) == 0
 
 
 def to(*targets: str) -> str:
