@@ -32,7 +32,7 @@ def shared_by(
 
     ``cases``: what is expected of each; else that it serves all alike.
     """
-    expected = []
+    expected: list[FrontendExpectation] = []
     for address, protocol, port, kind, backends in places:
         own = None if address is None else parse_address(address).value
         ends = [end.split(":") for end in backends]
