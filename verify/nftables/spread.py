@@ -33,7 +33,7 @@ from svcc.grammar.nftables.program import (
 )
 from svcc.verify.nftables.atoms import Atoms, protocol
 from svcc.verify.nftables.fields import PROTOCOLS, OutsideError
-from svcc.verify.nftables.walks import goals, parts_of
+from svcc.grammar.nftables.walks import goals, parts_of
 
 _HASHED = frozenset(
     {"meta l4proto", "ip protocol", "ip6 nexthdr", "ip saddr", "ip daddr", "ip6 saddr", "ip6 daddr"}
