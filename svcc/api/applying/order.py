@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 MAX_MOMENTS = 1500
 MAX_WITH_TABLES = 2_000
-"""Frontends times moments, where nftables tables are among them: each is a walk by every kind of
-sender through the rules of two modes, in two orders."""
+"""Frontends looked at, where nftables tables are among what is loaded: each is a walk by every kind
+of sender through the rules of two modes, in two orders."""
 MAX_COMPARISONS = 10_000_000
 """Frontends looked at, times what is loaded; beyond, a proof would take longer than it is worth."""
 
@@ -67,15 +67,16 @@ def _family(
         | _named_by_rules((first, last), family, own, rules)
     )
     size = sum(len(item.entries) for item in last.ipvs.sets.values()) + len(last.ipvs.servers)
-    with_nftables = any(moment.nftables.tables for moment in listed)
-    if len(everything) * len(listed) > (MAX_WITH_TABLES if with_nftables else MAX_COMPARISONS):
+    if len(everything) * len(listed) > MAX_COMPARISONS:
         raise TooManyError
     by_moment = [
         (moment, _touched(moment, first.ipvs, last.ipvs, everything, family, backends))
         for before, moment in pairwise(listed[:-1])
         if moment.command is not None or _differ(before, moment, family)
     ]
-    if sum(len(destinations) for _, destinations in by_moment) * size > MAX_COMPARISONS:
+    compared = sum(len(destinations) for _, destinations in by_moment)
+    with_nftables = any(moment.nftables.tables for moment in listed)
+    if compared * size > MAX_COMPARISONS or (with_nftables and compared > MAX_WITH_TABLES):
         raise TooManyError
     found = []
     judges: dict[Destination, Judge] = {}
