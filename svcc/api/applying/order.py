@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from svcc.verify.transitions import Destination, Judge, State
 
 MAX_MOMENTS = 1500
-MAX_WITH_TABLES = 2_000
+MAX_WITH_TABLES = 5_000
 """Frontends looked at, where nftables tables are among what is loaded: each is a walk by every kind
 of sender through the rules of two modes, in two orders."""
 MAX_COMPARISONS = 10_000_000

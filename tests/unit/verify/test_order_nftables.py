@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from svcc.api.applying.order import TooManyError
 from svcc.apply.moments import Moment, moments_from_nftables, moments_to_nftables
 from svcc.compiler.pipeline import Compiled
 from svcc.grammar.address import Address
@@ -47,6 +48,9 @@ REFUSED = {
 }
 """Changes that apply does not make; by iptables mode each step is safe."""
 
+TOO_MANY = {("many-services", "ipvs")}
+"""Changes of which apply says that their order is not proved."""
+
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", case_names())
@@ -55,6 +59,10 @@ REFUSED = {
 def test_every_moment_between_the_modes_is_safe(name: str, other: str, back: bool) -> None:
     found, addresses = between(name, other, back=back)
     assert len(found) > 3
+    if (name, other) in TOO_MANY:
+        with pytest.raises(TooManyError):
+            problems(found, addresses)
+        return
     wrong = problems(found, addresses)
     assert bool(wrong) is ((name, other, back) in REFUSED), "\n".join(wrong[:10])
 
