@@ -191,13 +191,17 @@ def with_tables(guard: Guard | None, tools: Iptables) -> Guard | None:
         return None
 
     def ask(loaded: Loaded) -> None:
-        guard(loaded.with_other_modes(Loaded(serves=_serves(_tables(tools)))))
+        guard(loaded.with_other_modes(Loaded(serves=_serves(own_tables(tools)))))
 
     return ask
 
 
-def _tables(tools: Iptables) -> Ruleset:
-    """svcc's nftables tables; a kernel or a node without nftables has none."""
+def own_tables(tools: Iptables) -> Ruleset:
+    """svcc's nftables tables; a kernel or a node without nftables has none.
+
+    Raises:
+        ApplyError: they are there, and cannot be read.
+    """
     if not _are_there(tools):
         return Ruleset()
     try:

@@ -58,7 +58,7 @@ def left_over(tools: Iptables, exclude: tuple[Network, ...] = ()) -> LeftOver:
     Raises:
         ApplyError: the virtual servers cannot be read.
     """
-    rules = tuple(own_rules_of(variant)[0] for variant in _variants(tools))
+    rules = tuple(own_rules_of(variant)[0] for variant in both_variants(tools))
     return LeftOver(rules, look_beside(tools, None, exclude, 0, rules))
 
 
@@ -93,7 +93,7 @@ def cleanup(
     """
     tools = tools or Iptables()
     with locked(tools, wait, tell, only_read=dry_run):
-        variants = _variants(tools)
+        variants = both_variants(tools)
         looks = [
             _look_for_own(variant, must_read=not behind_tables and variant is tools)
             for variant in variants
@@ -132,7 +132,8 @@ def cleanup(
         return outcome
 
 
-def _variants(tools: Iptables) -> list[Iptables]:
+def both_variants(tools: Iptables) -> list[Iptables]:
+    """The tools, and those of the other variant if they are installed."""
     other = tools.other_variant()
     return [tools, other] if other else [tools]
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from svcc.api.comparison import compare
     from svcc.api.compilation import CompiledRules, compile, compile_nodes  # noqa: A004
+    from svcc.api.confirming import awaited, confirm, revert, wait_for_end
     from svcc.api.errors import ApplyError, InputError, NotProvedError
     from svcc.api.explanation import Answer, ask, explain
     from svcc.api.inputs import load
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from svcc.api.settings import Flags, all_node_settings, load_configuration, node_settings
     from svcc.api.verification import verify, verify_nodes
     from svcc.apply.outcome import Outcome
+    from svcc.apply.reverting.confirmation import Confirmation
     from svcc.compiler.model.objects import Objects
     from svcc.compiler.settings.configuration import Configuration
     from svcc.compiler.settings.node import NodeSettings
@@ -40,6 +42,7 @@ __all__ = [
     "ApplyError",
     "CompiledRules",
     "Configuration",
+    "Confirmation",
     "Counterexample",
     "Explanation",
     "Family",
@@ -57,10 +60,12 @@ __all__ = [
     "all_node_settings",
     "apply",
     "ask",
+    "awaited",
     "cleanup",
     "compare",
     "compile",
     "compile_nodes",
+    "confirm",
     "diff",
     "explain",
     "live_rules",
@@ -70,13 +75,16 @@ __all__ = [
     "read_node_rules",
     "read_policies",
     "read_rules",
+    "revert",
     "verify",
     "verify_nodes",
+    "wait_for_end",
 ]
 
 _HOME = {
     "svcc.api.comparison": ("compare",),
     "svcc.api.compilation": ("CompiledRules", "compile", "compile_nodes"),
+    "svcc.api.confirming": ("awaited", "confirm", "revert", "wait_for_end"),
     "svcc.api.errors": ("ApplyError", "InputError", "NotProvedError"),
     "svcc.api.explanation": ("Answer", "ask", "explain"),
     "svcc.api.inputs": ("load",),
@@ -87,6 +95,7 @@ _HOME = {
     "svcc.api.settings": ("Flags", "all_node_settings", "load_configuration", "node_settings"),
     "svcc.api.verification": ("verify", "verify_nodes"),
     "svcc.apply.outcome": ("Outcome",),
+    "svcc.apply.reverting.confirmation": ("Confirmation",),
     "svcc.compiler.model.objects": ("Objects",),
     "svcc.compiler.settings.configuration": ("Configuration",),
     "svcc.compiler.settings.node": ("NodeSettings",),

@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from svcc.api.compilation import compiled_for
+from svcc.api.confirming import Undo
 from svcc.api.errors import bad_input
 from svcc.api.loading import (
     as_note,
@@ -22,7 +23,9 @@ from svcc.apply import engine, modes
 from svcc.apply.engine import DRAIN_SECONDS
 from svcc.apply.iptables.tool import Iptables, Variant
 from svcc.apply.outcome import Outcome
+from svcc.apply.reading import locked
 from svcc.apply.removal import cleanup as remove
+from svcc.apply.reverting.confirmation import demand_none
 from svcc.apply.system.errors import ApplyError, ToolError
 
 if TYPE_CHECKING:
@@ -45,6 +48,8 @@ def apply(
     force: bool = False,
     drain_timeout: float = DRAIN_SECONDS,
     wait: float | None = None,
+    confirm_timeout: float | None = None,
+    confirm_command: str | None = None,
     note: Note | None = None,
 ) -> Outcome:
     """Compile, prove, and make this network namespace's rules be so, with the least change.
@@ -66,6 +71,9 @@ def apply(
         drain_timeout: seconds that TCP connections to real servers that go may take to end.
         wait: seconds to wait for another svcc, and for the xtables lock; None: without limit. A
             dry run takes no lock.
+        confirm_timeout: seconds after which all goes back by itself, unless it is confirmed
+            (:func:`svcc.api.confirm`); None: it stays.
+        confirm_command: a line for the shell that confirms by succeeding; it is run until it does.
         note: is told what a person should know while it is under way.
 
     Returns:
@@ -82,6 +90,7 @@ def apply(
     guard = guard_of(objects, settings, tools, note, stops=not (force or dry_run))
     settings = for_this_node(settings, tools, fallback, note)
     wanted = _wanted(objects, settings, given, comments, note)
+    undo = Undo(tools, wanted, confirm_timeout, confirm_command)
     if prove:
         prove_wanted(objects, wanted)
 
@@ -94,6 +103,7 @@ def apply(
         dry_run=dry_run,
         drain_timeout=drain_timeout,
         wait=wait,
+        undo=undo,
         note=note,
     )
 
@@ -192,7 +202,10 @@ def cleanup(
     Raises:
         ApplyError: failed; ``restored`` tells whether the node is as it was before.
     """
-    tools, tell = Iptables(iptables), as_note(note)
-    tables = modes.remove_tables(tools, wait=wait, dry_run=dry_run, tell=tell)
-    rules = remove(tools=tools, wait=wait, dry_run=dry_run, tell=tell)
-    return modes.together(tables, rules)
+    tools = Iptables(iptables)
+    with locked(tools, wait, as_note(note), only_read=dry_run):
+        if not dry_run:
+            demand_none()
+        tables = modes.remove_tables(tools, wait=wait, dry_run=dry_run)
+        rules = remove(tools=tools, wait=wait, dry_run=dry_run)
+        return modes.together(tables, rules)

@@ -42,6 +42,18 @@ def add(parser: argparse.ArgumentParser) -> None:
         "(default: 15)",
     )
     options.add_fallback(parser)
+    parser.add_argument(
+        "--confirm-timeout",
+        type=options.seconds,
+        metavar="DURATION",
+        help="go back by itself to what was loaded before, unless svcc confirm is run within this "
+        "time (30s, 1m30s), or at a terminal the question is answered",
+    )
+    parser.add_argument(
+        "--confirm-command",
+        metavar="COMMAND",
+        help="confirm once this succeeds: a line for the shell, run until it does",
+    )
     options.add_kernel(parser)
     options.add_wait(parser)
     options.add_verbose(parser)
@@ -72,6 +84,8 @@ def run(arguments: argparse.Namespace) -> int:
             force=arguments.force,
             drain_timeout=arguments.drain_timeout,
             wait=arguments.wait,
+            confirm_timeout=arguments.confirm_timeout,
+            confirm_command=arguments.confirm_command,
             note=say,
         )
     except NotProvedError as error:
@@ -83,7 +97,12 @@ def run(arguments: argparse.Namespace) -> int:
         return FAILED
     say_beside(outcome)
     sys.stdout.write(outcome.scripts() if arguments.dry_run else outcome.summary())
-    return OK
+    if arguments.confirm_timeout is None or not outcome.changed or arguments.dry_run:
+        return OK
+    from svcc.commands.confirm import decided
+
+    sys.stdout.flush()
+    return decided()
 
 
 def say_beside(outcome: Outcome) -> None:
