@@ -100,8 +100,8 @@ def describe(found: Confirmation) -> str:
 
 
 def awaited() -> Confirmation | None:
-    """The apply of this network namespace that waits to be confirmed, or the last one that did;
-    None if there was none since the last boot.
+    """The :func:`apply` of this network namespace that waits to be confirmed, or the last one that
+    did; None if there was none since the last boot.
     """
     return records.read()
 
@@ -160,6 +160,9 @@ def wait_for_end(found: Confirmation, or_input: int | None = None) -> Confirmati
     Args:
         found: the apply.
         or_input: a descriptor; None is returned once there is something to read from it.
+
+    Raises:
+        OSError: the descriptor is none that can be waited for.
     """
     try:
         process = os.pidfd_open(found.watchdog)

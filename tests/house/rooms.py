@@ -238,7 +238,16 @@ ROOMS = (
         "grammar grammar.iptables grammar.nftables grammar.nftables.parse apply.system",
         "one kernel interface",
     ),
-    Room("apply", "grammar.* apply.*", "the protocol; it is given programs, and compiles none"),
+    Room(
+        "apply",
+        "grammar.* apply.system apply.iptables apply.ipvs apply.nftables",
+        "the protocol; it is given programs, and compiles none",
+    ),
+    Room(
+        "apply.reverting",
+        "svcc grammar.* apply apply.system apply.iptables apply.ipvs apply.nftables",
+        "another use of the protocol, which does without: back to what was loaded",
+    ),
     Room(
         "api.applying",
         "grammar.* compiler.* verify.* apply.*",

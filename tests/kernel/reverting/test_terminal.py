@@ -17,7 +17,7 @@ from svcc.apply.reverting import confirmation
 from tests.paths import ROOT
 from tests.support.kernel.namespace import Namespace
 from tests.support.kernel.reverting import LONG, record, state, wait_for_watchdog
-from tests.support.kernel.shop import A, B, C, MODES, SETTINGS, apply, shop
+from tests.support.kernel.shop import MODES, SETTINGS, A, B, C, apply, shop
 
 pytestmark = pytest.mark.kernel
 
