@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from svcc.apply.commit import commit, respell_all
 from svcc.apply.diff import difference
+from svcc.apply.held import Held, See
 from svcc.apply.iptables.read import (
     PREFIX,
     TABLES,
@@ -57,6 +58,13 @@ class _Situation:
             beside = self.servers.steps(served_by_nat(self.current), behind_nat)
         return tuple(make_steps(self.current, self.wanted, self.set_localnet, beside))
 
+    def held(self) -> tuple[Held, Held]:
+        """What svcc holds, and what it is to hold."""
+        now, wanted = Held(rules=(self.current,)), Held(rules=(self.wanted,))
+        if (servers := self.servers) is None:
+            return now, wanted
+        return now + Held(ipvs=(servers.before.ipvs,)), wanted + Held(ipvs=(servers.wanted,))
+
     def loaded(self) -> Loaded:
         servers = self.servers
         ipvs = (servers.before.ipvs, servers.wanted) if servers is not None else (None, None)
@@ -104,14 +112,22 @@ def apply(
             guard(situation.loaded())
         steps = situation.steps()
         warnings, notes = situation.warnings, situation.notes
+        before, after = situation.held()
         if judge is not None and steps and situation.servers is not None:
             live = situation.servers.before.ipvs
             if problem := judge(moments(steps, situation.current, live)):
                 raise ApplyError(f"{problem}; nothing was changed")
         if dry_run or not steps:
-            return Outcome(steps, warnings, notes, dry_run=dry_run)
+            return Outcome(steps, warnings, notes, dry_run=dry_run, before=before, after=after)
         done = commit(tools, steps, situation.before, situation.wanted, wait, situation.servers)
-        return Outcome(steps, (*warnings, *done.warnings), notes, done.released)
+        return Outcome(
+            steps,
+            (*warnings, *done.warnings),
+            notes,
+            done.released,
+            before=before,
+            after=after,
+        )
 
 
 def diff(
@@ -122,6 +138,7 @@ def diff(
     exclude: tuple[Network, ...] = (),
     tools: Iptables | None = None,
     guard: Guard | None = None,
+    see: See | None = None,
 ) -> str:
     """What :func:`apply` would change, like a unified diff; empty if nothing.
 
@@ -134,6 +151,8 @@ def diff(
     now = _look(wanted, route_localnet, ipvs, exclude, 0, tools)
     if guard is not None:
         guard(now.loaded())
+    if see is not None:
+        see(*now.held())
     switch = (now.is_localnet, now.set_localnet)
     return difference(now.current, now.wanted, switch, now.servers)
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from svcc.apply.commit import Done, commit
 from svcc.apply.diff import difference
+from svcc.apply.held import Held
 from svcc.apply.iptables.read import TABLES, Tables, TableState, served_by_nat
 from svcc.apply.iptables.tool import Iptables
 from svcc.apply.ipvs.servers import Servers
@@ -36,6 +37,11 @@ class LeftOver:
         for before in self.rules:
             found = found.with_other_modes(what_is_loaded(before, (before, {}), (ipvs, None)))
         return found
+
+    def held(self) -> Held:
+        """What of it serves."""
+        ipvs = () if self.servers is None else (self.servers.before.ipvs,)
+        return Held(rules=self.rules, ipvs=ipvs)
 
     def difference(self) -> str:
         """What :func:`cleanup` would remove, like a unified diff; empty if nothing."""
@@ -128,7 +134,10 @@ def cleanup(
                 outcome.notes + notes,
                 outcome.released + done.released,
                 dry_run,
+                before=outcome.before + Held(rules=(before,)),
             )
+        if beside is not None:
+            outcome = replace(outcome, before=outcome.before + Held(ipvs=(beside.before.ipvs,)))
         return outcome
 
 

@@ -97,7 +97,7 @@ def write(record: Confirmation) -> None:
 
 def remove() -> None:
     """Forget it, and what was loaded before."""
-    for path in (_record(), _saved()):
+    for path in (_record(), _saved(), _noted_before()):
         with suppress(OSError):
             path.unlink()
 
@@ -109,6 +109,8 @@ def keep(saved: Saved) -> None:
         OSError: it cannot be written.
     """
     write_private(_saved(), texts.write(saved))
+    with suppress(OSError):
+        write_private(_noted_before(), read_private(_noted()))
 
 
 def kept() -> Saved:
@@ -170,6 +172,12 @@ def end(record: Confirmation, state: Ended, message: str) -> Confirmation:
     wake(record)
     with suppress(OSError):
         _saved().unlink()
+    with suppress(OSError):
+        if state == "reverted":
+            _noted().unlink()
+            _noted_before().replace(_noted())
+        else:
+            _noted_before().unlink()
     return ended
 
 
@@ -236,3 +244,12 @@ def _record() -> Path:
 
 def _saved() -> Path:
     return path_of("saved")
+
+
+def _noted() -> Path:
+    """What is noted of what is loaded (:mod:`svcc.apply.seen.memory`)."""
+    return path_of("loaded")
+
+
+def _noted_before() -> Path:
+    return path_of("loaded-before")

@@ -19,9 +19,10 @@ if TYPE_CHECKING:
     from svcc.api.explanation import Answer, ask, explain
     from svcc.api.inputs import load
     from svcc.api.live import live_rules
-    from svcc.api.node import apply, cleanup, diff
+    from svcc.api.node import Difference, apply, cleanup, diff, difference
     from svcc.api.policies import read_policies
     from svcc.api.rules import Rules, read_node_rules, read_rules
+    from svcc.api.seen import Status, status
     from svcc.api.settings import Flags, all_node_settings, load_configuration, node_settings
     from svcc.api.verification import verify, verify_nodes
     from svcc.apply.outcome import Outcome
@@ -44,6 +45,7 @@ __all__ = [
     "Configuration",
     "Confirmation",
     "Counterexample",
+    "Difference",
     "Explanation",
     "Family",
     "Finding",
@@ -57,6 +59,7 @@ __all__ = [
     "Problem",
     "Report",
     "Rules",
+    "Status",
     "all_node_settings",
     "apply",
     "ask",
@@ -67,6 +70,7 @@ __all__ = [
     "compile_nodes",
     "confirm",
     "diff",
+    "difference",
     "explain",
     "live_rules",
     "load",
@@ -76,6 +80,7 @@ __all__ = [
     "read_policies",
     "read_rules",
     "revert",
+    "status",
     "verify",
     "verify_nodes",
     "wait_for_end",
@@ -89,7 +94,8 @@ _HOME = {
     "svcc.api.explanation": ("Answer", "ask", "explain"),
     "svcc.api.inputs": ("load",),
     "svcc.api.live": ("live_rules",),
-    "svcc.api.node": ("apply", "cleanup", "diff"),
+    "svcc.api.node": ("Difference", "apply", "cleanup", "diff", "difference"),
+    "svcc.api.seen": ("Status", "status"),
     "svcc.api.policies": ("read_policies",),
     "svcc.api.rules": ("Rules", "read_node_rules", "read_rules"),
     "svcc.api.settings": ("Flags", "all_node_settings", "load_configuration", "node_settings"),

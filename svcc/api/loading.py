@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from svcc.api.confirming import Undo
 from svcc.api.errors import NotProvedError
+from svcc.api.seen import names_of, note_loaded, service_changes
 from svcc.apply import engine, modes
 from svcc.apply.engine import DRAIN_SECONDS
 from svcc.apply.iptables.tool import Iptables, Variant, chosen
@@ -60,6 +61,7 @@ def load_wanted(
     with locked(tools, wait, as_note(note), only_read=dry_run):
         if dry_run:
             outcome = _load(wanted, tools, guard, proved, True, drain_timeout, wait, note)
+            outcome = _with_services(outcome, wanted)
         else:
             demand_none()
             with undo or Undo(tools, wanted) as armed:
@@ -71,10 +73,20 @@ def load_wanted(
                 outcome = armed.outcome = _load(
                     wanted, tools, guard_and_arm, proved, False, drain_timeout, wait, note
                 )
+                if undo is not None:
+                    outcome = _with_services(outcome, wanted)
+                note_loaded(objects, wanted, tools, outcome, stays=undo is None)
     if wanted.tables is not None:
         return outcome
     doubts = tuple(in_force_beside_wanted(objects, wanted, tools))
     return replace(outcome, warnings=(*outcome.warnings, *doubts))
+
+
+def _with_services(outcome: Outcome, wanted: Wanted) -> Outcome:
+    if not outcome.changed:
+        return outcome
+    found = service_changes(outcome.before, outcome.after, names_of(wanted))
+    return replace(outcome, services=tuple(found))
 
 
 def _load(

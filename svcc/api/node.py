@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 from svcc.api.compilation import compiled_for
 from svcc.api.confirming import Undo
@@ -19,18 +19,23 @@ from svcc.api.loading import (
     prove_wanted,
 )
 from svcc.api.own_rules import wanted_of, wanted_of_folder
+from svcc.api.seen import names_of, service_changes
 from svcc.apply import engine, modes
 from svcc.apply.engine import DRAIN_SECONDS
+from svcc.apply.held import Held, See
 from svcc.apply.iptables.tool import Iptables, Variant
 from svcc.apply.outcome import Outcome
 from svcc.apply.reading import locked
 from svcc.apply.removal import cleanup as remove
 from svcc.apply.reverting.confirmation import demand_none
+from svcc.apply.seen.memory import forget
 from svcc.apply.system.errors import ApplyError, ToolError
 
 if TYPE_CHECKING:
     from svcc.api.inputs import Note
     from svcc.api.own_rules import Wanted
+    from svcc.apply.loaded import Guard
+    from svcc.apply.service_changes import ServiceChange
     from svcc.compiler.model.objects import Objects
     from svcc.compiler.settings.node import NodeSettings
 
@@ -108,6 +113,27 @@ def apply(
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """What apply would change: as a text like a unified diff, and Service by Service."""
+
+    text: str
+    services: tuple[ServiceChange, ...]
+
+    def service_lines(self) -> list[str]:
+        """A line for each Service: ``shop/web: +10.244.2.9:8080``."""
+        return [item.to_text() for item in self.services]
+
+    def to_json(self) -> dict[str, Any]:
+        """The same for programs (docs/schema/diff.json)."""
+        return {
+            "version": 1,
+            "changed": bool(self.text),
+            "services": [item.to_json() for item in self.services],
+            "diff": self.text,
+        }
+
+
 def diff(
     objects: Objects,
     settings: NodeSettings,
@@ -129,6 +155,34 @@ def diff(
         ApplyError: the node's rules cannot be read.
     """
     del wait
+    found = difference(
+        objects,
+        settings,
+        rules=rules,
+        comments=comments,
+        iptables=iptables,
+        fallback=fallback,
+        note=note,
+    )
+    return found.text
+
+
+def difference(
+    objects: Objects,
+    settings: NodeSettings,
+    *,
+    rules: str | os.PathLike[str] | None = None,
+    comments: bool = True,
+    iptables: Variant | None = None,
+    fallback: bool = False,
+    note: Note | None = None,
+) -> Difference:
+    """As :func:`diff`, with what changes of each Service.
+
+    Raises:
+        InputError: compiling fails.
+        ApplyError: the node's rules cannot be read.
+    """
     given = _given(rules, settings, fallback)
     settings = given.settings if given is not None else settings
     tools = Iptables(iptables) if settings.mode == "nftables" else chosen_tools(iptables)
@@ -138,6 +192,20 @@ def diff(
     if note is not None:
         for doubt in in_force_beside_wanted(objects, wanted, tools):
             note(f"warning: {doubt}")
+    seen: list[tuple[Held, Held]] = []
+
+    def see(now: Held, then: Held) -> None:
+        seen.append((now, then))
+
+    text = _difference(wanted, tools, guard, see)
+    if not text:
+        return Difference("", ())
+    before = sum((now for now, _ in seen), Held())
+    after = sum((then for _, then in seen), Held())
+    return Difference(text, tuple(service_changes(before, after, names_of(wanted))))
+
+
+def _difference(wanted: Wanted, tools: Iptables, guard: Guard, see: See) -> str:
     if wanted.tables is not None:
         return modes.difference(
             wanted.tables,
@@ -145,6 +213,7 @@ def diff(
             exclude=wanted.exclude,
             tools=tools,
             guard=guard,
+            see=see,
         )
     try:
         found = engine.diff(
@@ -154,8 +223,10 @@ def diff(
             exclude=wanted.exclude,
             tools=tools,
             guard=modes.with_tables(guard, tools),
+            see=see,
         )
-        return found + modes.left_over_difference(tools, keep_localnet=wanted.route_localnet)
+        keep = wanted.route_localnet
+        return found + modes.left_over_difference(tools, keep_localnet=keep, see=see)
     except ToolError as error:
         raise ApplyError(str(error)) from error
 
@@ -208,4 +279,10 @@ def cleanup(
             demand_none()
         tables = modes.remove_tables(tools, wait=wait, dry_run=dry_run)
         rules = remove(tools=tools, wait=wait, dry_run=dry_run)
-        return modes.together(tables, rules)
+        outcome = modes.together(tables, rules)
+        if outcome.changed:
+            found = service_changes(outcome.before, outcome.after, {})
+            outcome = replace(outcome, services=tuple(found))
+        if not dry_run:
+            forget()
+        return outcome

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 from svcc.commands import arguments as given_by
 from svcc.commands import options
 from svcc.commands.exit_codes import FAILED, OK
-from svcc.commands.terminal import say
+from svcc.commands.terminal import coloured_service, has_colours, say
 
 if TYPE_CHECKING:
     from svcc.api import Outcome
+
+_MOST_SERVICES = 20
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -96,6 +98,7 @@ def run(arguments: argparse.Namespace) -> int:
         say(f"error: {error}")
         return FAILED
     say_beside(outcome)
+    say_services(outcome, "# " if arguments.dry_run else "")
     sys.stdout.write(outcome.scripts() if arguments.dry_run else outcome.summary())
     if arguments.confirm_timeout is None or not outcome.changed or arguments.dry_run:
         return OK
@@ -103,6 +106,17 @@ def run(arguments: argparse.Namespace) -> int:
 
     sys.stdout.flush()
     return decided()
+
+
+def say_services(outcome: Outcome, prefix: str = "") -> None:
+    """What it means for Services, on standard output, a line each."""
+    listed = outcome.services[:_MOST_SERVICES]
+    has = has_colours(sys.stdout)
+    for item in listed:
+        text = item.to_text()
+        sys.stdout.write(f"{prefix}{coloured_service(text) if has else text}\n")
+    if more := len(outcome.services) - len(listed):
+        sys.stdout.write(f"{prefix}and {more} more Services\n")
 
 
 def say_beside(outcome: Outcome) -> None:

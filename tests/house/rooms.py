@@ -244,6 +244,11 @@ ROOMS = (
         "the protocol; it is given programs, and compiles none",
     ),
     Room(
+        "apply.seen",
+        "grammar.* apply apply.system apply.iptables apply.ipvs apply.nftables",
+        "svcc's own layouts read as Services, for people; apply does without",
+    ),
+    Room(
         "apply.reverting",
         "svcc grammar.* apply apply.system apply.iptables apply.ipvs apply.nftables",
         "another use of the protocol, which does without: back to what was loaded",
