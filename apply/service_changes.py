@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from svcc.apply.frontends import PROTOCOLS, Backend, Frontend, address_text, backend_text
+from svcc.grammar.address import Family
 
 UNNAMED = "frontends of no known Service"
 _MOST_NAMED = 10
@@ -24,26 +25,28 @@ class FrontendChange:
 
 @dataclass(frozen=True, slots=True)
 class ServiceChange:
-    """What changes of one Service; ``service`` is ``namespace/name``, empty if nothing says it."""
+    """What changes of one Service.
+
+    ``service`` is ``namespace/name``, empty if nothing says it. ``added`` and ``removed`` are the
+    backends that none of its frontends led to before, or leads to any more.
+    """
 
     service: str
     frontends: tuple[FrontendChange, ...]
+    added: tuple[tuple[Family, Backend], ...]
+    removed: tuple[tuple[Family, Backend], ...]
 
     def to_text(self) -> str:
         """A line: ``shop/web: +10.244.2.9:8080 -10.244.2.7:8080``."""
-        parts = []
+        parts = [_few(self._backends())] if self.added or self.removed else []
         coming = [item for item in self.frontends if item.change == "added"]
         going = [item for item in self.frontends if item.change == "removed"]
         for sign, items in (("+", coming), ("-", going)):
             if items:
                 parts.append(f"frontend {_few(f'{sign}{item.frontend.key}' for item in items)}")
-        of_all = [_backends(item) for item in self.frontends if item.added or item.removed]
-        if of_all and all(text == of_all[0] for text in of_all):
-            parts.insert(0, of_all[0])
-        else:
-            for item in self.frontends:
-                if item.added or item.removed:
-                    parts.append(f"at {item.frontend.key} {_backends(item)}")
+        for item in self.frontends:
+            if item.change == "changed" and not self._says_it(item):
+                parts.append(f"at {item.frontend.key} {_few(_signed(item))}")
         return f"{self.service or UNNAMED}: {', '.join(parts)}"
 
     def to_json(self) -> dict[str, Any]:
@@ -63,6 +66,17 @@ class ServiceChange:
             ],
         }
 
+    def _backends(self) -> Iterator[str]:
+        yield from (f"+{backend_text(*item)}" for item in self.added)
+        yield from (f"-{backend_text(*item)}" for item in self.removed)
+
+    def _says_it(self, item: FrontendChange) -> bool:
+        """Whether what changes at a frontend is what changes of the Service."""
+        family = item.frontend.key.family
+        added = {(family, backend) for backend in item.added}
+        removed = {(family, backend) for backend in item.removed}
+        return added <= {*self.added} and removed <= {*self.removed}
+
 
 def frontend_json(item: Frontend) -> dict[str, Any]:
     """What a frontend is, for programs; ``address`` is null for a node port."""
@@ -75,10 +89,6 @@ def frontend_json(item: Frontend) -> dict[str, Any]:
         "servicePort": item.label or None,
         "kind": item.kind or None,
     }
-
-
-def _backends(item: FrontendChange) -> str:
-    return _few(_signed(item))
 
 
 def _signed(item: FrontendChange) -> Iterator[str]:

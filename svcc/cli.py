@@ -10,18 +10,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from svcc import __version__
-from svcc.commands import (
-    apply,
-    cleanup,
-    compile,  # noqa: A004
-    confirm,
-    diff,
-    dump,
-    explain,
-    listing,
-    status,
-    verify,
-)
+from svcc.commands import compile, dump, explain, verify  # noqa: A004
 from svcc.commands import run as stay
 from svcc.commands.exit_codes import (
     BAD_INPUT,
@@ -31,6 +20,7 @@ from svcc.commands.exit_codes import (
     NO_READER,
     UNDECIDED,
 )
+from svcc.commands.node import apply, cleanup, confirm, diff, listing, status
 from svcc.commands.standalone import allocate, get
 from svcc.commands.terminal import ClosedOutput, give_up, say
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from svcc.apply.frontends import Frontend, Frontends, Names, named, together, without
+from svcc.apply.frontends import Backend, Frontend, Frontends, Names, named, together, without
 from svcc.apply.held import Held
 from svcc.apply.iptables.read import Tables, is_ipvs_mode
 from svcc.apply.seen.of_rules import names_of, of_rules
@@ -49,7 +49,26 @@ def changes(before: Held, after: Held, names: Names) -> list[ServiceChange]:
         change = _change(old.get(key), new.get(key))
         if change is not None:
             found.setdefault(change.frontend.service, []).append(change)
-    return [ServiceChange(name, tuple(found[name])) for name in sorted(found)]
+    was, is_now = _backends(old), _backends(new)
+    nothing: set[tuple[Family, Backend]] = set()
+    return [
+        ServiceChange(
+            name,
+            tuple(found[name]),
+            tuple(sorted(is_now.get(name, nothing) - was.get(name, nothing))),
+            tuple(sorted(was.get(name, nothing) - is_now.get(name, nothing))),
+        )
+        for name in sorted(found)
+    ]
+
+
+def _backends(found: Frontends) -> dict[str, set[tuple[Family, Backend]]]:
+    """All that the frontends of each Service lead to."""
+    of: dict[str, set[tuple[Family, Backend]]] = {}
+    for item in found.values():
+        known = of.setdefault(item.service, set())
+        known |= {(item.key.family, backend) for backend in item.backends}
+    return of
 
 
 def _change(old: Frontend | None, new: Frontend | None) -> FrontendChange | None:

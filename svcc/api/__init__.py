@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from svcc.api.comparison import compare
     from svcc.api.compilation import CompiledRules, compile, compile_nodes  # noqa: A004
-    from svcc.api.confirming import awaited, confirm, revert, wait_for_end
     from svcc.api.errors import ApplyError, InputError, NotProvedError
     from svcc.api.explanation import Answer, ask, explain
     from svcc.api.inputs import load
     from svcc.api.live import live_rules
+    from svcc.api.loaded.confirming import awaited, confirm, revert, wait_for_end
+    from svcc.api.loaded.seen import Status, status
     from svcc.api.node import Difference, apply, cleanup, diff, difference
     from svcc.api.policies import read_policies
     from svcc.api.rules import Rules, read_node_rules, read_rules
-    from svcc.api.seen import Status, status
     from svcc.api.settings import Flags, all_node_settings, load_configuration, node_settings
     from svcc.api.verification import verify, verify_nodes
     from svcc.apply.outcome import Outcome
@@ -89,13 +89,13 @@ __all__ = [
 _HOME = {
     "svcc.api.comparison": ("compare",),
     "svcc.api.compilation": ("CompiledRules", "compile", "compile_nodes"),
-    "svcc.api.confirming": ("awaited", "confirm", "revert", "wait_for_end"),
+    "svcc.api.loaded.confirming": ("awaited", "confirm", "revert", "wait_for_end"),
     "svcc.api.errors": ("ApplyError", "InputError", "NotProvedError"),
     "svcc.api.explanation": ("Answer", "ask", "explain"),
     "svcc.api.inputs": ("load",),
     "svcc.api.live": ("live_rules",),
     "svcc.api.node": ("Difference", "apply", "cleanup", "diff", "difference"),
-    "svcc.api.seen": ("Status", "status"),
+    "svcc.api.loaded.seen": ("Status", "status"),
     "svcc.api.policies": ("read_policies",),
     "svcc.api.rules": ("Rules", "read_node_rules", "read_rules"),
     "svcc.api.settings": ("Flags", "all_node_settings", "load_configuration", "node_settings"),

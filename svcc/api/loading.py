@@ -6,9 +6,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from svcc.api.confirming import Undo
 from svcc.api.errors import NotProvedError
-from svcc.api.seen import names_of, note_loaded, service_changes
+from svcc.api.loaded.confirming import Undo
+from svcc.api.loaded.seen import names_of, note_loaded, service_changes
 from svcc.apply import engine, modes
 from svcc.apply.engine import DRAIN_SECONDS
 from svcc.apply.iptables.tool import Iptables, Variant, chosen
@@ -64,7 +64,7 @@ def load_wanted(
             outcome = _with_services(outcome, wanted)
         else:
             demand_none()
-            with undo or Undo(tools, wanted) as armed:
+            with undo or Undo(tools) as armed:
 
                 def guard_and_arm(loaded: Loaded) -> None:
                     guard(loaded)

@@ -7,8 +7,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from svcc.api.compilation import compiled_for
-from svcc.api.confirming import Undo
 from svcc.api.errors import bad_input
+from svcc.api.loaded.confirming import Undo
+from svcc.api.loaded.seen import names_of, service_changes
 from svcc.api.loading import (
     as_note,
     chosen_tools,
@@ -19,7 +20,6 @@ from svcc.api.loading import (
     prove_wanted,
 )
 from svcc.api.own_rules import wanted_of, wanted_of_folder
-from svcc.api.seen import names_of, service_changes
 from svcc.apply import engine, modes
 from svcc.apply.engine import DRAIN_SECONDS
 from svcc.apply.held import Held, See
@@ -95,7 +95,7 @@ def apply(
     guard = guard_of(objects, settings, tools, note, stops=not (force or dry_run))
     settings = for_this_node(settings, tools, fallback, note)
     wanted = _wanted(objects, settings, given, comments, note)
-    undo = Undo(tools, wanted, confirm_timeout, confirm_command)
+    undo = Undo(tools, wanted.ipvs, wanted.exclude, confirm_timeout, confirm_command)
     if prove:
         prove_wanted(objects, wanted)
 

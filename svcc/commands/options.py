@@ -265,7 +265,7 @@ def add_wait(
 
 def seconds(text: str) -> float:
     """A duration in the form of Go, such as 30s or 1m30s."""
-    from svcc.api.confirming import duration
+    from svcc.api.loaded.confirming import duration
 
     try:
         return duration(text)

@@ -259,8 +259,13 @@ ROOMS = (
         "judges an apply, and runs none",
     ),
     Room(
+        "api.loaded",
+        "svcc grammar.* compiler.* apply.*",
+        "what is loaded and what becomes of it, whoever has loaded it",
+    ),
+    Room(
         "api",
-        "svcc grammar.* compiler.* verify.* apply.* api.applying",
+        "svcc grammar.* compiler.* verify.* apply.* api.applying api.loaded",
         "workflows for any caller, who need not be a command line",
     ),
     Room(
@@ -295,7 +300,16 @@ ROOMS = (
         "svcc grammar.* compiler.* api.* commands",
         "commands that stand in for a cluster, like any others",
     ),
-    Room("cli", "svcc grammar commands commands.standalone", "finds the command and runs it"),
+    Room(
+        "commands.node",
+        "svcc api.* commands",
+        "commands for what is loaded on this node, like any others",
+    ),
+    Room(
+        "cli",
+        "svcc grammar commands commands.standalone commands.node",
+        "finds the command and runs it",
+    ),
     Room("__main__", "cli", "python -m svcc"),
 )
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from svcc.api import load, node_settings
+from svcc.api.loaded.seen import names_of
 from svcc.api.own_rules import wanted_of
-from svcc.api.seen import names_of
 from svcc.apply.engine import _target
 from svcc.apply.frontends import Backend, Key
 from svcc.apply.held import Held
@@ -74,3 +75,42 @@ def test_the_same_in_two_modes_is_no_change(name: str, before: str, after: str) 
         pytest.skip("no such case")
     old, new = (compile_objects(*case_objects(name, mode)) for mode in (before, after))
     assert changes(held(old), held(new), names_of(wanted_of(new))) == []
+
+
+SHOP = """\
+apiVersion: v1
+kind: Service
+metadata: {name: web, namespace: shop}
+spec:
+  type: LoadBalancer
+  internalTrafficPolicy: POLICY
+  clusterIP: 10.96.0.10
+  allocateLoadBalancerNodePorts: false
+  ports: [{port: 80}]
+status: {loadBalancer: {ingress: [{ip: 198.51.100.20}]}}
+---
+apiVersion: discovery.k8s.io/v1
+kind: EndpointSlice
+metadata: {name: web-1, namespace: shop, labels: {kubernetes.io/service-name: web}}
+addressType: IPv4
+ports: [{port: 80}]
+endpoints:
+- {addresses: [10.244.1.5], nodeName: node-a}
+- {addresses: [10.244.2.5], nodeName: node-b}
+"""
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_what_changes_at_one_frontend_only_is_told_with_it(mode: str) -> None:
+    made = []
+    for policy in ("Local", "Cluster"):
+        objects = load(text=SHOP.replace("POLICY", policy))
+        settings = node_settings(
+            objects, node="node-a", mode=mode, node_ip=["192.168.7.10"],
+            cluster_cidr="10.244.0.0/16",
+        )  # fmt: skip
+        made.append(compile_objects(objects, settings))
+    (change,) = changes(held(made[0]), held(made[1]), names_of(wanted_of(made[1])))
+    assert change.to_text() == "shop/web: at 10.96.0.10:80/TCP +10.244.2.5:80"
+    (back,) = changes(held(made[1]), held(made[0]), names_of(wanted_of(made[1])))
+    assert back.to_text() == "shop/web: at 10.96.0.10:80/TCP -10.244.2.5:80"

@@ -102,7 +102,7 @@ def run(arguments: argparse.Namespace) -> int:
     sys.stdout.write(outcome.scripts() if arguments.dry_run else outcome.summary())
     if arguments.confirm_timeout is None or not outcome.changed or arguments.dry_run:
         return OK
-    from svcc.commands.confirm import decided
+    from svcc.commands.node.confirm import decided
 
     sys.stdout.flush()
     return decided()

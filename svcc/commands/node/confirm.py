@@ -27,7 +27,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Confirm, or go back."""
     from svcc.api import ApplyError, confirm, revert
-    from svcc.api.confirming import describe
+    from svcc.api.loaded.confirming import describe
 
     try:
         if arguments.revert:
@@ -85,7 +85,7 @@ def _answered(answer: str) -> int:
 
 
 def _told(found: Confirmation) -> int:
-    from svcc.api.confirming import describe
+    from svcc.api.loaded.confirming import describe
 
     is_confirmed = found.state == "confirmed"
     say(f"{'note' if is_confirmed else 'error'}: {describe(found)}")

@@ -41,7 +41,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """List."""
     from svcc.api import ApplyError, status
-    from svcc.api import listing as tables
+    from svcc.api.loaded import listing as tables
 
     kind = next(kind for kind, others in KINDS.items() if arguments.kind in (kind, *others))
     try:

@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import os
 import select
+from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from svcc.api.errors import bad_input
 from svcc.apply.reverting import confirmation as records
 from svcc.apply.reverting import watchdog
 from svcc.apply.reverting.confirmation import Confirmation
 from svcc.apply.reverting.saved import take
 from svcc.apply.system.errors import ApplyError
 from svcc.apply.system.lock import Tell, held
+from svcc.grammar.errors import InputError, Position, Problem
 
 if TYPE_CHECKING:
-    from svcc.api.inputs import Note
-    from svcc.api.own_rules import Wanted
     from svcc.apply.iptables.tool import Iptables
     from svcc.apply.outcome import Outcome
+    from svcc.grammar.address import Network
+    from svcc.grammar.ipvs.state import Ipvs
 
+Note = Callable[[str], None]
 MOST_SECONDS = 7 * 24 * 3600
 _POLL_SECONDS = 0.5
 
@@ -45,21 +47,30 @@ class Undo:
     def __init__(
         self,
         tools: Iptables,
-        wanted: Wanted,
+        ipvs: Ipvs | None = None,
+        exclude: tuple[Network, ...] = (),
         timeout: float | None = None,
         command: str | None = None,
     ) -> None:
-        """``timeout`` in seconds; None: nothing goes back.
+        """For an apply.
+
+        Args:
+            tools: whose iptables is in use.
+            ipvs: what it loads beside rules.
+            exclude: addresses whose virtual servers are never touched.
+            timeout: seconds; None: nothing goes back.
+            command: is run until it succeeds, which confirms.
 
         Raises:
             InputError: that is no time, or there is a command without one.
         """
         if timeout is None and command is not None:
-            raise bad_input("--confirm-command", "only together with --confirm-timeout")
+            raise _bad_input("--confirm-command", "only together with --confirm-timeout")
         if timeout is not None and not 0 < timeout <= MOST_SECONDS:
-            raise bad_input("--confirm-timeout", "more than 0 s and at most 7 days (168h)")
+            raise _bad_input("--confirm-timeout", "more than 0 s and at most 7 days (168h)")
         self._tools = tools
-        self._wanted = wanted
+        self._ipvs = ipvs
+        self._exclude = exclude
         self._timeout = timeout
         self._command = command
         self._started: Confirmation | None = None
@@ -73,7 +84,7 @@ class Undo:
             ApplyError: one of the two cannot be done; nothing was changed.
         """
         if self._timeout is not None and self._started is None:
-            saved = take(self._tools, self._wanted.ipvs, self._wanted.exclude)
+            saved = take(self._tools, self._ipvs, self._exclude)
             self._started = watchdog.start(saved, self._timeout, self._command)
 
     def __enter__(self) -> Undo:
@@ -180,6 +191,10 @@ def wait_for_end(found: Confirmation, or_input: int | None = None) -> Confirmati
     finally:
         if process is not None:
             os.close(process)
+
+
+def _bad_input(what: str, message: str) -> InputError:
+    return InputError([Problem(Position(what), message)])
 
 
 def _told(note: Note | None) -> Tell | None:

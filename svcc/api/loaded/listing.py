@@ -10,7 +10,7 @@ from svcc.apply.service_changes import frontend_json
 from svcc.compiler.show.table import table
 
 if TYPE_CHECKING:
-    from svcc.api.seen import Status
+    from svcc.api.loaded.seen import Status
     from svcc.grammar.address import Family
 
 NONE = "<none>"

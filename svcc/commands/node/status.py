@@ -20,7 +20,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Status."""
     from svcc.api import ApplyError, status
-    from svcc.api.listing import status_json, status_text
+    from svcc.api.loaded.listing import status_json, status_text
 
     try:
         found = status()

@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from svcc import __version__
 from svcc.apply.frontends import Frontend, Key, Names
@@ -19,13 +19,46 @@ from svcc.apply.seen.now import counted_frontends, look
 from svcc.apply.system.errors import ApplyError, ToolError
 
 if TYPE_CHECKING:
-    from svcc.api.own_rules import Wanted
     from svcc.apply.held import Held
     from svcc.apply.outcome import Outcome
     from svcc.apply.reverting.confirmation import Confirmation
     from svcc.apply.seen.memory import Memory
     from svcc.apply.service_changes import ServiceChange
     from svcc.compiler.model.objects import Objects
+    from svcc.compiler.pipeline import Compiled
+    from svcc.compiler.settings.node import NodeSettings
+    from svcc.grammar.address import Network
+    from svcc.grammar.ipvs.state import Ipvs
+    from svcc.grammar.nftables.program import Ruleset
+
+
+class Wanted(Protocol):
+    """What was loaded (:class:`svcc.api.own_rules.Wanted`)."""
+
+    @property
+    def settings(self) -> NodeSettings:
+        """Of the node."""
+
+    @property
+    def ipvs(self) -> Ipvs | None:
+        """What ipvs mode has beside rules."""
+
+    @property
+    def exclude(self) -> tuple[Network, ...]:
+        """Addresses whose virtual servers are left alone."""
+
+    @property
+    def compiled(self) -> Compiled | None:
+        """What was compiled; None where rules were read."""
+
+    @property
+    def tables(self) -> Ruleset | None:
+        """Those of nftables mode."""
+
+    @property
+    def folder(self) -> str:
+        """Where rules were read."""
+
 
 DRIFT_UNKNOWN = "what was loaded is not known"
 

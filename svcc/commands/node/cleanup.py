@@ -6,8 +6,8 @@ import argparse
 import sys
 
 from svcc.commands import options
-from svcc.commands.apply import say_beside, say_services
 from svcc.commands.exit_codes import FAILED, OK
+from svcc.commands.node.apply import say_beside, say_services
 from svcc.commands.terminal import say
 
 
