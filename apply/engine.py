@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from svcc.apply.commit import commit, respell_all
 from svcc.apply.diff import difference
+from svcc.apply.held import Held, See
 from svcc.apply.iptables.read import (
     PREFIX,
     TABLES,
@@ -61,6 +62,13 @@ class _Situation:
         live = None if self.servers is None else self.servers.before.ipvs
         return judge(moments_from_nftables(steps, self.current, live, leaving))
 
+    def held(self) -> tuple[Held, Held]:
+        """What svcc holds, and what it is to hold."""
+        now, wanted = Held(rules=(self.current,)), Held(rules=(self.wanted,))
+        if (servers := self.servers) is None:
+            return now, wanted
+        return now + Held(ipvs=(servers.before.ipvs,)), wanted + Held(ipvs=(servers.wanted,))
+
     def loaded(self) -> Loaded:
         servers = self.servers
         ipvs = (servers.before.ipvs, servers.wanted) if servers is not None else (None, None)
@@ -112,10 +120,18 @@ def apply(
         warnings, notes = situation.warnings, situation.notes
         if judge is not None and steps and (problem := situation.problem(steps, judge, leaving())):
             raise ApplyError(f"{problem}; nothing was changed")
+        before, after = situation.held()
         if dry_run or not steps:
-            return Outcome(steps, warnings, notes, dry_run=dry_run)
+            return Outcome(steps, warnings, notes, dry_run=dry_run, before=before, after=after)
         done = commit(tools, steps, situation.before, situation.wanted, wait, situation.servers)
-        return Outcome(steps, (*warnings, *done.warnings), notes, done.released)
+        return Outcome(
+            steps,
+            (*warnings, *done.warnings),
+            notes,
+            done.released,
+            before=before,
+            after=after,
+        )
 
 
 def diff(
@@ -126,6 +142,7 @@ def diff(
     exclude: tuple[Network, ...] = (),
     tools: Iptables | None = None,
     guard: Guard | None = None,
+    see: See | None = None,
 ) -> str:
     """What :func:`apply` would change, like a unified diff; empty if nothing.
 
@@ -138,6 +155,8 @@ def diff(
     now = _look(wanted, route_localnet, ipvs, exclude, 0, tools)
     if guard is not None:
         guard(now.loaded())
+    if see is not None:
+        see(*now.held())
     switch = (now.is_localnet, now.set_localnet)
     return difference(now.current, now.wanted, switch, now.servers)
 

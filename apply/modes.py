@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from svcc.apply.held import Held, See
 from svcc.apply.iptables.tool import Iptables
 from svcc.apply.loaded import Guard, Loaded
 from svcc.apply.moments import Judge
@@ -66,7 +67,9 @@ def apply_tables(
             _ask(guard, plan, left)
             _judge(judge, plan, left)
         reading = None if dry_run else nftables.run(plan, tools)
-    outcome = Outcome(plan.steps, tuple(plan.warnings), (), plan.released, dry_run, reading)
+    outcome = Outcome(
+        plan.steps, tuple(plan.warnings), (), plan.released, dry_run, reading, *_held(plan)
+    )
     if tools.kind is None:
         return outcome
     try:
@@ -150,7 +153,11 @@ def remove_tables(
             plan.steps = tuple(s for s in plan.steps if not isinstance(s, ReleaseTranslated))
         if not dry_run:
             nftables.run(plan, tools)
-    return Outcome(plan.steps, tuple(plan.warnings), (), plan.released, dry_run)
+    return Outcome(plan.steps, tuple(plan.warnings), (), plan.released, dry_run, None, *_held(plan))
+
+
+def _held(plan: nftables.Plan) -> tuple[Held, Held]:
+    return Held((plan.reading.tables,)), Held((plan.wanted,))
 
 
 def difference(
@@ -160,6 +167,7 @@ def difference(
     exclude: tuple[Network, ...] = (),
     tools: Iptables,
     guard: Guard | None = None,
+    see: See | None = None,
 ) -> str:
     """What :func:`apply_tables` would change, like a unified diff; empty if nothing.
 
@@ -171,10 +179,14 @@ def difference(
     plan = nftables.plan(tools, wanted, route_localnet=route_localnet)
     left = None if tools.kind is None else left_over(tools, exclude)
     _ask(guard, plan, left)
+    if see is not None:
+        see(*_held(plan))
+        if left is not None:
+            see(left.held(), Held())
     return nftables.difference(plan) + ("" if left is None else left.difference())
 
 
-def left_over_difference(tools: Iptables, *, keep_localnet: bool) -> str:
+def left_over_difference(tools: Iptables, *, keep_localnet: bool, see: See | None = None) -> str:
     """What :func:`remove_tables` would change, like a unified diff; empty if nothing.
 
     Raises:
@@ -182,7 +194,10 @@ def left_over_difference(tools: Iptables, *, keep_localnet: bool) -> str:
     """
     if not _are_there(tools):
         return ""
-    return nftables.difference(nftables.plan(tools, Ruleset(), route_localnet=keep_localnet))
+    plan = nftables.plan(tools, Ruleset(), route_localnet=keep_localnet)
+    if see is not None:
+        see(*_held(plan))
+    return nftables.difference(plan)
 
 
 def _ask(guard: Guard | None, plan: nftables.Plan, left: LeftOver | None) -> None:
@@ -225,12 +240,22 @@ def own_tables(tools: Iptables) -> Ruleset:
     """svcc's nftables tables; a kernel or a node without nftables has none.
 
     Raises:
-        ApplyError: they cannot be read.
+        ApplyError: they are there, and cannot be read.
+    """
+    reading = read_tables(tools)
+    return Ruleset() if reading is None else reading.tables
+
+
+def read_tables(tools: Iptables) -> Reading | None:
+    """svcc's nftables tables, and whether they are as svcc left them; None if there are none.
+
+    Raises:
+        ApplyError: they are there, and cannot be read.
     """
     if not _are_there(tools):
-        return Ruleset()
+        return None
     try:
-        return read_own(tools).tables
+        return read_own(tools)
     except ToolError as error:
         raise ApplyError(f"{error}; nothing was changed") from error
 
@@ -261,4 +286,6 @@ def together(one: Outcome, other: Outcome) -> Outcome:
         warnings=one.warnings + other.warnings,
         notes=one.notes + other.notes,
         released=one.released + other.released,
+        before=one.before + other.before,
+        after=one.after + other.after,
     )

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from svcc.apply.commit import Done, commit
 from svcc.apply.diff import difference
+from svcc.apply.held import Held
 from svcc.apply.iptables.read import TABLES, Tables, TableState, served_by_nat
 from svcc.apply.iptables.tool import Iptables
 from svcc.apply.ipvs.servers import Servers
@@ -59,6 +60,11 @@ class LeftOver:
         live = None if self.servers is None else self.servers.before.ipvs
         return moments_to_nftables(steps, held[0] if held else {}, live, nftables)
 
+    def held(self) -> Held:
+        """What of it serves."""
+        ipvs = () if self.servers is None else (self.servers.before.ipvs,)
+        return Held(rules=self.rules, ipvs=ipvs)
+
     def difference(self) -> str:
         """What :func:`cleanup` would remove, like a unified diff; empty if nothing."""
         nothing = {table: TableState() for table in TABLES}
@@ -80,7 +86,7 @@ def left_over(tools: Iptables, exclude: tuple[Network, ...] = ()) -> LeftOver:
     Raises:
         ApplyError: the virtual servers cannot be read.
     """
-    rules = tuple(own_rules_of(variant)[0] for variant in _variants(tools))
+    rules = tuple(own_rules_of(variant)[0] for variant in both_variants(tools))
     return LeftOver(rules, look_beside(tools, None, exclude, 0, rules))
 
 
@@ -115,7 +121,7 @@ def cleanup(
     """
     tools = tools or Iptables()
     with locked(tools, wait, tell, only_read=dry_run):
-        variants = _variants(tools)
+        variants = both_variants(tools)
         looks = [
             _look_for_own(variant, must_read=not behind_tables and variant is tools)
             for variant in variants
@@ -142,7 +148,10 @@ def cleanup(
                 outcome.notes + notes,
                 outcome.released + done.released,
                 dry_run,
+                before=outcome.before + Held(rules=(before,)),
             )
+        if beside is not None:
+            outcome = replace(outcome, before=outcome.before + Held(ipvs=(beside.before.ipvs,)))
         return outcome
 
 
@@ -165,7 +174,8 @@ def _steps(
             yield step
 
 
-def _variants(tools: Iptables) -> list[Iptables]:
+def both_variants(tools: Iptables) -> list[Iptables]:
+    """The tools, and those of the other variant if they are installed."""
     other = tools.other_variant()
     return [tools, other] if other else [tools]
 
