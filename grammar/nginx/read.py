@@ -64,22 +64,24 @@ def _read(path: str, names: Mapping[str, str]) -> Configuration:
     try:
         found = parse(path, combine=True)
     except RecursionError:
-        raise _wrong(source, 0, "files include each other in a circle, or blocks lie too deep") from None
+        raise _wrong(
+            source, 0, "files include each other in a circle, or blocks lie too deep"
+        ) from None
     if errors := found["errors"]:
-        raise InputError([
-            Problem(
-                Position(names.get(each["file"], each["file"]), each["line"] or 0, 1),
-                _message(str(each["error"])),
-            )
-            for each in errors
-        ])
+        raise InputError(
+            [
+                Problem(
+                    Position(names.get(each["file"], each["file"]), each["line"] or 0, 1),
+                    _message(str(each["error"])),
+                )
+                for each in errors
+            ]
+        )
     statements = cast("list[_Statement]", found["config"][0]["parsed"])
     return Configuration(tuple(_directives(statements, names)), source)
 
 
-def _directives(
-    statements: Iterable[_Statement], names: Mapping[str, str]
-) -> Iterator[Directive]:
+def _directives(statements: Iterable[_Statement], names: Mapping[str, str]) -> Iterator[Directive]:
     for statement in statements:
         file = statement.get("file", "")
         block = statement.get("block")

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from svcc.api.compilation import compiled_for
-from svcc.api.errors import NotProvedError, bad_input
+from svcc.api.errors import NotProvedError, bad_input, needs_rules
 from svcc.api.own_rules import wanted_of, wanted_of_folder
 from svcc.apply import engine, modes
 from svcc.apply.engine import DRAIN_SECONDS, Outcome
@@ -26,6 +26,11 @@ if TYPE_CHECKING:
     from svcc.compiler.model.objects import Objects
     from svcc.compiler.settings.node import NodeSettings
     from svcc.grammar.address import Address
+
+_OF_NGINX = (
+    "svcc loads rules of the kernel alone; have nginx take what svcc compile -o DIR writes: "
+    "ip -batch for the addresses, nginx -t -c to try it, nginx -s reload to use it"
+)
 
 
 def apply(
@@ -74,6 +79,7 @@ def apply(
     """
     given = _given(rules, settings, fallback)
     settings = given.settings if given is not None else settings
+    needs_rules(settings, _OF_NGINX)
     tools = Iptables(iptables) if settings.mode == "nftables" else chosen_tools(iptables)
     guard = _guard(objects, settings, tools, note, stops=not (force or dry_run))
     settings = _for_this_node(settings, tools, fallback, note)
@@ -144,6 +150,7 @@ def diff(
     del wait
     given = _given(rules, settings, fallback)
     settings = given.settings if given is not None else settings
+    needs_rules(settings, _OF_NGINX)
     tools = Iptables(iptables) if settings.mode == "nftables" else chosen_tools(iptables)
     guard = _guard(objects, settings, tools, note, stops=False)
     settings = _for_this_node(settings, tools, fallback, note)

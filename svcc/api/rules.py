@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from svcc.grammar.address import Family
     from svcc.grammar.errors import Problem
     from svcc.verify.prepare.loaded import LoadedRules
+    from svcc.verify.userspace.model import ProxyModel
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,8 @@ class Rules:
     beside: Beside = field(default_factory=Beside)
     node: str = ""
     problems: tuple[Problem, ...] = ()
+    proxy: ProxyModel | None = None
+    """A configuration of nginx in place of rules of the kernel."""
 
     @property
     def families(self) -> tuple[Family, ...]:
@@ -80,6 +83,7 @@ def read_rules(
     Args:
         paths: what ``iptables-save``, ``iptables-restore``, ``ipvsadm -Sn`` and ``ipset save``
             print or read, or folders that ``svcc compile -o`` wrote for one node.
+            For userspace mode a main configuration of nginx, and the addresses of its device.
         text: such a text, or several by the names that messages call them.
         family: of a text that does not tell.
 
@@ -88,6 +92,7 @@ def read_rules(
             several nodes.
     """
     from svcc.api.errors import bad_input
+    from svcc.api.userspace import proxy_files, read_proxy
     from svcc.verify.rule_files import from_files, from_texts
 
     texts = dict(named_texts(text))
@@ -99,6 +104,10 @@ def read_rules(
     nodes, problems = _of_bundles([name for name in names if os.path.isdir(name)])
     if len(nodes) > 1:
         raise bad_input("--rules", f"these are rules of several nodes: {', '.join(sorted(nodes))}")
+    if (proxy := proxy_files(names)) is not None:
+        return Rules(
+            {}, True, node="".join(nodes), problems=tuple(problems), proxy=read_proxy(proxy)
+        )
     return Rules(
         from_files(names, family), in_files=True, node="".join(nodes), problems=tuple(problems)
     )
