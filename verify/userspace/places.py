@@ -55,7 +55,7 @@ class Places:
                         self._backends |= {
                             (b.address, frontend.protocol, b.port)
                             for b in outcome.backends
-                            if b.address in self.own
+                            if b.address in self.own or b.address in judged_or_not
                         }
 
     def _on_loopback(self, value: int) -> bool:
@@ -81,10 +81,10 @@ class Places:
             return None
         if frontend.protocol == TRANSPORTS["sctp"] and serves:
             return Wrong(name, codes.NOT_PROXIED, "cannot be served: nginx does not proxy SCTP")
-        if (to, frontend.protocol, frontend.port) in self._backends and (serves or listens):
+        if (to, frontend.protocol, frontend.port) in self._backends:
             return Wrong(
                 name, codes.NOT_PROXIED,
-                f"cannot be served: a backend on this node listens on {text} itself",
+                f"cannot be served or refused: a backend on this node listens on {text} itself",
             )  # fmt: skip
         if to in self.other_hosts and not self.is_local(to):
             return Wrong(

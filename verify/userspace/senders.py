@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from svcc.grammar.address import LOOPBACK, Address, Family, Network
+from svcc.verify.simulator.packet import DOCUMENTATION_SOURCE
 from svcc.verify.spec.outcomes import Case
 from svcc.verify.spec.packet_conditions import (
     DestinationIn,
@@ -74,9 +75,11 @@ class Senders:
 
     def of(self, listener: Listener | None, cases: Sequence[Case], to: int) -> Iterator[Sender]:
         """Senders to an address, one of each kind."""
+        if not LOOPBACK[self._family].holds(Address(self._family, to)):
+            yield from self._from_wires(listener, cases)
         yield from self._processes(to)
-        if LOOPBACK[self._family].holds(Address(self._family, to)):
-            return
+
+    def _from_wires(self, listener: Listener | None, cases: Sequence[Case]) -> Iterator[Sender]:
         interfaces = {
             atom.interface
             for case in cases
@@ -90,11 +93,14 @@ class Senders:
             networks |= {rule.network for rule in access if rule.network is not None}
             names = tuple(sorted(set(variables(listener.server.target))))
         for parts in self._told_apart(names):
-            for cell in cells(self._family, networks):
-                source = first_in_both(parts, cell)
+            for cell in sorted(cells(self._family, networks), key=self._is_unusual):
+                source = _plausible(parts, cell, self._family)
                 if source is not None:
                     for interface in ("", *sorted(interfaces)):
                         yield Sender(source, False, interface.replace("+", "0"))
+
+    def _is_unusual(self, cell: Interval) -> bool:
+        return not cell[0] <= DOCUMENTATION_SOURCE[self._family] <= cell[1]
 
     def _processes(self, to: int) -> Iterator[Sender]:
         first = LOOPBACK[self._family].value | 1
@@ -131,6 +137,14 @@ class Senders:
 def _named_in(variable: Map) -> Iterator[Network]:
     """The addresses that a map names."""
     return (of for text in variable.values if (of := network(text)) is not None)
+
+
+def _plausible(parts: Sequence[Interval], cell: Interval, family: Family) -> int | None:
+    """An address of a cell that lies in one of the parts: one for documentation, if there is."""
+    shown = DOCUMENTATION_SOURCE[family]
+    if cell[0] <= shown <= cell[1] and first_in_both(parts, (shown, shown)) is not None:
+        return shown
+    return first_in_both(parts, cell)
 
 
 def is_met(condition: PacketCondition, sender: Sender, to: int, family: Family) -> bool:

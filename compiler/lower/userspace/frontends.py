@@ -71,6 +71,7 @@ class Listeners:
     def __init__(self, forwarding: Forwarding) -> None:
         self._forwarding = forwarding
         self._settings = forwarding.settings
+        self._own = self._own_addresses()
         self.notes: list[str] = []
         self._taken = set(self._on_the_host())
         """What processes of the node listen on: its own backends, by their slices."""
@@ -89,15 +90,23 @@ class Listeners:
 
     def inside(self, family: Family) -> tuple[Network, ...]:
         """Pods, and what the node's own processes send from; a frontend's own address as well."""
-        own = (Network(family, a.value, family.bits) for a in self._own(family))
+        own = (Network(family, a.value, family.bits) for a in self._known(family))
         pods = self._settings.pods.networks.get(family)
         return (LOOPBACK[family], *own, *(() if pods is None else (pods,)))
 
-    def _own(self, family: Family) -> list[Address]:
+    def _known(self, family: Family) -> list[Address]:
         return [a for a in self._settings.addresses if a.family is family]
 
+    def _own_addresses(self) -> set[tuple[Family, int]]:
+        """The node's own, and those of backends here: where a frontend has one it is of the host
+        network.
+        """
+        found = {(a.family, a.value) for a in self._settings.addresses}
+        ports = self._forwarding.service_ports
+        return found | {(port.family, each.address) for port in ports for each in port.here}
+
     def _virtual(self, ports: Iterable[ServicePort]) -> tuple[int, ...]:
-        own = {(a.family, a.value) for a in self._settings.addresses}
+        own = self._own
         hosts = self._forwarding.other_hosts
         return tuple(sorted({
             address
@@ -107,10 +116,9 @@ class Listeners:
         }))  # fmt: skip
 
     def _on_the_host(self) -> Iterator[tuple[Family, int, int, int]]:
-        own = {(a.family, a.value) for a in self._settings.addresses}
         for port in self._forwarding.service_ports:
             for backend in (*port.everywhere, *port.here):
-                if (port.family, backend.address) in own:
+                if (port.family, backend.address) in self._own:
                     yield port.family, backend.address, port.protocol, backend.port
 
     def _of(self, port: ServicePort) -> Iterator[Listener]:
@@ -179,7 +187,7 @@ class Listeners:
         networks = self._settings.node_port_networks
         found = [
             a.value
-            for a in self._own(family)
+            for a in self._known(family)
             if networks is None or any(n.holds(a) for n in networks)
         ]
         localhost = Address(Family.IPV4, LOOPBACK[Family.IPV4].value + 1)
@@ -211,7 +219,7 @@ class Listeners:
         sctp = [port.label for port in ports if port.protocol == TRANSPORTS["sctp"]]
         if sctp:
             self.notes.append(f"nginx does not proxy SCTP, so that {_some(sctp)} cannot be served")
-        without = sorted({p.family for p in ports if p.node_port and not self._own(p.family)})
+        without = sorted({p.family for p in ports if p.node_port and not self._known(p.family)})
         for family in without:
             where = "loopback" if self._settings.loopback_node_ports(family) else "no address"
             self.notes.append(
