@@ -65,6 +65,7 @@ ROOMS = (
         "grammar grammar.nftables grammar.nftables.reading grammar.nftables.parse",
         "JSON is put into words, which are read like others",
     ),
+    Room("grammar.nginx", "grammar", "configurations of a proxy; they know nothing of rules"),
     Room("grammar.dns", "grammar", "zones and their files; they know nothing of rules"),
     Room("compiler.model", "grammar", "objects, however they were read"),
     Room("compiler.api_names", "", "names that the API knows, whatever they are looked up for"),
@@ -116,6 +117,11 @@ ROOMS = (
     Room(
         "compiler.lower.nftables",
         "grammar grammar.nftables compiler.settings compiler.resolve compiler.lower.shared",
+        "a mode knows no other mode",
+    ),
+    Room(
+        "compiler.lower.userspace",
+        "grammar grammar.nginx compiler.settings compiler.resolve",
         "a mode knows no other mode",
     ),
     Room(
@@ -217,6 +223,11 @@ ROOMS = (
         f"grammar.* {_OBJECTS} compiler.api_names verify.netfilter verify.spec verify.simulator",
         "what people mean is told by the objects, whatever the rules do",
     ),
+    Room(
+        "verify.userspace",
+        f"grammar.* {_OBJECTS} verify.spec verify.simulator verify.confirm verify.report",
+        "a proxy has no rules: it is judged without models of them, by what must happen",
+    ),
     Room("verify.recheck", f"grammar.* {_OBJECTS} {_CORE}", "an add-on: the core does without"),
     Room("verify.policy", f"grammar.* {_OBJECTS} {_CORE}", "an add-on: the core does without"),
     Room("verify.equivalence", f"grammar.* {_OBJECTS} {_CORE}", "an add-on: the core does without"),
@@ -283,23 +294,29 @@ NEVERS = (
     Never("compiler.load", "compiler.settings compiler.resolve", "loading decides nothing"),
     Never(
         "compiler.lower.shared",
-        "compiler.lower.iptables compiler.lower.ipvs compiler.lower.nftables",
+        "compiler.lower.iptables compiler.lower.ipvs compiler.lower.nftables "
+        "compiler.lower.userspace",
         "it is shared",
     ),
     Never(
         "compiler.lower.iptables",
-        "compiler.lower.ipvs compiler.lower.nftables",
+        "compiler.lower.ipvs compiler.lower.nftables compiler.lower.userspace",
         "what they need is shared",
     ),
     Never(
         "compiler.lower.ipvs",
-        "compiler.lower.iptables compiler.lower.nftables",
+        "compiler.lower.iptables compiler.lower.nftables compiler.lower.userspace",
         "what they need is shared",
     ),
     Never(
         "compiler.lower.nftables",
-        "compiler.lower.iptables compiler.lower.ipvs",
+        "compiler.lower.iptables compiler.lower.ipvs compiler.lower.userspace",
         "what they need is shared",
+    ),
+    Never(
+        "compiler.lower.userspace",
+        "compiler.lower.shared compiler.lower.iptables compiler.lower.ipvs compiler.lower.nftables",
+        "rules of the kernel are none of its business",
     ),
     Never(
         "verify",

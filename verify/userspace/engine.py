@@ -16,8 +16,8 @@ from svcc.verify.simulator.packet import PROTOCOL_NAME, endpoint_text
 from svcc.verify.spec import codes
 from svcc.verify.spec.expectation import Expectation, expect
 from svcc.verify.spec.properties import CAPTURES, GIVEN
-from svcc.verify.spec.userspace import Limit, accepting, limits
 from svcc.verify.userspace.judge import FrontendJudge
+from svcc.verify.userspace.limits import Limit, accepting, limits
 from svcc.verify.userspace.model import Listener, ProxyModel
 from svcc.verify.userspace.places import Places
 
