@@ -13,9 +13,9 @@ from collections.abc import Mapping
 from svcc.grammar.nginx.directives import Directive
 
 Known = Mapping[str, re.Pattern[str]]
-"""Names of directives, and what their arguments may be."""
+"""Names of directives, and what their arguments may be, with a blank between two."""
 
-_ANY = re.compile(r".*")
+_ANY = re.compile(r".*", re.DOTALL)
 _OFF = re.compile(r"off")
 _NOTHING = re.compile(r"0")
 
@@ -38,18 +38,20 @@ EVENTS: Known = dict.fromkeys(
 )  # fmt: skip
 
 PROXY: Known = {
+    **dict.fromkeys(("access_log", "error_log", "open_log_file_cache"), _ANY),
     **dict.fromkeys(
-        (
-            "access_log", "error_log", "open_log_file_cache", "proxy_buffer_size",
-            "proxy_connect_timeout", "proxy_half_close", "proxy_next_upstream",
-            "proxy_next_upstream_timeout", "proxy_next_upstream_tries", "proxy_socket_keepalive",
-            "proxy_timeout", "tcp_nodelay",
-        ),
-        _ANY,
+        ("proxy_connect_timeout", "proxy_next_upstream_timeout", "proxy_timeout"),
+        re.compile(r"(?:[0-9]{1,9}(?:ms|[smhdwMy])? ?)+"),
     ),
+    **dict.fromkeys(
+        ("proxy_half_close", "proxy_next_upstream", "proxy_socket_keepalive", "tcp_nodelay"),
+        re.compile(r"on|off"),
+    ),
+    "proxy_buffer_size": re.compile(r"[0-9]{1,9}[kKmM]?"),
+    "proxy_next_upstream_tries": re.compile(r"[0-9]{1,9}"),
     **dict.fromkeys(("proxy_bind", "proxy_protocol", "proxy_ssl", "ssl_preread"), _OFF),
     **dict.fromkeys(("proxy_download_rate", "proxy_upload_rate"), _NOTHING),
-}  # fmt: skip
+}
 """In ``stream`` and in a ``server``."""
 
 STREAM: Known = {
@@ -85,4 +87,4 @@ def is_known(directive: Directive, known: Known) -> bool:
     pattern = known.get(directive.name)
     if pattern is None or any("\\" in word for word in directive.arguments):
         return False
-    return all(pattern.fullmatch(word) for word in directive.arguments)
+    return pattern.fullmatch(" ".join(directive.arguments)) is not None

@@ -133,7 +133,7 @@ def _shared_wrongly(wanted: Serve, result: Served) -> Iterator[Wrong]:
                 f"gives {_text(listener.family, backend)} {share} of new connections, not "
                 f"1/{len(wanted.backends)}", at,
             )  # fmt: skip
-    failing = next((each for each in upstream.servers if each.fails), None)
+    failing = next((each for each in upstream.shares if each.fails), None)
     if failing is not None:
         yield Wrong(
             FAIR, codes.PASSIVE_HEALTH_CHECKS,
