@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -125,7 +126,10 @@ def _shared_wrongly(wanted: Serve, result: Served) -> Iterator[Wrong]:
     by_backend: dict[Backend, Fraction] = {}
     for each, share in upstream.shares.items():
         by_backend[each.backend] = by_backend.get(each.backend, Fraction()) + share
-    for backend, share in by_backend.items():
+    # The one that is unlike the others is what somebody wrote.
+    counts = Counter(by_backend.values())
+    unlike = sorted(by_backend.items(), key=lambda item: (counts[item[1]], -item[1]))
+    for backend, share in unlike:
         if share != Fraction(1, len(wanted.backends)):
             at = next(s.directive for s in upstream.servers if s.backend == backend)
             yield Wrong(

@@ -178,7 +178,8 @@ HARMLESS = {
         "        listen 192.168.7.10:30080;\n        listen 127.0.0.1:30080;\n"
     ).replace(server("127.0.0.1:30080"), ""),
     "a socket of a file": changed(
-        "        listen 10.96.0.10:80 ", "        listen unix:a.sock;\n        listen 10.96.0.10:80 "),
+        "        listen 10.96.0.10:80 ",
+        "        listen unix:a.sock;\n        listen 10.96.0.10:80 "),
     "no module to load": changed(RIGHT.splitlines(True)[0], ""),
 }  # fmt: skip
 
