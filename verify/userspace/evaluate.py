@@ -93,6 +93,9 @@ class Evaluator:
             return Unknown(server.pass_directive) if ":" in text else Closed(server.pass_directive)
         if upstream.unknown is not None:
             return Unknown(upstream.unknown)
+        if not upstream.shares:
+            # "no live upstreams"
+            return Closed(upstream.directive)
         return Served(upstream, listener)
 
     def text(self, of: Word, source: Address, depth: int = 0) -> str | Directive:

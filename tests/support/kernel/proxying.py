@@ -14,6 +14,7 @@ import signal
 import socket
 import subprocess
 import threading
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -78,6 +79,8 @@ class Backends:
         self._stack.enter_context(self._wake)
         self._poll.register(self._end, select.POLLIN)
         self._thread = threading.Thread(target=self._serve, daemon=True)
+        self.heard: Counter[Endpoint] = Counter()
+        """How many connections or datagrams each got."""
 
     def open(self, endpoints: Iterable[Endpoint]) -> None:
         """Listen, in the namespace that this thread is in."""
@@ -113,9 +116,11 @@ class Backends:
         try:
             if protocol == UDP:
                 _, peer = opened.recvfrom(100)
+                self.heard[own] += 1
                 opened.sendto(f"{address} {port} {peer[0]}".encode(), peer)
                 return
             connection, peer = opened.accept()
+            self.heard[own] += 1
         except OSError:
             return
         with connection:
@@ -135,6 +140,10 @@ class ProxyTestbed:
             connect(self.node, self.far, _WIRE)
             with self.node.entered():
                 write_sysctl("net/ipv4/ip_forward", "1")
+                # A refusal that is left out to save on messages would be waited for in vain.
+                write_sysctl("net/ipv4/icmp_ratemask", "0")
+                write_sysctl("net/ipv4/icmp_ratelimit", "0")
+                write_sysctl("net/ipv6/icmp/ratelimit", "0")
             self.node.ip(
                 *(_adding(address, _WIRE) for address in OWN),
                 "route add unreachable default",
@@ -179,14 +188,14 @@ class ProxyTestbed:
             self.far.ip(*(f"address del {a}{_prefix(a)} dev {_WIRE}" for a in wanted))
 
     @contextmanager
-    def backends(self, endpoints: Iterable[Endpoint]) -> Iterator[None]:
+    def backends(self, endpoints: Iterable[Endpoint]) -> Iterator[Backends]:
         """Backends, those with one of the node's addresses on the node."""
         made, wanted = Backends(), set(endpoints)
         for where, here in ((self.node, True), (self.far, False)):
             with where.entered():
                 made.open(sorted(e for e in wanted if (e[0] in OWN) is here))
         with made:
-            yield
+            yield made
 
     @contextmanager
     def proxy(self, folder: Path, *, on_loopback: bool | None = None) -> Iterator[None]:

@@ -36,7 +36,7 @@ DAMAGE = {
         "SVC001"),
     "the only backend is down": (
         changed("server 10.244.2.9:25 max_fails=0", "server 10.244.2.9:25 max_fails=0 down"),
-        "SVC001"),
+        "SVC004"),
     "a backend is a backup": (
         changed("server 10.244.2.7:8080 max_fails=0", "server 10.244.2.7:8080 max_fails=0 backup"),
         "SVC001"),
