@@ -246,7 +246,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def answer(self, code: int, body: Object, headers: dict[str, str] | None = None) -> None:
         """A whole answer."""
-        data = json.dumps(body).encode()
+        data = json.dumps(body, separators=(",", ":")).encode()
         more = dict(headers or {})
         if "gzip" in self.headers.get("Accept-Encoding", "") and len(data) >= COMPRESSED_FROM:
             data = gzip.compress(data, 1)

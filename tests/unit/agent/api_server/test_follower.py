@@ -58,6 +58,9 @@ def bookmark(version: int) -> Object:
     }
 
 
+ITEM = b'{"metadata":{"name":"made-up"}}'
+
+
 def asked(server: ApiServer, verb: str) -> list[dict[str, str]]:
     return [request.query for request in server.asked("services", verb)]
 
@@ -168,6 +171,23 @@ def test_where_nothing_so_new_is_to_be_had_what_is_newest_counts(
         b'{"kind": "ServiceList", "metadata": {"resourceVersion": "5"}, "items": [3]}',
         b'{"kind": "ServiceList", "metadata": {"resourceVersion": "5"}, "items": [{}]}',
         b'{"kind": "ServiceList", "metadata": {"resourceVersion": "5", "continue": 3}}',
+        *(
+            b'{"kind":"ServiceList","metadata":{"resourceVersion":"5"},"items":[' + rest
+            for rest in (
+                b"",
+                b"3]}",
+                b"{}]}",
+                b"%(a)b" % {b"a": ITEM},
+                b"%(a)b,]}" % {b"a": ITEM},
+                b",%(a)b]}" % {b"a": ITEM},
+                b"%(a)b%(a)b]}" % {b"a": ITEM},
+                b"%(a)b}" % {b"a": ITEM},
+                b"%(a)b]" % {b"a": ITEM},
+                b"%(a)b]}}" % {b"a": ITEM},
+                b"[" * 100_000,
+            )
+        ),
+        b'{"metadata":{"resourceVersion":"5","items":[]},"kind":"ServiceList"}',
         b"[" * 100_000,
         b"\xff\xfe",
     ],
@@ -182,6 +202,26 @@ def test_a_list_that_is_none_changes_nothing(
     assert seen.calls == [("replace", ["web"])]
     assert len(asked(server, "list")) == 2
     assert "list" in seen.told[0] or "no JSON" in seen.told[0]
+
+
+@pytest.mark.parametrize("indent", [None, 0, 2])
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_list_is_the_same_however_it_is_written(
+    server: ApiServer, access: Access, indent: int | None, order: int
+) -> None:
+    items = [service(name) for name in ("a", "b")]
+    items[0]["metadata"]["annotations"] = {"x": '"items":[', "items": ["]"]}
+    body: Object = {
+        "kind": "ServiceList",
+        "metadata": {"resourceVersion": "101"},
+        "items": [{k: v for k, v in item.items() if k != "kind"} for item in items],
+    }
+    fields = list(body.items())[::order]
+    text = json.dumps(dict(fields), indent=indent, separators=None if indent else (",", ":"))
+    server.fail(1, garbage(text.encode()), verb="list")
+    server.fail(1, stream(), verb="watch")
+    _, seen = follow(access, Ticks(1))
+    assert seen.objects == {item["metadata"]["name"]: item for item in items}
 
 
 def test_a_list_of_nothing_is_one(server: ApiServer, access: Access) -> None:
