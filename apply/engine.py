@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from svcc.apply.commit import commit, respell_all
@@ -19,7 +19,7 @@ from svcc.apply.iptables.read import (
 from svcc.apply.iptables.tool import Iptables
 from svcc.apply.ipvs.servers import Servers
 from svcc.apply.loaded import Guard, Loaded, has_frontends, translated_to, what_is_loaded
-from svcc.apply.moments import Moment, moments
+from svcc.apply.moments import Judge, moments_from_nftables
 from svcc.apply.outcome import Outcome
 from svcc.apply.reading import FAMILIES, localnet_to_set, locked, look_beside, own_rules_of
 from svcc.apply.steps import Step, make_steps
@@ -29,12 +29,9 @@ from svcc.apply.system.lock import Tell
 from svcc.grammar.address import Family, Network
 from svcc.grammar.iptables.program import Program
 from svcc.grammar.ipvs.state import Ipvs
+from svcc.grammar.nftables.program import Ruleset
 
 DRAIN_SECONDS = 15.0
-
-
-Judge = Callable[[Iterable[Moment]], str | None]
-"""Says what is wrong with the moments of an apply, None for nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +54,13 @@ class _Situation:
             beside = self.servers.steps(served_by_nat(self.current), behind_nat)
         return tuple(make_steps(self.current, self.wanted, self.set_localnet, beside))
 
+    def problem(self, steps: tuple[Step, ...], judge: Judge, leaving: Ruleset) -> str | None:
+        """What is wrong with the order of the steps, where it makes a difference."""
+        if self.servers is None and not leaving.tables:
+            return None
+        live = None if self.servers is None else self.servers.before.ipvs
+        return judge(moments_from_nftables(steps, self.current, live, leaving))
+
     def loaded(self) -> Loaded:
         servers = self.servers
         ipvs = (servers.before.ipvs, servers.wanted) if servers is not None else (None, None)
@@ -76,6 +80,7 @@ def apply(
     judge: Judge | None = None,
     guard: Guard | None = None,
     tell: Tell | None = None,
+    leaving: Callable[[], Ruleset] = Ruleset,
 ) -> Outcome:
     """Make the node's own part of the rules be what is wanted, or leave it as it was.
 
@@ -89,10 +94,11 @@ def apply(
         tools: whose iptables; those on PATH by default.
         wait: seconds to wait for another svcc and for the xtables lock, None without limit.
         dry_run: only plan, and take no lock.
-        judge: looks at every moment of a plan that changes IPVS, before the first command, and
-            says what is wrong with it.
+        judge: looks at every moment of a plan that changes IPVS, or behind which nftables tables
+            go, before the first command, and says what is wrong with it.
         guard: is asked once what is loaded is known.
         tell: is told whom is waited for.
+        leaving: tells svcc's nftables tables, which go afterwards.
 
     Raises:
         ApplyError: failed; the message says whether the node is as it was before.
@@ -104,10 +110,8 @@ def apply(
             guard(situation.loaded())
         steps = situation.steps()
         warnings, notes = situation.warnings, situation.notes
-        if judge is not None and steps and situation.servers is not None:
-            live = situation.servers.before.ipvs
-            if problem := judge(moments(steps, situation.current, live)):
-                raise ApplyError(f"{problem}; nothing was changed")
+        if judge is not None and steps and (problem := situation.problem(steps, judge, leaving())):
+            raise ApplyError(f"{problem}; nothing was changed")
         if dry_run or not steps:
             return Outcome(steps, warnings, notes, dry_run=dry_run)
         done = commit(tools, steps, situation.before, situation.wanted, wait, situation.servers)

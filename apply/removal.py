@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from svcc.apply.commit import Done, commit
@@ -11,12 +12,14 @@ from svcc.apply.iptables.tool import Iptables
 from svcc.apply.ipvs.servers import Servers
 from svcc.apply.ipvs.steps import ReleaseServed
 from svcc.apply.loaded import Loaded, what_is_loaded
+from svcc.apply.moments import Moment, moments_to_nftables
 from svcc.apply.outcome import Outcome
 from svcc.apply.reading import FAMILIES, localnet_to_set, locked, look_beside, own_rules_of
-from svcc.apply.steps import ReleaseFlows, make_steps
+from svcc.apply.steps import ReleaseFlows, Step, make_steps
 from svcc.apply.system.errors import ApplyError, UnreadableTableError
 from svcc.apply.system.lock import Tell
 from svcc.grammar.address import Family, Network
+from svcc.grammar.nftables.program import Ruleset
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,25 @@ class LeftOver:
         for before in self.rules:
             found = found.with_other_modes(what_is_loaded(before, (before, {}), (ipvs, None)))
         return found
+
+    def moments(self, nftables: tuple[Ruleset, Ruleset]) -> Iterator[Moment]:
+        """What the node is like after each command, where nftables mode takes over.
+
+        Args:
+            nftables: svcc's tables before and after the transaction that loads them.
+
+        Raises:
+            ValueError: both variants of iptables have rules; they are not looked at together.
+        """
+        held = [before for before in self.rules if before]
+        if len(held) > 1:
+            raise ValueError("both variants of iptables hold rules of svcc")
+        steps: list[Step] = []
+        for number, before in enumerate(self.rules, start=1):
+            servers = self.servers if number == len(self.rules) else None
+            steps += _steps(before, servers, None, behind_tables=True)
+        live = None if self.servers is None else self.servers.before.ipvs
+        return moments_to_nftables(steps, held[0] if held else {}, live, nftables)
 
     def difference(self) -> str:
         """What :func:`cleanup` would remove, like a unified diff; empty if nothing."""
@@ -101,22 +123,14 @@ def cleanup(
         beside = look_beside(tools, None, exclude, drain, (before for before, _ in looks))
         outcome = Outcome((), dry_run=dry_run)
         for variant, (before, notes) in zip(variants, looks, strict=True):
-            wanted = {family: {table: TableState() for table in TABLES} for family in before}
             # Sets can go when no rule of either variant refers to them.
             servers = beside if variant is variants[-1] else None
             switch = None if keep_localnet else localnet_to_set(before, wanted=False)
-            server_steps = None
-            if servers is not None:
-                server_steps = servers.steps(served_by_nat(before), frozenset())
-            steps = tuple(
-                step
-                for step in make_steps(before, wanted, switch, server_steps)
-                if not (behind_tables and isinstance(step, ReleaseFlows | ReleaseServed))
-            )
+            steps = tuple(_steps(before, servers, switch, behind_tables=behind_tables))
             try:
                 done = Done()
                 if not dry_run:
-                    done = commit(variant, steps, before, wanted, wait, servers)
+                    done = commit(variant, steps, before, _nothing(before), wait, servers)
             except ApplyError as error:
                 if not outcome.changed:
                     raise
@@ -130,6 +144,25 @@ def cleanup(
                 dry_run,
             )
         return outcome
+
+
+def _nothing(before: Mapping[Family, Tables]) -> dict[Family, Tables]:
+    return {family: {table: TableState() for table in TABLES} for family in before}
+
+
+def _steps(
+    before: Mapping[Family, Tables],
+    servers: Servers | None,
+    switch: bool | None,
+    *,
+    behind_tables: bool,
+) -> Iterator[Step]:
+    server_steps = None
+    if servers is not None:
+        server_steps = servers.steps(served_by_nat(before), frozenset())
+    for step in make_steps(before, _nothing(before), switch, server_steps):
+        if not (behind_tables and isinstance(step, ReleaseFlows | ReleaseServed)):
+            yield step
 
 
 def _variants(tools: Iptables) -> list[Iptables]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from functools import cache
 from typing import TYPE_CHECKING
 
 from svcc.api.errors import NotProvedError
@@ -53,8 +54,16 @@ def load_wanted(
     """
     settings = wanted.settings
 
+    leaving = cache(lambda: modes.own_tables(tools))
+
     def judge(moments: Iterable[Moment]) -> str | None:
-        return _unsafe(moments, with_own_addresses(settings, tools).addresses, note)
+        if problem := _unsafe(moments, with_own_addresses(settings, tools).addresses, note):
+            passes_by = settings.mode == "nftables" or (
+                settings.mode == "ipvs" and leaving().tables
+            )
+            what = f"apply with --mode iptables first, then with {settings.mode}"
+            return f"{problem}; {what if passes_by else 'please report this'}"
+        return None
 
     if wanted.tables is not None:
         return modes.apply_tables(
@@ -64,6 +73,7 @@ def load_wanted(
             tools=tools,
             wait=wait,
             dry_run=dry_run,
+            judge=judge if proved else None,
             guard=guard,
             tell=as_note(note),
         )
@@ -77,8 +87,9 @@ def load_wanted(
         wait=wait,
         dry_run=dry_run,
         judge=judge if proved else None,
-        guard=modes.with_tables(guard, tools),
+        guard=modes.with_tables(guard, leaving),
         tell=as_note(note),
+        leaving=leaving,
     )
     left = modes.remove_tables(
         tools,
@@ -208,7 +219,7 @@ def _unsafe(
         # Other people's rules may hold anything; our own were proved.
         reason = f"{error.what} is not modelled"
     else:
-        return f"a step would not be safe: {found[0]}; please report this" if found else None
+        return f"a step would not be safe: {found[0]}" if found else None
     if note is not None:
         note(f"note: the order of the steps is not proved: {reason}")
     return None

@@ -143,7 +143,7 @@ def diff(
             ipvs=wanted.ipvs,
             exclude=wanted.exclude,
             tools=tools,
-            guard=modes.with_tables(guard, tools),
+            guard=modes.with_tables(guard, lambda: modes.own_tables(tools)),
         )
         return found + modes.left_over_difference(tools, keep_localnet=wanted.route_localnet)
     except ToolError as error:

@@ -221,14 +221,14 @@ ROOMS = (
     Room("verify.policy", f"grammar.* {_OBJECTS} {_CORE}", "an add-on: the core does without"),
     Room("verify.equivalence", f"grammar.* {_OBJECTS} {_CORE}", "an add-on: the core does without"),
     Room(
-        "verify",
-        f"grammar.* {_OBJECTS} verify.*",
-        "entry points; the objects are shared with the compiler, nothing that it decides",
-    ),
-    Room(
         "verify.partial",
         "grammar grammar.nftables",
         "whether a part may be judged for the whole; it judges nothing",
+    ),
+    Room(
+        "verify",
+        f"grammar.* {_OBJECTS} verify.*",
+        "entry points; the objects are shared with the compiler, nothing that it decides",
     ),
     Room("apply.system", "grammar grammar.ipvs", "the node aside from its rules"),
     Room("apply.iptables", "grammar grammar.iptables apply.system", "one kernel interface"),
@@ -277,7 +277,7 @@ ROOMS = (
     ),
     Room(
         "agent",
-        "grammar.* compiler.* verify.* apply.* api.* agent.sources agent.serving agent.state",
+        "grammar.* compiler.* verify.* apply.* api.* agent.*",
         "has the workflows follow what sources see",
     ),
     Room(

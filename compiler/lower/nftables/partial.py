@@ -1,4 +1,4 @@
-"""Tables of before, with some Service ports otherwise: what :func:`lowering.lower` would make.
+"""Tables of before, with some Service ports otherwise: what the lowering of everything would make.
 
 Every frontend and backend is an element, so that the rest of the tables stays as it is.
 """

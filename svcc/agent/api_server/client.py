@@ -64,23 +64,48 @@ class Client:
             RequestError: there is no such answer.
             ClosedError: :meth:`close` was called.
         """
-        response = self._ask(path, query, silence, is_last=False)
+        return self._send(path, query, silence, None)
+
+    def create(self, path: str, document: Mapping[str, object], *, silence: float) -> None:
+        """Have an object made.
+
+        Args:
+            path: of the collection, from the server's root on.
+            document: the object.
+            silence: as of :meth:`get`.
+
+        Raises:
+            RequestError: it was not made, or nobody knows.
+            ClosedError: :meth:`close` was called.
+        """
+        self.body(self._send(path, {}, silence, json.dumps(document).encode()))
+
+    def _send(
+        self, path: str, query: Mapping[str, str], silence: float, body: bytes | None
+    ) -> Response:
+        response = self._ask(path, query, silence, body, is_last=False)
         if response is None:
-            response = self._ask(path, query, silence, is_last=True)
-        if response is None or response.status != 200:
+            response = self._ask(path, query, silence, body, is_last=True)
+        if response is None:
             raise RequestError("unauthorized", status=401)
         return response
 
     def _ask(
-        self, path: str, query: Mapping[str, str], silence: float, *, is_last: bool
+        self,
+        path: str,
+        query: Mapping[str, str],
+        silence: float,
+        body: bytes | None,
+        *,
+        is_last: bool,
     ) -> Response | None:
         """None: refused with 401, but there may be another credential now."""
         if (delay := self._limit.take()) and self._timing.wait(delay):
             raise ClosedError
         used = self._current()
         credential = used.credentials.current()
-        response = used.transport.get(path, query, credential, silence=silence)
-        if response.status == 200:
+        response = used.transport.send(path, query, credential, silence=silence, body=body)
+        if response.status in ((200,) if body is None else (200, 201, 202)):
             return response
         failure = self._failure(response)
         if response.status == 401 and not is_last and used.credentials.refused(credential):

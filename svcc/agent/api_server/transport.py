@@ -49,10 +49,16 @@ class Transport:
         self._made_of: object = None
         self._sockets = sockets
 
-    def get(
-        self, path: str, query: Mapping[str, str], credential: Credential, *, silence: float
+    def send(
+        self,
+        path: str,
+        query: Mapping[str, str],
+        credential: Credential,
+        *,
+        silence: float,
+        body: bytes | None = None,
     ) -> Response:
-        """Ask; the body is not read yet.
+        """Ask, or with a ``body`` (JSON) have an object made; the answer's body is not read yet.
 
         Args:
             path: from the server's root on.
@@ -69,12 +75,15 @@ class Transport:
             headers["Accept-Encoding"] = "gzip"
         if credential.authorization:
             headers["Authorization"] = credential.authorization
+        if body is not None:
+            headers["Content-Type"] = "application/json"
         pool = self._pool_for(credential)
         try:
             return pool.request(
-                "GET",
+                "GET" if body is None else "POST",
                 self._access.server + path,
-                fields=query,
+                fields=query if body is None else None,
+                body=body,
                 headers=headers,
                 preload_content=False,
                 retries=False,

@@ -60,6 +60,11 @@ class ClusterSource:
             thread.join()
 
     @property
+    def client(self) -> Client:
+        """Whom it asks."""
+        return self._client
+
+    @property
     def stale_since(self) -> float | None:
         """Since when (seconds, :func:`time.monotonic`) some part may be out of date."""
         known = (follower.stale_since for follower in self._followers)

@@ -7,6 +7,7 @@ import contextlib
 import gzip
 import json
 import queue
+import re
 import socket
 import ssl
 import threading
@@ -23,6 +24,8 @@ PATHS = {
     "/api/v1/nodes": "nodes",
     "/apis/discovery.k8s.io/v1/endpointslices": "endpointslices",
 }
+EVENTS = re.compile(r"/api/v1/namespaces/([a-z0-9-]+)/events")
+SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 COMPRESSED_FROM = 128 << 10
 """Bytes from which on a kube-apiserver compresses a list."""
 
@@ -39,6 +42,8 @@ class Request:
     @property
     def verb(self) -> str:
         """As roles have it."""
+        if "create" in self.query:
+            return "create"
         return "watch" if "watch" in self.query else "list"
 
 
@@ -78,14 +83,17 @@ class ApiServer:
     has answered.
     """
 
-    def __init__(self, tls: ssl.SSLContext | None = None, port: int = 0) -> None:
-        self.store = Store()
+    def __init__(
+        self, tls: ssl.SSLContext | None = None, port: int = 0, store: Store | None = None
+    ) -> None:
+        self.store = store or Store()
         self.tokens = {"right": "svcc"}
         self.passwords: dict[str, str] = {}
         self.forbidden: set[tuple[str, str]] = set()
         self.faults: list[Fault] = []
         self.requests: list[Request] = []
         self.watches: list[Watch] = []
+        self.events: list[Object] = []
         self.ignores_limit = False
         """As a kube-apiserver does that has all in its cache, for resourceVersion=0."""
         self.changed = threading.Condition()
@@ -207,6 +215,37 @@ class Handler(BaseHTTPRequestHandler):
             self._answer(owner, request)
         except StatusError as error:
             self.answer(error.code, error.body)
+
+    def do_POST(self) -> None:
+        """Make an Event, held to what a kube-apiserver asks of one."""
+        owner = self.server.owner
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        found = EVENTS.fullmatch(urlsplit(self.path).path)
+        request = Request("events", {"create": ""}, self._user(), dict(self.headers.items()))
+        owner.note(request)
+        try:
+            if not request.user:
+                raise StatusError(401, "Unauthorized", "Unauthorized")
+            if ("create", "events") in owner.forbidden:
+                raise StatusError(403, "Forbidden", "events is forbidden")
+            meta, about = body["metadata"], body["involvedObject"]
+            # pkg/apis/core/validation/events.go
+            if (
+                found is None
+                or meta["namespace"] != found[1]
+                or about.get("namespace", "default") != meta["namespace"]
+                or not SUBDOMAIN.fullmatch(meta["name"])
+                or len(meta["name"]) > 253
+                or len(body["message"].encode()) > 1024
+                or body["type"] not in ("Normal", "Warning")
+            ):
+                raise StatusError(422, "Invalid", "Event is invalid")
+        except StatusError as error:
+            self.answer(error.code, error.body)
+            return
+        with owner.changed:
+            owner.events.append(body)
+        self.answer(201, body)
 
     def _answer(self, owner: ApiServer, request: Request) -> None:
         if not request.user:
