@@ -223,6 +223,12 @@ class Follower:
             for line in self._lines(response):
                 self._event(_decoded(line, "an event"))
                 self._is_current()
+        except RequestError as error:
+            if not error.is_silence:
+                raise
+            # A server whose data are older than our version, since a backup was restored, takes
+            # the watch and says nothing at all (storage/cacher/cache_watcher.go, process).
+            raise _ListAgainError("nothing comes any more, not even a bookmark") from None
         finally:
             # What is left of a broken answer must not be taken for the next one.
             response.close()

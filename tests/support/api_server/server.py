@@ -152,6 +152,8 @@ class ApiServer:
 
     def _tell_watches(self, event: Event) -> None:
         for watch in self.watching(event.resource):
+            if event.version <= int(watch.request.query.get("resourceVersion") or "0"):
+                continue
             seen = selectors(watch.request).seen(event)
             if seen is not None:
                 watch.event(seen)
