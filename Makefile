@@ -40,7 +40,8 @@ packages: ## the system's tools that tests and demo use
 	PATH="$$PATH:/usr/sbin:/sbin"; \
 	for pair in iptables:iptables ipset:ipset conntrack:conntrack ip:iproute2 nft:nftables \
 			ipvsadm:ipvsadm linux.uml:user-mode-linux modprobe:kmod \
-			nsd:nsd knotd:knot kzonecheck:knot-dnssecutils named:bind9 named-checkzone:bind9-utils; do \
+			nsd:nsd knotd:knot kzonecheck:knot-dnssecutils named:bind9 named-checkzone:bind9-utils \
+			dot:graphviz chromium:chromium; do \
 		command -v "$${pair%%:*}" >/dev/null || missing="$$missing $${pair##*:}"; \
 	done; \
 	test -z "$$missing" && exit 0; \

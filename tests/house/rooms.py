@@ -217,6 +217,17 @@ ROOMS = (
         f"grammar.* {_OBJECTS} compiler.api_names verify.netfilter verify.spec verify.simulator",
         "what people mean is told by the objects, whatever the rules do",
     ),
+    Room(
+        "verify.picture",
+        f"grammar.* {_OBJECTS} verify.spec verify.simulator verify.confirm verify.report "
+        "verify.questions",
+        "what is seen of Services, by the reading that rules are held to; no reading of its own",
+    ),
+    Room(
+        "verify.drawing",
+        "verify.confirm verify.picture",
+        "a picture as text: writers know nothing that is not in it",
+    ),
     Room("verify.recheck", f"grammar.* {_OBJECTS} {_CORE}", "an add-on: the core does without"),
     Room("verify.policy", f"grammar.* {_OBJECTS} {_CORE}", "an add-on: the core does without"),
     Room("verify.equivalence", f"grammar.* {_OBJECTS} {_CORE}", "an add-on: the core does without"),
@@ -281,7 +292,16 @@ ROOMS = (
         "svcc grammar.* compiler.* api.* commands",
         "commands that stand in for a cluster, like any others",
     ),
-    Room("cli", "svcc grammar commands commands.standalone", "finds the command and runs it"),
+    Room(
+        "commands.inside",
+        "svcc grammar.* api.* commands",
+        "commands that show what is inside, like any others",
+    ),
+    Room(
+        "cli",
+        "svcc grammar commands commands.standalone commands.inside",
+        "finds the command and runs it",
+    ),
     Room("__main__", "cli", "python -m svcc"),
 )
 
