@@ -282,7 +282,13 @@ class _Builder:
                 action,
                 masquerade,
                 tuple(numbers[b] for b in first.backends) if isinstance(first, Serve) else (),
-                self._reasons.of(item.frontend, packet, allowed) if senders else (),
+                tuple(
+                    dict.fromkeys(
+                        reason
+                        for kind in senders
+                        for reason in self._reasons.of(item.frontend, packets[kind], allowed)
+                    )
+                ),
                 tuple(_short(other, packet) for other in others),
             )
 

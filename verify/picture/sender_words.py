@@ -70,11 +70,12 @@ def _is_inside(network: Network, wide: Network) -> bool:
 
 def _plain(condition: frozenset[Atom]) -> frozenset[Atom]:
     """Without what another atom says already: who is in one network is in no other."""
-    return frozenset(
-        atom
-        for atom in condition
-        if not any(other != atom and _exclude(other, negation(atom)) for other in condition)
-    )
+    left = condition
+    for atom in condition:
+        # One at a time, since two atoms may say each other.
+        if any(other != atom and _exclude(other, negation(atom)) for other in left):
+            left -= {atom}
+    return left
 
 
 def _pair(
