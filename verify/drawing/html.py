@@ -11,12 +11,20 @@ from __future__ import annotations
 
 import json
 from base64 import b64encode
+from dataclasses import dataclass
 from hashlib import sha256
 from html import escape
 from pathlib import Path
 
 from svcc.verify.drawing.document import JsonObject, backend_json, finding_json
-from svcc.verify.picture.picture import NodePicture, Picture, PicturedPort, PicturedService
+from svcc.verify.picture.picture import (
+    NodePicture,
+    Picture,
+    PicturedBackend,
+    PicturedPort,
+    PicturedService,
+    Treatment,
+)
 
 _VERDICT_LETTER = {"proved": "p", "violated": "v", "undecided": "u", None: "-"}
 
@@ -51,11 +59,12 @@ def _hash(text: str) -> str:
 
 
 def _data(picture: Picture, title: str) -> str:
-    table = _Table()
+    tables = _Tables(_Table(), _Table())
     data: JsonObject = {
         "title": title,
-        "nodes": [_node(node, table) for node in picture.nodes],
-        "services": table.values,
+        "nodes": [_node(node, tables) for node in picture.nodes],
+        "services": tables.services.values,
+        "treatments": tables.treatments.values,
         "left_out": picture.left_out,
     }
     text = json.dumps(data, ensure_ascii=True, separators=(",", ":"))
@@ -63,7 +72,7 @@ def _data(picture: Picture, title: str) -> str:
 
 
 class _Table:
-    """Values that are told by their number; nodes that treat a Service alike share one."""
+    """Values that are told by their number, equal ones by the same."""
 
     def __init__(self) -> None:
         self.values: list[JsonObject] = []
@@ -78,12 +87,23 @@ class _Table:
         return found
 
 
-def _node(node: NodePicture, table: _Table) -> JsonObject:
+@dataclass(frozen=True, slots=True)
+class _Tables:
+    """What nodes share that treat a Service alike, and Services that treat senders alike."""
+
+    services: _Table
+    treatments: _Table
+
+
+def _node(node: NodePicture, tables: _Tables) -> JsonObject:
     found: JsonObject = {
         "node": node.node,
         "mode": node.mode,
         "verdict": node.verdict,
-        "services": [table.number(_service(service)) for service in node.services],
+        "services": [
+            tables.services.number(_service(service, tables.treatments))
+            for service in node.services
+        ],
         "verdicts": [
             "".join(_VERDICT_LETTER[frontend.verdict] for frontend in service.frontends())
             for service in node.services
@@ -99,7 +119,7 @@ def _node(node: NodePicture, table: _Table) -> JsonObject:
     return found
 
 
-def _service(service: PicturedService) -> JsonObject:
+def _service(service: PicturedService, treatments: _Table) -> JsonObject:
     """What of a Service is the same whatever was found."""
     return {
         "key": service.key,
@@ -108,34 +128,43 @@ def _service(service: PicturedService) -> JsonObject:
         "internal": service.internal_policy,
         "external": service.external_policy,
         "affinity": service.affinity,
-        "ports": [_port(port) for port in service.ports],
+        "ports": [_port(port, treatments) for port in service.ports],
     }
 
 
-def _port(port: PicturedPort) -> JsonObject:
+def _port(port: PicturedPort, treatments: _Table) -> JsonObject:
     return {
         "name": port.name,
         "protocol": port.protocol,
         "family": port.family,
-        "backends": [backend_json(backend) for backend in port.backends],
+        "backends": [_backend(backend) for backend in port.backends],
         "frontends": [
             {
                 "kind": frontend.kind,
                 "place": frontend.place,
+                # Which one, and the numbers of its backends.
                 "treatments": [
-                    {
-                        "who": treatment.who,
-                        "senders": treatment.senders,
-                        "action": treatment.action,
-                        "words": treatment.words(),
-                        "why": treatment.why,
-                        "or": treatment.or_else,
-                        "share": "" if treatment.share is None else str(treatment.share),
-                        "backends": treatment.backends,
-                    }
+                    (treatments.number(_treatment(treatment)), treatment.backends)
                     for treatment in frontend.treatments
                 ],
             }
             for frontend in port.frontends
         ],
+    }
+
+
+def _backend(backend: PicturedBackend) -> JsonObject:
+    found = backend_json(backend)
+    return {key: value for key, value in found.items() if (key, value) != ("state", "ready")}
+
+
+def _treatment(treatment: Treatment) -> JsonObject:
+    return {
+        "who": treatment.who,
+        "senders": treatment.senders,
+        "action": treatment.action,
+        "words": treatment.words(),
+        "share": "" if treatment.share is None else str(treatment.share),
+        "why": treatment.why,
+        "or": treatment.or_else,
     }

@@ -9,6 +9,14 @@
   const RANK = { "-": 0, p: 1, u: 2, v: 3 };
   const PAGE = 100, MOST_BACKENDS = 32, MOST_NODES = 40;
   const data = JSON.parse(document.getElementById("picture").textContent);
+  for (const service of data.services) {
+    for (const port of service.ports) {
+      for (const backend of port.backends) backend.state = backend.state || "ready";
+      for (const frontend of port.frontends) {
+        frontend.treatments = frontend.treatments.map(([number, backends]) => ({ ...data.treatments[number], backends }));
+      }
+    }
+  }
   const byId = (id) => document.getElementById(id);
   const state = { node: 0, service: 0, list: PAGE, senders: PAGE, nodes: PAGE };
 

@@ -19,13 +19,14 @@ from svcc.verify.picture.picture import (
     Treatment,
 )
 from svcc.verify.simulator.packet import endpoint_text
-from tests.paths import ROOT
+from tests.paths import DATA, ROOT
 from tests.support.clusters.cases import PacketCase, case_names, case_objects, read_case
 from tests.support.effort import some
 from tests.support.readings.outcomes import Drop, Refuse, Serve, Untouched
 
 ALL = case_names()
 SHOP = ROOT / "examples" / "shop"
+NODE_B = DATA / "graph" / "node-b.yaml"
 _NODE = ("192.168.7.10", "fd00:7::10")
 
 
@@ -278,8 +279,15 @@ def test_what_cannot_be_drawn(what: str, namespace: str, message: str) -> None:
 
 
 def test_nodes_differ() -> None:
-    objects = svcc.api.load("examples/policy/cluster.yaml")
-    nodes = svcc.api.all_node_settings(objects, cluster_cidr="10.244.0.0/16")
-    picture = graph(objects, nodes)
-    assert [node.node for node in picture.nodes] == [node.node_name for node in nodes]
-    assert {node.verdict for node in picture.nodes} == {"proved"}
+    """Of a Local policy each node has its own backends."""
+    objects = svcc.api.load(str(SHOP), str(NODE_B))
+    configuration = svcc.api.load_configuration(str(SHOP / "config.yaml"))
+    nodes = svcc.api.all_node_settings(objects, configuration)
+    found = {}
+    for node in graph(objects, nodes, "shop/checkout").nodes:
+        (service,) = node.services
+        (port,) = service.ports
+        balancer = next(f for f in port.frontends if f.kind == "loadbalancer IP")
+        outside = next(t for t in balancer.treatments if "outside" in t.senders)
+        found[node.node] = ([port.backends[n].node for n in outside.backends], node.verdict)
+    assert found == {"node-a": (["node-a"], "proved"), "node-b": (["node-b"], "proved")}
