@@ -11,10 +11,11 @@ import fcntl
 import json
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -134,6 +135,11 @@ class Page:
         found = self.call("Page.captureScreenshot", format="png", captureBeyondViewport=True)
         return base64.b64decode(found["data"])
 
+    def close(self) -> None:
+        """Have the browser end."""
+        self._session = None
+        self.call("Browser.close")
+
     def _next(self) -> Message:
         while b"\0" not in self._rest:
             read = os.read(self._reading, 1 << 20)
@@ -164,7 +170,8 @@ def page(path: Path) -> Iterator[Page]:
     """A file as a page of a browser of its own, whose profile is new and goes with it."""
     out_read, out_write = os.pipe()
     in_read, in_write = os.pipe()
-    with tempfile.TemporaryDirectory() as profile:
+    # Processes of the browser that end a little later may write there still.
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         command = ["chromium", *_OFFLINE, f"--user-data-dir={profile}"]
         # The shell puts the pipes where Chromium looks for them; so they must be elsewhere here.
         in_read, out_write = _high(in_read), _high(out_write)
@@ -174,6 +181,7 @@ def page(path: Path) -> Iterator[Page]:
             pass_fds=(in_read, out_write),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
+            start_new_session=True,
         )
         os.close(in_read)
         os.close(out_write)
@@ -181,8 +189,11 @@ def page(path: Path) -> Iterator[Page]:
         try:
             found.open(path)
             yield found
+            found.close()
+            process.wait()
         finally:
             os.close(in_write)
             os.close(out_read)
-            process.kill()
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
             process.wait()

@@ -124,9 +124,8 @@
     let order = first;
     port.frontends.forEach((frontend, row) => {
       const letter = verdicts[order++];
-      const label = `${frontend.place}/${port.protocol}`;
       const inside = frontend.kind === "cluster IP";
-      const head = box(VERDICTS[letter][0], line(frontend.kind), make("strong", {}, label),
+      const head = box(VERDICTS[letter][0], line(frontend.kind), make("strong", {}, frontend.place, make("wbr"), `/${port.protocol}`),
         line(port.name ? `port ${port.name}` : ""),
         line(`${inside ? "internal" : "external"}TrafficPolicy ${inside ? service.internal : service.external}`),
         mark(letter));
