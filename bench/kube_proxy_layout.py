@@ -1,8 +1,9 @@
 """kube-proxy's linear layout of the same objects: the reference that svcc is measured by.
 
 One chain per Service and one per endpoint, one rule per Service in a shared chain that every
-new connection walks, as kube-proxy 1.30 writes it (see ``tests/data/kube-proxy``). Cluster IPs and
-node ports under Cluster policy only, which is what :mod:`bench.generate` makes.
+new connection walks, as kube-proxy 1.36 writes it (see ``tests/data/kube-proxy-1.36``), less its
+accounting. Cluster IPs and node ports under Cluster policy only, which is what
+:mod:`bench.generate` makes.
 """
 
 from __future__ import annotations
@@ -22,11 +23,30 @@ _HEAD = """\
 :INPUT ACCEPT [0:0]
 :FORWARD ACCEPT [0:0]
 :OUTPUT ACCEPT [0:0]
+:KUBE-EXTERNAL-SERVICES - [0:0]
 :KUBE-FIREWALL - [0:0]
 :KUBE-FORWARD - [0:0]
+:KUBE-NODEPORTS - [0:0]
+:KUBE-PROXY-FIREWALL - [0:0]
+:KUBE-SERVICES - [0:0]
 -A INPUT -j KUBE-FIREWALL
+-A INPUT -m conntrack --ctstate NEW -m comment --comment "kubernetes load balancer firewall" \
+-j KUBE-PROXY-FIREWALL
+-A INPUT -m comment --comment "kubernetes health check service ports" -j KUBE-NODEPORTS
+-A INPUT -m conntrack --ctstate NEW -m comment --comment \
+"kubernetes externally-visible service portals" -j KUBE-EXTERNAL-SERVICES
+-A FORWARD -m conntrack --ctstate NEW -m comment --comment "kubernetes load balancer firewall" \
+-j KUBE-PROXY-FIREWALL
 -A FORWARD -m comment --comment "kubernetes forwarding rules" -j KUBE-FORWARD
+-A FORWARD -m conntrack --ctstate NEW -m comment --comment "kubernetes service portals" \
+-j KUBE-SERVICES
+-A FORWARD -m conntrack --ctstate NEW -m comment --comment \
+"kubernetes externally-visible service portals" -j KUBE-EXTERNAL-SERVICES
 -A OUTPUT -j KUBE-FIREWALL
+-A OUTPUT -m conntrack --ctstate NEW -m comment --comment "kubernetes load balancer firewall" \
+-j KUBE-PROXY-FIREWALL
+-A OUTPUT -m conntrack --ctstate NEW -m comment --comment "kubernetes service portals" \
+-j KUBE-SERVICES
 -A KUBE-FIREWALL ! -s 127.0.0.0/8 -d 127.0.0.0/8 -m conntrack ! --ctstate \
 RELATED,ESTABLISHED,DNAT -j DROP
 -A KUBE-FORWARD -m conntrack --ctstate INVALID -j DROP

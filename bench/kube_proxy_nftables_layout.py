@@ -1,8 +1,8 @@
 """The layout of kube-proxy's nftables mode for the same objects: the reference for svcc's.
 
-A chain for each Service and one more for its external frontends, as kube-proxy 1.36 writes it (see
-``tests/data/kube-proxy-1.36``). Cluster IPs and node ports under Cluster policy only, which is what
-:mod:`bench.generate` makes.
+A chain for each Service and one more for its external frontends, and every chain that each packet
+passes, as kube-proxy 1.36 writes it (see ``tests/data/kube-proxy-1.36``). Cluster IPs and node
+ports under Cluster policy only, which is what :mod:`bench.generate` makes.
 """
 
 from __future__ import annotations
@@ -10,13 +10,30 @@ from __future__ import annotations
 import base64
 import hashlib
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 from bench.generate import CLUSTER_CIDR, NODE
 from svcc.compiler.load.loader import load
 from svcc.compiler.model.objects import EndpointSlice, Service
 
 _RULES = f"""\
+	chain filter-prerouting-pre-dnat {{
+		type filter hook prerouting priority dstnat - 10; policy accept;
+		ct state new jump firewall-check
+	}}
+
+	chain filter-output-pre-dnat {{
+		type filter hook output priority -110; policy accept;
+		ct state new jump firewall-check
+	}}
+
+	chain filter-input {{
+		type filter hook input priority filter; policy accept;
+		ct state new jump nodeport-endpoints-check
+		ct state new jump service-endpoints-check
+	}}
+
 	chain nat-prerouting {{
 		type nat hook prerouting priority dstnat; policy accept;
 		jump services
@@ -34,12 +51,26 @@ _RULES = f"""\
 
 	chain filter-forward {{
 		type filter hook forward priority filter; policy accept;
+		ct state new jump service-endpoints-check
 		ct state new jump cluster-ips-check
 	}}
 
 	chain filter-output {{
 		type filter hook output priority filter; policy accept;
+		ct state new jump service-endpoints-check
 		ct state new jump cluster-ips-check
+	}}
+
+	chain nodeport-endpoints-check {{
+		ip daddr @nodeport-ips meta l4proto . th dport vmap @no-endpoint-nodeports
+	}}
+
+	chain service-endpoints-check {{
+		ip daddr . meta l4proto . th dport vmap @no-endpoint-services
+	}}
+
+	chain firewall-check {{
+		ip daddr . meta l4proto . th dport vmap @firewall-ips
 	}}
 
 	chain services {{
@@ -66,14 +97,56 @@ def _name(service: Service) -> str:
     return f"{digest}-{service.key}/tcp/http"
 
 
-def _collection(head: str, elements: Iterable[str]) -> str:
+_FRONTEND, _NODE_PORT = "ipv4_addr . inet_proto . inet_service", "inet_proto . inet_service"
+_COLLECTIONS = {
+    "hairpin-connections": "set ipv4_addr . ipv4_addr . inet_proto . inet_service",
+    "cluster-ips": "set ipv4_addr",
+    "nodeport-ips": "set ipv4_addr",
+    "no-endpoint-services": f"map {_FRONTEND} : verdict",
+    "no-endpoint-nodeports": f"map {_NODE_PORT} : verdict",
+    "firewall-ips": f"map {_FRONTEND} : verdict",
+    "service-ips": f"map {_FRONTEND} : verdict",
+    "service-nodeports": f"map {_NODE_PORT} : verdict",
+}
+
+
+@dataclass(slots=True)
+class Layout:
+    """A chain for each Service, and the elements that lead there, by the name of their map."""
+
+    chains: list[str]
+    elements: dict[str, list[str]]
+
+    def text(self) -> str:
+        """What ``nft -f`` loads at once."""
+        return _table(*map(self._collection, _COLLECTIONS), _RULES, *self.chains)
+
+    def scripts(self, at_once: int) -> Iterator[str]:
+        """The same in transactions of so many chains: one of all takes minutes."""
+        yield _table(*map(_declaration, _COLLECTIONS), _RULES)
+        for first in range(0, len(self.chains), at_once):
+            yield _table(*self.chains[first : first + at_once])
+        for name, elements in self.elements.items():
+            if elements:
+                yield f"add element ip kube-proxy {name} {{ {', '.join(elements)} }}\n"
+
+    def _collection(self, name: str) -> str:
+        return _declaration(name, self.elements.get(name, ()))
+
+
+def _table(*parts: str) -> str:
+    return "".join(("table ip kube-proxy {\n", *parts, "}\n"))
+
+
+def _declaration(name: str, elements: Iterable[str] = ()) -> str:
+    word, types = _COLLECTIONS[name].split(" ", 1)
     listed = ",\n\t\t\t     ".join(elements)
     shown = f"\t\telements = {{ {listed} }}\n" if listed else ""
-    return f"\t{head}\n{shown}\t}}\n"
+    return f"\t{word} {name} {{\n\t\ttype {types}\n{shown}\t}}\n"
 
 
-def text(path: str) -> str:
-    """What ``nft -f`` loads for the objects of a file."""
+def layout(path: str) -> Layout:
+    """What a kube-proxy would have loaded for the objects of a file."""
     objects = load([path])
     slices: dict[tuple[str, str], EndpointSlice] = {
         (item.namespace, item.service): item for item in objects.slices
@@ -101,26 +174,15 @@ def text(path: str) -> str:
                 f"\tchain external-{name} {{\n\t\tmeta mark set meta mark | 0x00004000\n"
                 f"\t\tgoto service-{name}\n\t}}\n"
             )
-    parts = [
-        "table ip kube-proxy {\n",
-        _collection(
-            "set hairpin-connections {\n\t\ttype ipv4_addr . ipv4_addr . inet_proto . inet_service",
-            hairpins,
-        ),
-        _collection("set cluster-ips {\n\t\ttype ipv4_addr", cluster_ips),
-        _collection("set nodeport-ips {\n\t\ttype ipv4_addr", ["192.168.7.10"]),
-        _collection(
-            "map service-ips {\n\t\ttype ipv4_addr . inet_proto . inet_service : verdict", addresses
-        ),
-        _collection(
-            "map service-nodeports {\n\t\ttype inet_proto . inet_service : verdict", node_ports
-        ),
-        _RULES,
-        *chains,
-        "}\n",
-    ]
-    return "".join(parts)
+    elements = {
+        "hairpin-connections": hairpins,
+        "cluster-ips": cluster_ips,
+        "nodeport-ips": ["192.168.7.10"],
+        "service-ips": addresses,
+        "service-nodeports": node_ports,
+    }
+    return Layout(chains, elements)
 
 
 if __name__ == "__main__":
-    sys.stdout.write(text(sys.argv[1]))
+    sys.stdout.write(layout(sys.argv[1]).text())

@@ -50,11 +50,11 @@ def nftables_script(compiled: Compiled, tables: Ruleset) -> str:
 def ipvs_scripts(compiled: Compiled, ipvs: Ipvs) -> dict[str, str]:
     """What ipvs mode loads beside iptables rules: for ipvsadm, ipset and ip -batch."""
     node = f"# svcc {__version__}: %s of node {compiled.settings.node_name}.\n"
-    servers = node % "virtual servers" + "# Load them with ipvsadm -R.\n"
     sets = node % "sets" + "# Load them with ipset restore, before the iptables rules.\n"
     addresses = node % "virtual IPs" + "# Load them with ip -batch, when all else is loaded.\n"
     return {
-        IPVSADM: servers + ipvsadm.write(ipvs.servers),
+        # Nothing above them: at a comment ipvsadm -R shows its usage and ends.
+        IPVSADM: ipvsadm.write(ipvs.servers),
         IPSET: sets + ipset.write(ipvs.sets),
         ADDRESSES: addresses + batch(ipvs),
     }

@@ -56,7 +56,8 @@ class RegionJudge:
         self._prover = prover
         self._statements = statements
         self._alike: dict[Signature, tuple[str, ...]] = {}
-        """The properties that regions with a signature have a say in, where all are proved."""
+        """The properties that regions with a signature have a say in, where all are proved for all
+        numbers."""
         self._last_proved: tuple[Box, tuple[str, ...], list[Finding]] | None = None
         self._examples: dict[tuple[Schema, str], tuple[Violated, Numbering]] = {}
         self._shared_lists = SharedLists()
@@ -153,9 +154,16 @@ class RegionJudge:
             if isinstance(answer, Violated):
                 self._examples[schema, name] = (answer, numbering)
         found = self._found(region, cut, answers)
-        if signature is not None and not any(answers.values()) and signature.is_whole(cut):
+        if signature is not None and self._holds_for_all(schema) and signature.is_whole(cut):
             self._alike[signature] = tuple(finding.property for finding in found)
         return found
+
+    def _holds_for_all(self, schema: Schema) -> bool:
+        """Whether all is proved whatever the numbers are: what holds for those of one region alone,
+        such as that its backends lie in a network that rules ask senders for, says nothing of
+        others.
+        """
+        return not any(self._prover.general(schema).values())
 
     def _proved_alike(self, region: Region, names: tuple[str, ...]) -> list[Finding]:
         last = self._last_proved

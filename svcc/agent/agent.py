@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 
-from svcc.agent.keeper import Keeper, Keeping, SettingsOf
 from svcc.agent.log import Log
-from svcc.agent.loop import Loop
+from svcc.agent.loop import Loop, Syncs
 from svcc.agent.notify import ServiceManager
 from svcc.agent.pace import Pace
 from svcc.agent.serving.health_checks import HealthChecks
@@ -30,14 +30,14 @@ class Agent:
         source: Source,
         settings: AgentSettings,
         mode: str,
-        settings_of: SettingsOf,
-        keeping: Keeping,
+        syncs: Syncs,
         log: Log,
     ) -> None:
         self._settings = settings
         self._log = log
         self._stop = threading.Event()
         self._servers: list[Server] = []
+        self._closing: list[Callable[[], None]] = []
         periods = settings.periods_of(mode)
         # As long as kube-proxy's health check waits for a sync (proxy_health.go).
         self._patience = 2 * periods.maximum
@@ -46,13 +46,17 @@ class Agent:
         self._loop = Loop(
             Documents(source.parts),
             [source],
-            Keeper(settings_of, keeping, log.tell),
+            syncs,
             Pace(periods),
             self._state,
             self._metrics,
             log,
             ServiceManager(),
         )
+
+    def at_end(self, close: Callable[[], None]) -> None:
+        """Have something closed when :meth:`run` returns."""
+        self._closing.append(close)
 
     def stop(self) -> None:
         """Have :meth:`run` return; what is loaded stays."""
@@ -76,6 +80,8 @@ class Agent:
             return True
         finally:
             checks.close()
+            for close in self._closing:
+                close()
             for server in self._servers:
                 server.close()
 
@@ -89,6 +95,8 @@ class Agent:
             if self._settings.bind_address_hard_fail:
                 return False
             threading.Thread(target=self._try_again, args=(at, routes), daemon=True).start()
+        else:
+            self._log.line("info", f"listening on {at}")
         return True
 
     def _try_again(self, at: BindAddress, routes: Routes) -> None:

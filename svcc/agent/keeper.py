@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from svcc.agent.health import is_eligible, local_endpoints, node_port_addresses
 from svcc.agent.partial import Partial
-from svcc.agent.sources.documents import Changes, Document, Key
+from svcc.agent.sources.documents import Changes, Key, in_order
 from svcc.agent.state import LocalEndpoints, Stage
 from svcc.api.compilation import compiled_for
 from svcc.api.errors import NotProvedError
@@ -20,7 +21,9 @@ from svcc.api.own_rules import wanted_of
 from svcc.apply.iptables.tool import Iptables, Variant
 from svcc.apply.modes import is_as_loaded
 from svcc.apply.outcome import Outcome
+from svcc.apply.system.conntrack_limits import ConntrackLimits, set_limits
 from svcc.apply.system.errors import ApplyError
+from svcc.compiler.settings.agent import Conntrack
 from svcc.grammar.errors import InputError
 
 if TYPE_CHECKING:
@@ -46,6 +49,8 @@ class Keeping:
     iptables: Variant | None = None
     fallback: bool = False
     wait: float | None = 30.0
+    conntrack: Conntrack = field(default_factory=Conntrack)
+    """Limits and timeouts that the node is to have."""
 
 
 class SyncError(Exception):
@@ -73,6 +78,10 @@ class Synced:
     """Whether somebody else had changed what svcc had loaded."""
     proof_seconds: float | None
     """What the proof took; None: nothing was to be proved."""
+    codes: Mapping[str, int] = field(default_factory=dict)
+    """How many findings of each code last."""
+    again: float | None = None
+    """Seconds after which it is time to look again, if that is sooner than usual."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,9 +147,10 @@ class Keeper:
         found = self._sync_part(changes, tell)
         if found is not None:
             return found
+        known, seconds = None if changes.changed else self._known, None
+        if known is not None and self._partial is not None:
+            known = replace(known, objects=self._partial.objects())
         self._partial = None
-        seconds = None
-        known = None if changes.changed else self._known
         if known is None:
             known, seconds = self._look(changes, tell)
         wanted = known.wanted
@@ -155,7 +165,9 @@ class Keeper:
             wait=self._keeping.wait,
             note=tell,
         )
-        drifted = known is self._known and outcome.changed
+        drifted = seconds is None and self._known is not None and outcome.changed
+        if self._known is None:
+            self._limit_connections(wanted.settings, tell)
         self._known = known
         self._follow_from(changes, known, outcome)
         return self._synced(
@@ -182,7 +194,6 @@ class Keeper:
         compiled = replace(compiled, forwarding=partial.forwarding, tables=tables)
         known = replace(
             known,
-            objects=partial.objects(),
             wanted=replace(known.wanted, compiled=compiled, tables=tables),
             health_checks=partial.health_checks,
         )
@@ -191,6 +202,20 @@ class Keeper:
         return self._synced(
             found.outcome, known, is_full=False, seconds=found.proof_seconds, tell=tell
         )
+
+    def _limit_connections(self, settings: NodeSettings, tell: Tell) -> None:
+        asked = self._keeping.conntrack
+        limits = ConntrackLimits(
+            max_per_core=asked.max_per_core,
+            least=asked.min,
+            tcp_established=asked.tcp_established_timeout,
+            tcp_close_wait=asked.tcp_close_wait_timeout,
+            udp=asked.udp_timeout,
+            udp_stream=asked.udp_stream_timeout,
+            be_liberal=settings.tcp_be_liberal,
+        )
+        for text in set_limits(limits, os.cpu_count() or 1):
+            tell(text)
 
     def _follow_from(self, changes: Changes, known: _Known, outcome: Outcome) -> None:
         compiled = known.wanted.compiled
@@ -230,7 +255,7 @@ class Keeper:
 
     def _look(self, changes: Changes, tell: Tell) -> tuple[_Known, float | None]:
         """Make rules of the objects, and prove them; what that took."""
-        documents = _in_order(changes.documents.items())
+        documents = in_order(changes.documents)
         objects = load(
             objects=[{"apiVersion": "v1", "kind": "List", "items": documents}],
             keep_going=True,
@@ -254,13 +279,3 @@ class Keeper:
         if settings.mode == "nftables":
             return Iptables(self._keeping.iptables)
         return chosen_tools(self._keeping.iptables)
-
-
-def _in_order(documents: Iterable[tuple[Key, Document]]) -> list[Document]:
-    """The oldest first, so that who claimed a frontend first keeps it."""
-
-    def age(item: tuple[Key, Document]) -> tuple[str, Key]:
-        key, document = item
-        return str((document.get("metadata") or {}).get("creationTimestamp") or ""), key
-
-    return [document for _, document in sorted(documents, key=age)]

@@ -155,7 +155,7 @@ class Loop:
 
     def _synced(self, found: Synced, changes: Changes, seconds: float) -> None:
         now = self._clock()
-        self._pace.synced(now)
+        self._pace.synced(now, found.again)
         self._state.done(
             eligible=found.eligible,
             health_checks=found.health_checks,
@@ -188,7 +188,7 @@ class Loop:
         (metrics.full_sync if found.is_full else metrics.partial_sync).observe(seconds)
         metrics.last_sync.set(now)
         metrics.frontends.set(found.service_ports)
-        metrics.found({})
+        metrics.found(found.codes)
         if found.drifted:
             metrics.drift.inc()
         if found.proof_seconds is not None:

@@ -23,10 +23,12 @@ class Pace:
         self._failures = 0
         self._last: float | None = None
         self._retry_at = 0.0
+        self._again = periods.maximum
 
-    def synced(self, now: float) -> None:
-        """A sync succeeded."""
+    def synced(self, now: float, again: float | None = None) -> None:
+        """A sync succeeded; ``again``: after how many seconds the next is wanted at the latest."""
         self._last = now
+        self._again = self._periods.maximum if again is None else again
         self._failures = 0
 
     def failed(self, now: float) -> None:
@@ -44,4 +46,4 @@ class Pace:
             return self._last + self._periods.minimum
         if self._failures:
             return self._retry_at
-        return self._last + self._periods.maximum
+        return self._last + min(self._again, self._periods.maximum)

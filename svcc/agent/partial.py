@@ -35,7 +35,7 @@ from svcc.grammar.errors import InputError
 from svcc.grammar.nftables.program import Ruleset
 from svcc.grammar.nftables.write import write
 from svcc.verify.engine import verify
-from svcc.verify.partial.differences import Subject, differences, part
+from svcc.verify.partial.differences import Elements, Subject, changed_elements, differences
 from svcc.verify.prepare.loaded import EVERYTHING
 from svcc.verify.proof.prover import Prover
 from svcc.verify.rule_files import of_nftables
@@ -89,6 +89,7 @@ class Partial:
         self._comments = comments
         self._proves = proves
         self._prover = Prover()
+        self._elements = Elements(reading.tables)
         self._slices: defaultdict[str, set[Key]] = defaultdict(set)
         for key, document in documents.items():
             if key.kind == "EndpointSlice":
@@ -138,19 +139,22 @@ class Partial:
         objects, forwarding = found
         before = self.reading.tables
         tables = self._tables(names, objects, forwarding)
-        about = differences(before, tables)
+        changed = changed_elements(before, tables)
+        about = differences(before, tables, changed)
         if about is None or self._meets_others(names, about):
             return None
         concerned = names | self._index.named(about)
         if len(concerned) > MOST_SERVICES:
             return None
         about |= self._index.subject(concerned)
-        part_now = part(tables, about)
+        part_before = self._elements.part(about)
+        self._elements.follow(tables, changed)
+        part_now = self._elements.part(about)
         seconds = self._prove(concerned, part_now) if self._proves else None
         outcome = modes.apply_part(
             self.reading,
             tables,
-            part(before, about),
+            part_before,
             part_now,
             tools,
             wait=wait,

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from svcc.verify.report.explanation import Explanation
 
 
+_COUNTED = re.compile(r"^#.*\n|\[\d+:\d+\]", re.MULTILINE)
 NFT_LIST = "nft list ruleset"
 JUDGED_FAMILIES = ("ip", "ip6", "inet", "netdev")
 """Families of tables that are judged; bridges are told of, and ARP is no way of IP packets."""
@@ -58,6 +61,35 @@ def live_rules(
         raise bad_input("--live", f"{error}{hint}") from None
     name, beside = f"iptables-{tools.kind}", in_force_beside(tools, list(loaded), say)
     return _with_nftables(tools, _of_chosen(loaded, beside, name, iptables, say), say)
+
+
+def stamp(iptables: Variant | None = None) -> object:
+    """What is otherwise as soon as rules of this network namespace are.
+
+    Where the kernel counts the changes of rules (nf_tables) they are not read. Raises as
+    :func:`live_rules`.
+    """
+    from svcc.apply.iptables.tool import Iptables
+    from svcc.apply.ipvs.read import printed
+    from svcc.apply.nftables.generation import generation
+    from svcc.apply.system.errors import ToolError
+    from svcc.grammar.address import Family
+
+    number: int | None = None
+    with suppress(ToolError):
+        number = generation()
+    legacy = Iptables("legacy")
+    try:
+        held = [family for family in Family if legacy.may_hold_rules(family)]
+        texts = [_without_counters(legacy.save_all(family)) for family in held]
+        return number, tuple(texts), tuple(printed(Iptables(iptables)).items())
+    except ToolError as error:
+        raise bad_input("--audit", str(error)) from None
+
+
+def _without_counters(text: str) -> str:
+    """What iptables-save prints, but for the time and what was counted."""
+    return _COUNTED.sub("", text)
 
 
 def _of_chosen(

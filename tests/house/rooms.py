@@ -232,14 +232,14 @@ ROOMS = (
     Room("verify.policy", f"grammar.* {_OBJECTS} {_CORE}", "an add-on: the core does without"),
     Room("verify.equivalence", f"grammar.* {_OBJECTS} {_CORE}", "an add-on: the core does without"),
     Room(
-        "verify",
-        f"grammar.* {_OBJECTS} verify.*",
-        "entry points; the objects are shared with the compiler, nothing that it decides",
-    ),
-    Room(
         "verify.partial",
         "grammar grammar.nftables",
         "whether a part may be judged for the whole; it judges nothing",
+    ),
+    Room(
+        "verify",
+        f"grammar.* {_OBJECTS} verify.*",
+        "entry points; the objects are shared with the compiler, nothing that it decides",
     ),
     Room("apply.system", "grammar grammar.ipvs", "the node aside from its rules"),
     Room("apply.iptables", "grammar grammar.iptables apply.system", "one kernel interface"),
@@ -271,7 +271,16 @@ ROOMS = (
         "what a cluster does beside forwarding, for any caller",
     ),
     Room("agent.state", "grammar", "what the loop writes and servers read"),
-    Room("agent.sources", "grammar compiler.*", "where objects come from; they judge nothing"),
+    Room(
+        "agent.api_server",
+        "svcc grammar compiler.model compiler.load",
+        "how an API server is asked, whoever wants what it has",
+    ),
+    Room(
+        "agent.sources",
+        "grammar compiler.* agent.api_server",
+        "where objects come from; they judge nothing",
+    ),
     Room(
         "agent.serving",
         "grammar compiler.settings agent.state",
@@ -279,7 +288,7 @@ ROOMS = (
     ),
     Room(
         "agent",
-        "grammar.* compiler.* verify.* apply.* api.* agent.sources agent.serving agent.state",
+        "grammar.* compiler.* verify.* apply.* api.* agent.*",
         "has the workflows follow what sources see",
     ),
     Room(

@@ -224,7 +224,7 @@ def test_the_verifier_loads_no_lowering_even_indirectly() -> None:
     assert not [name for name in loaded if name.startswith(LOWERING)]
 
 
-HEAVY = ("z3", "lark", "yaml", "hypothesis")
+HEAVY = ("z3", "lark", "yaml", "urllib3", "hypothesis")
 
 
 @pytest.mark.parametrize(

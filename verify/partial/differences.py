@@ -8,7 +8,7 @@ Packets to and from all other addresses and ports see what they saw.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from svcc.grammar.address import Address
@@ -24,8 +24,12 @@ from svcc.grammar.nftables.program import (
     Ruleset,
     Set,
     Table,
+    TableFamily,
     VerdictMap,
 )
+
+_Element = tuple[tuple[TableFamily, str], str, Expression]
+"""Whose table and set, and the key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,17 +43,34 @@ class Subject:
         return Subject(self.addresses | other.addresses, self.ports | other.ports)
 
 
-def differences(old: Ruleset, new: Ruleset) -> Subject | None:
+ChangedElements = Mapping[tuple[TableFamily, str], Mapping[str, frozenset[Expression]]]
+"""Keys of elements that came, went or have other data, by table and set."""
+
+
+def changed_elements(old: Ruleset, new: Ruleset) -> ChangedElements:
+    """In which elements two states of tables differ."""
+    found: dict[tuple[TableFamily, str], dict[str, frozenset[Expression]]] = {}
+    for of in old.tables.keys() | new.tables.keys():
+        before = old.tables[of].sets if of in old.tables else {}
+        after = new.tables[of].sets if of in new.tables else {}
+        found[of] = {
+            name: frozenset(_differing(before.get(name), after.get(name)))
+            for name in before.keys() | after.keys()
+        }
+    return found
+
+
+def differences(old: Ruleset, new: Ruleset, changed: ChangedElements) -> Subject | None:
     """What the packets have in common that may meet other rules in one state than in the other.
 
     None: they may be any, since something else differs than elements and chains that only
-    elements lead to.
+    elements lead to. ``changed`` is from :func:`changed_elements`.
     """
     if old.tables.keys() != new.tables.keys():
         return None
     found = Subject()
     for key, table in old.tables.items():
-        of_table = _of_table(table, new.tables[key])
+        of_table = _of_table(table, new.tables[key], changed[key])
         if of_table is None:
             return None
         found |= of_table
@@ -80,6 +101,60 @@ def _part_of_set(item: Set, about: Subject) -> Set:
     return replace(item, elements=kept)
 
 
+class Elements:
+    """The elements of tables by what they name: :func:`part` without looking at all of them."""
+
+    def __init__(self, ruleset: Ruleset) -> None:
+        self._ruleset = ruleset
+        self._anything: set[_Element] = set()
+        self._by_address: defaultdict[Address, set[_Element]] = defaultdict(set)
+        self._by_port: defaultdict[int, set[_Element]] = defaultdict(set)
+        for of, table in ruleset.tables.items():
+            for name, item in table.sets.items():
+                for key in item.elements:
+                    self._note((of, name, key), add=True)
+
+    def follow(self, ruleset: Ruleset, changed: ChangedElements) -> None:
+        """Be those of other tables."""
+        for of, sets in changed.items():
+            now = ruleset.tables[of].sets
+            for name, keys in sets.items():
+                there = now[name].elements if name in now else {}
+                for key in keys:
+                    self._note((of, name, key), add=key in there)
+        self._ruleset = ruleset
+
+    def part(self, about: Subject) -> Ruleset:
+        """As :func:`part` of the tables."""
+        found = set(self._anything)
+        for address in about.addresses:
+            found |= self._by_address.get(address, set())
+        for number in about.ports:
+            found |= self._by_port.get(number, set())
+        made = Ruleset(source=self._ruleset.source)
+        for table in self._ruleset.tables.values():
+            sets = {name: replace(item, elements={}) for name, item in table.sets.items()}
+            made.add(replace(table, sets=sets))
+        for of, name, key in found:
+            made.tables[of].sets[name].elements[key] = (
+                self._ruleset.tables[of].sets[name].elements[key]
+            )
+        return made
+
+    def _note(self, element: _Element, *, add: bool) -> None:
+        subject = _named(element[2])
+        places = (
+            [self._anything]
+            if subject is None
+            else [
+                *(self._by_address[address] for address in subject.addresses),
+                *(self._by_port[number] for number in subject.ports),
+            ]
+        )
+        for place in places:
+            (place.add if add else place.discard)(element)
+
+
 def _named(key: Expression) -> Subject | None:
     """What an element names; None: it may match whatever address and port a packet has."""
     parts = key.parts if isinstance(key, Concatenation) else (key,)
@@ -90,17 +165,17 @@ def _named(key: Expression) -> Subject | None:
     return Subject(ports=ports) if ports else None
 
 
-def _of_table(old: Table, new: Table) -> Subject | None:
+def _of_table(
+    old: Table, new: Table, changed: Mapping[str, frozenset[Expression]]
+) -> Subject | None:
     if (old.flags, old.others) != (new.flags, new.others):
         return None
     keys: set[Expression] = set()
     for name in old.sets.keys() | new.sets.keys():
         before, after = old.sets.get(name), new.sets.get(name)
-        if before is after:
-            continue
         if before is not None and after is not None and not _is_defined_alike(before, after):
             return None
-        keys.update(_differing(before, after))
+        keys |= changed[name]
     chains = {
         name
         for name in old.chains.keys() | new.chains.keys()
@@ -127,13 +202,27 @@ def _is_defined_alike(one: Set, other: Set) -> bool:
 
 def _differing(before: Set | None, after: Set | None) -> Iterator[Expression]:
     """Keys of elements that came, went, or have other data."""
+    if before is after:
+        return
     old = {} if before is None else before.elements
     new = {} if after is None else after.elements
-    for key, element in old.items():
-        now = new.get(key)
-        if now is not element and (now is None or _means(now) != _means(element)):
+    keys = {e.key for e in _unshared(old, new)} | {e.key for e in _unshared(new, old)}
+    for key in keys:
+        was, now = old.get(key), new.get(key)
+        if was is None or now is None or _means(now) != _means(was):
             yield key
-    yield from (key for key in new if key not in old)
+
+
+def _unshared(
+    elements: Mapping[Expression, Element], others: Mapping[Expression, Element]
+) -> list[Element]:
+    """The elements that others do not have as the very same object, as most of them do."""
+    numbers = list(map(id, elements.values()))
+    alone = set(numbers).difference(map(id, others.values()))
+    if not alone:
+        return []
+    return [item for number, item in zip(numbers, elements.values(), strict=True)
+            if number in alone]  # fmt: skip
 
 
 def _means(element: Element) -> Element:

@@ -260,8 +260,10 @@ class Cutter:
                 numbering.host(frontend.address)
         if region.virtual_ip is not None:
             numbering.host(region.virtual_ip.value)
-        for address, _ in translations:
+        for address, port in translations:
             numbering.host(address)
+            if port is not None:
+                numbering.port(port)
         boxes = self._placed([box, *_sent_to(box, translations, self._full_mask)])
         kind = None
         if self._shares and _is_fixed(region):

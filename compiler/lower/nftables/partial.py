@@ -1,4 +1,4 @@
-"""Tables of before, with some Service ports otherwise: what :func:`lowering.lower` would make.
+"""Tables of before, with some Service ports otherwise: what the lowering of everything would make.
 
 Every frontend and backend is an element, so that the rest of the tables stays as it is.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 
-from svcc.compiler.lower.nftables.frontends import HAIRPINS, REFUSE
+from svcc.compiler.lower.nftables.frontends import HAIRPINS, REFUSE, SERVICES
 from svcc.compiler.lower.nftables.lowering import SHARED_CHAINS, add_frontends, add_shared
 from svcc.compiler.lower.nftables.table import TableWriter
 from svcc.compiler.lower.nftables.terms import TERMS
@@ -95,9 +95,9 @@ class _Patch:
             if name not in come.sets and (is_filled_by_packets or not table.sets[name].elements):
                 del table.sets[name]
         table.chains.update(come.chains)
-        # Shared chains, which lead there too, are made anew.
-        maybe_unused = (*gone.chains, REFUSE)
-        self._remove_chains(name for name in maybe_unused if name not in come.chains)
+        # The shared chains, which are made anew, lead there as long as there is any frontend.
+        maybe_unused = {*gone.chains, *([] if SERVICES in table.sets else [REFUSE])}
+        self._remove_chains(maybe_unused - come.chains.keys())
         writer = TableWriter(table.family, comments=self._comments, table=table)
         add_shared(writer, forwarding, self._family)
         return table
@@ -122,6 +122,8 @@ class _Patch:
     def _remove_chains(self, names: Iterable[str]) -> None:
         """Remove those of some chains that nothing leads to any more."""
         left = self._table.chains.keys() & set(names)
+        if SERVICES in self._table.sets:
+            left.discard(REFUSE)
         while left:
             used = _led_to(self._table.sets.values(), self._table.chains.values())
             unused = left - used

@@ -6,11 +6,9 @@ import shutil
 import socket
 from pathlib import Path
 
-from svcc.compiler.bundle import batch
+from svcc.compiler.bundle import ADDRESSES, IPSET, IPVSADM, ipvs_scripts, script
 from svcc.compiler.pipeline import Compiled
 from svcc.grammar.address import Family
-from svcc.grammar.iptables.write import write
-from svcc.grammar.ipvs import ipset, ipvsadm
 from svcc.grammar.ipvs.state import DEVICE, required_sysctls
 from tests.support.kernel.testbed import Testbed, Variant, write_sysctl
 
@@ -30,17 +28,18 @@ def missing() -> str | None:
 
 
 def load(testbed: Testbed, variant: Variant, compiled: Compiled) -> None:
-    """Load a bundle with the tools themselves, as docs/ipvs.md says."""
+    """Load the files of a bundle with the tools themselves, as docs/ipvs.md says."""
     ipvs = compiled.ipvs
     assert ipvs is not None
     with testbed.node.entered():
         for name, value in required_sysctls(ipvs).items():
             write_sysctl(name.replace(".", "/"), value)
-    testbed.node.run("ipset", "restore", text=ipset.write(ipvs.sets))
+    files = ipvs_scripts(compiled, ipvs)
+    testbed.node.run("ipset", "restore", text=files[IPSET])
     for family in Family:
-        testbed.restore(variant, int(family), write(compiled.programs[family]), "--noflush")
-    testbed.node.run("ipvsadm", "-R", text=ipvsadm.write(ipvs.servers))
-    testbed.node.run("ip", "-batch", "-", text=batch(ipvs))
+        testbed.restore(variant, int(family), script(compiled, family), "--noflush")
+    testbed.node.run("ipvsadm", "-R", text=files[IPVSADM])
+    testbed.node.run("ip", "-batch", "-", text=files[ADDRESSES])
     testbed.route_localnet(compiled.route_localnet)
 
 

@@ -1,0 +1,1 @@
+"""The measurements: what they make of figures."""
