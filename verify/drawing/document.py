@@ -91,8 +91,10 @@ def _treatment(treatment: Treatment, port: PicturedPort) -> JsonObject:
     }
     if treatment.action == "serve":
         found["masquerade"] = treatment.masquerade
-        share = str(treatment.share)
+        share = None if treatment.share is None else str(treatment.share)
         found["shares"] = {port.backends[number].place: share for number in treatment.backends}
+        if treatment.scheduler:
+            found["scheduler"] = treatment.scheduler
     if treatment.why:
         found["why"] = list(treatment.why)
     if treatment.or_else:

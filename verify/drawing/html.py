@@ -165,6 +165,7 @@ def _treatment(treatment: Treatment) -> JsonObject:
         "action": treatment.action,
         "words": treatment.words(),
         "share": "" if treatment.share is None else str(treatment.share),
+        "scheduler": treatment.scheduler,
         "why": treatment.why,
         "or": treatment.or_else,
     }

@@ -158,9 +158,10 @@
 
   function treatmentBox(treatment) {
     const chips = treatment.senders.map((kind) => make("span", { class: `chip ${kind}` }, kind));
-    if (treatment.share) {
-      const number = treatment.backends.length;
-      chips.push(make("span", { class: "chip share" }, number === 1 ? "all to 1" : `${treatment.share} to each of ${number}`));
+    const number = treatment.backends.length;
+    if (number) {
+      const each = treatment.share ? `${treatment.share} to each of ${number}` : `one of ${number}, by ${treatment.scheduler}`;
+      chips.push(make("span", { class: "chip share" }, number === 1 ? "all to 1" : each));
     }
     const found = box(treatment.senders.length ? "" : "unused",
       chips.length ? make("div", { class: "chips" }, chips) : null,

@@ -248,10 +248,19 @@ class _Builder:
             self._found.of(frontend, self._settings),
         )
 
+    def _scheduler(self, frontend: Frontend) -> str:
+        """What chooses in ipvs mode, if not by turns: all real servers have the same weight."""
+        if self._settings.mode != "ipvs":
+            return ""
+        service = self._services[frontend.service.partition(":")[0]]
+        name = service.ipvs_scheduler or self._settings.ipvs.scheduler
+        return "" if name in ("rr", "wrr") else name
+
     def _treatments(
         self, item: FrontendExpectation, numbers: Mapping[Backend, int]
     ) -> Iterable[Treatment]:
         """One for all cases in which the same may happen, those of usual senders first."""
+        scheduler = self._scheduler(item.frontend)
         groups: dict[tuple[Outcome, ...], list[Case]] = {}
         for case in item.cases:
             groups.setdefault(case.allowed, []).append(case)
@@ -282,6 +291,7 @@ class _Builder:
                 action,
                 masquerade,
                 tuple(numbers[b] for b in first.backends) if isinstance(first, Serve) else (),
+                scheduler if isinstance(first, Serve) else "",
                 tuple(
                     dict.fromkeys(
                         reason

@@ -122,10 +122,11 @@ def _treatment_lines(treatment: Treatment) -> tuple[str, ...]:
 
 def _shares(own: str, treatment: Treatment, port: int) -> Iterator[Edge]:
     shown = [backend for backend in treatment.backends if backend < MAX_BACKENDS]
+    share = f"by {treatment.scheduler}" if treatment.share is None else str(treatment.share)
     for backend in shown:
-        yield Edge(own, f"b{port}n{backend}", "share", str(treatment.share))
+        yield Edge(own, f"b{port}n{backend}", "share", share)
     if rest := len(treatment.backends) - len(shown):
-        yield Edge(own, f"b{port}rest", "share", f"{rest} × {treatment.share}")
+        yield Edge(own, f"b{port}rest", "share", f"{rest} × {share}")
 
 
 def _backends(port: PicturedPort, number: int, used: set[int], node: str) -> Iterator[Vertex]:

@@ -37,7 +37,9 @@ class Treatment:
 
     ``who`` says whose packets these are, a line each, any of which is enough; ``senders`` are
     the usual senders among them. ``or_else`` are outcomes in words that are right, too, since
-    kube-proxies do that. ``backends`` are numbers of backends of the port that they are sent to.
+    kube-proxies do that. ``backends`` are numbers of backends of the port that they are sent to;
+    ``scheduler`` is the scheduler of IPVS that chooses among them by something else than turns,
+    "" where each gets as many as another.
     """
 
     who: tuple[str, ...]
@@ -45,13 +47,17 @@ class Treatment:
     action: Action
     masquerade: Masquerade = ""
     backends: tuple[int, ...] = ()
+    scheduler: str = ""
     why: tuple[str, ...] = ()
     or_else: tuple[str, ...] = ()
 
     @property
     def share(self) -> Fraction | None:
-        """The part of new connections that each of the backends gets; None if there are none."""
-        return Fraction(1, len(self.backends)) if self.backends else None
+        """The part of new connections that each of the backends gets; None if there are none, or
+        a scheduler chooses.
+        """
+        is_known = self.backends and (not self.scheduler or len(self.backends) == 1)
+        return Fraction(1, len(self.backends)) if is_known else None
 
     def words(self) -> str:
         """What becomes of the packets."""

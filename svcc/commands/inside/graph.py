@@ -9,7 +9,7 @@ from pathlib import Path
 from svcc.api.errors import bad_input
 from svcc.commands import arguments as given_by
 from svcc.commands import options
-from svcc.commands.exit_codes import OK
+from svcc.commands.exit_codes import BAD_INPUT, OK
 from svcc.commands.progress import Progress
 from svcc.commands.terminal import say
 
@@ -81,7 +81,9 @@ def run(arguments: argparse.Namespace) -> int:
     finally:
         bar.clear()
     _write(arguments, picture_text(picture, arguments.output))
-    return OK
+    given = rules.values() if isinstance(rules, dict) else (rules,)
+    is_changed = any(item is not None and item.problems for item in given)
+    return BAD_INPUT if is_changed else OK
 
 
 def _write(arguments: argparse.Namespace, text: str) -> None:

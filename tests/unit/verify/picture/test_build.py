@@ -11,6 +11,7 @@ import svcc.api
 from svcc.api.inside.graph import graph
 from svcc.compiler.settings.node import NodeSettings
 from svcc.grammar.address import parse_address
+from svcc.verify.picture.graph import graph_of
 from svcc.verify.picture.picture import (
     Picture,
     PicturedFrontend,
@@ -291,3 +292,17 @@ def test_nodes_differ() -> None:
         outside = next(t for t in balancer.treatments if "outside" in t.senders)
         found[node.node] = ([port.backends[n].node for n in outside.backends], node.verdict)
     assert found == {"node-a": (["node-a"], "proved"), "node-b": (["node-b"], "proved")}
+
+
+@pytest.mark.parametrize(("scheduler", "share"), [("rr", Fraction(1, 3)), ("lc", None)])
+def test_what_ipvs_does_not_do_by_turns_has_no_shares(
+    scheduler: str, share: Fraction | None
+) -> None:
+    objects, settings = shop()
+    configuration = svcc.api.load_configuration(str(SHOP / "config.yaml"))
+    settings = svcc.api.node_settings(objects, configuration, mode="ipvs", ipvs_scheduler=scheduler)
+    (service,) = graph(objects, [settings], "shop/web:http", judge=False).nodes[0].services
+    treatments = [t for f in service.frontends() for t in f.treatments if t.action == "serve"]
+    assert {treatment.share for treatment in treatments} == {share}
+    labels = {e.label for e in graph_of(service, "node-a").edges if e.kind == "share"}
+    assert labels == {"1/3" if share else "by lc"}

@@ -12,7 +12,7 @@ import pytest
 
 import svcc.api
 from svcc.api.inside.graph import graph, picture_text
-from svcc.verify.picture.picture import Picture
+from svcc.verify.picture.picture import NodePicture, Picture
 from tests.support.browser import Page, missing, page
 from tests.unit.verify.picture.test_build import damaged, shop
 
@@ -245,3 +245,12 @@ def test_the_policy_of_the_page_lets_no_other_script_run(tmp_path: Path) -> None
     with page(path) as found:
         assert found.run("window.taken") is None
         assert any("Content Security Policy" in said for said in found.said)
+
+
+@CHROMIUM
+def test_a_node_without_services(tmp_path: Path) -> None:
+    picture = Picture((NodePicture("node-a", "iptables", ()),), (("shop/db", "headless"),))
+    with page(write(picture, tmp_path)) as found:
+        assert texts(found, "#name") == ["No Service"]
+        assert texts(found, "#others li") == ["shop/db: headless"]
+        assert found.said == []
