@@ -223,11 +223,7 @@ ROOMS = (
         "verify.questions",
         "what is seen of Services, by the reading that rules are held to; no reading of its own",
     ),
-    Room(
-        "verify.drawing",
-        "verify.confirm verify.picture",
-        "a picture as text: writers know nothing that is not in it",
-    ),
+    Room("verify.drawing", "verify.confirm verify.picture", "a picture as text, nothing beside it"),
     Room("verify.recheck", f"grammar.* {_OBJECTS} {_CORE}", "an add-on: the core does without"),
     Room("verify.policy", f"grammar.* {_OBJECTS} {_CORE}", "an add-on: the core does without"),
     Room("verify.equivalence", f"grammar.* {_OBJECTS} {_CORE}", "an add-on: the core does without"),
@@ -301,11 +297,7 @@ ROOMS = (
         "svcc grammar.* compiler.* api.* commands",
         "commands that stand in for a cluster, like any others",
     ),
-    Room(
-        "commands.inside",
-        "svcc grammar.* api.* commands",
-        "commands that show what is inside, like any others",
-    ),
+    Room("commands.inside", "svcc grammar.* api.* commands", "commands that show what is inside"),
     Room(
         "cli",
         "svcc grammar commands commands.standalone commands.inside",
