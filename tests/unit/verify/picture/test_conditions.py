@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import product
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from svcc.grammar.address import Family, Network
@@ -59,8 +59,11 @@ EVERY_PACKET = [
 ]
 
 
-@examples(100, 20_000)
+@examples(300, 20_000)
 @given(conditions)
+@example([(SourceIn((PODS, OFFICE)), SourceIn((PODS,), True))])
+@example([(DestinationIn((PODS, OFFICE)), DestinationIn((OFFICE, LOOPBACK)))])
+@example([(SourceIn((PODS, OFFICE)), SourceIn((OFFICE, PODS)))])
 def test_merged_conditions_are_about_the_same_packets(found: list[PacketCondition]) -> None:
     fewer = merged(found)
     assert len(fewer) <= len(found)
