@@ -265,3 +265,13 @@ def add_wait(
         metavar="SECONDS",
         help=what,
     )
+
+
+def seconds(text: str) -> float:
+    """A duration in the form of Go, such as 30s or 1m30s."""
+    from svcc.api.loaded.confirming import duration
+
+    try:
+        return duration(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error

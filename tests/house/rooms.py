@@ -245,15 +245,34 @@ ROOMS = (
         "grammar grammar.iptables grammar.nftables grammar.nftables.parse apply.system",
         "one kernel interface",
     ),
-    Room("apply", "grammar.* apply.*", "the protocol; it is given programs, and compiles none"),
+    Room(
+        "apply",
+        "grammar.* apply.system apply.iptables apply.ipvs apply.nftables",
+        "the protocol; it is given programs, and compiles none",
+    ),
+    Room(
+        "apply.seen",
+        "grammar.* apply apply.system apply.iptables apply.ipvs apply.nftables",
+        "svcc's own layouts read as Services, for people; apply does without",
+    ),
+    Room(
+        "apply.reverting",
+        "svcc grammar.* apply apply.system apply.iptables apply.ipvs apply.nftables",
+        "another use of the protocol, which does without: back to what was loaded",
+    ),
     Room(
         "api.applying",
         "grammar.* compiler.* verify.* apply.*",
         "judges an apply, and runs none",
     ),
     Room(
+        "api.loaded",
+        "svcc grammar.* compiler.* apply.*",
+        "what is loaded and what becomes of it, whoever has loaded it",
+    ),
+    Room(
         "api",
-        "svcc grammar.* compiler.* verify.* apply.* api.applying",
+        "svcc grammar.* compiler.* verify.* apply.* api.applying api.loaded",
         "workflows for any caller, who need not be a command line",
     ),
     Room(
@@ -297,10 +316,14 @@ ROOMS = (
         "svcc grammar.* compiler.* api.* commands",
         "commands that stand in for a cluster, like any others",
     ),
-    Room("commands.inside", "svcc grammar.* api.* commands", "commands that show what is inside"),
+    Room(
+        "commands.node",
+        "svcc api.* commands",
+        "commands for what is loaded on this node, like any others",
+    ),
     Room(
         "cli",
-        "svcc grammar commands commands.standalone commands.inside",
+        "svcc grammar commands commands.standalone commands.node",
         "finds the command and runs it",
     ),
     Room("__main__", "cli", "python -m svcc"),

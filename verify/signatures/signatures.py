@@ -97,7 +97,9 @@ class Signatures:
         self._literals: dict[object, int] = {}
         self._by_identity: dict[int, tuple[int, object]] = {}
         self._numbers: dict[Form, int] = {}
-        self._last: tuple[Box, tuple[int, frozenset[tuple[int, int]]] | None] | None = None
+        self._last: (
+            tuple[Box, tuple[Case, ...], tuple[int, frozenset[tuple[int, int]]] | None] | None
+        ) = None
         self._declared: dict[int, list[tuple[int, int]]] = {}
         self._declared_ports: set[int] = set()
         for address, protocol, port in regions.addresses:
@@ -120,12 +122,12 @@ class Signatures:
 
     def of(self, region: Region) -> Signature | None:
         """A region's signature; None: it has to be cut itself."""
-        if not self._is_usable or (region.frontend is None and region.virtual_ip is None):
+        if not self._is_usable or (region.of_nobody and region.virtual_ip is None):
             return None
-        if self._last is None or self._last[0] is not region.box:
+        if self._last is None or self._last[:2] != (region.box, region.cases):
             # Both directions of a frontend come one after the other.
-            self._last = region.box, self._both_ways(region)
-        found = self._last[1]
+            self._last = region.box, region.cases, self._both_ways(region)
+        found = self._last[2]
         return None if found is None else Signature(found[0], region.from_node, found[1])
 
     def _both_ways(self, region: Region) -> tuple[int, frozenset[tuple[int, int]]] | None:

@@ -354,7 +354,7 @@ class Cutter:
     ) -> ChainSlice | None:
         items, policy = slicer.hook(*place, boxes, region.box)
         drops = policy == "DROP"
-        if region.frontend is None and not self._regions.everybodys:
+        if region.of_nobody and not self._regions.everybodys:
             items, drops = without_foreign(items), False
         if not items and not drops:
             return None
