@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import svcc.api
+from bench.generate import CLUSTER_CIDR, generate
 from svcc.api.inside.graph import graph, picture_text
 from svcc.verify.picture.picture import NodePicture, Picture
 from tests.support.browser import Page, missing, page
@@ -253,4 +254,23 @@ def test_a_node_without_services(tmp_path: Path) -> None:
     with page(write(picture, tmp_path)) as found:
         assert texts(found, "#name") == ["No Service"]
         assert texts(found, "#others li") == ["shop/db: headless"]
+        assert found.said == []
+
+
+@CHROMIUM
+def test_very_many_services_are_listed_a_hundred_at_a_time(tmp_path: Path) -> None:
+    objects = svcc.api.load(objects=[generate(1500, 5)])
+    node = svcc.api.node_settings(objects, node="node-0", cluster_cidr=CLUSTER_CIDR[4])
+    path = write(graph(objects, [node], judge=False), tmp_path)
+    assert path.stat().st_size < 1500 * 800
+    with page(path) as found:
+        assert texts(found, "#count") == ["1500 of 1500 Services"]
+        assert len(texts(found, "#list button")) == 100
+        assert found.run("document.querySelectorAll('*').length") < 5000
+        found.run("document.getElementById('more-list').click()")
+        assert len(texts(found, "#list button")) == 200
+        found.run("document.getElementById('filter').focus()")
+        found.type("service-1234")
+        assert texts(found, "#count") == ["1 of 1500 Services"]
+        assert "service-1234" in texts(found, "#name")[0]
         assert found.said == []
