@@ -85,3 +85,21 @@ def test_bad_input(arguments: tuple[str, ...], said: str) -> None:
 def test_the_cluster_domain_is_in_names() -> None:
     done = svcc("graph", *SHOP, "shop/web", "--no-verify", "--cluster-domain", "example.org")
     assert "web.shop.svc.example.org" in done.out
+
+
+def test_each_node_has_rules_of_its_own(tmp_path: Path) -> None:
+    more = ("-f", "tests/data/graph/node-b.yaml", "--all-nodes")
+    assert svcc("compile", *SHOP, *more, "-o", tmp_path / "rules").code == 0
+    rules = tmp_path / "rules" / "node-b" / "iptables.rules"
+    rules.write_text(rules.read_text().replace("10.244.3.10:8080", "10.244.3.99:8080"))
+    done = svcc("graph", *SHOP, *more, "--rules", tmp_path / "rules", "-o", "json")
+    found = {node["node"]: node for node in json.loads(done.out)["nodes"]}
+    assert {name: node["verdict"] for name, node in found.items()} == {
+        "node-a": "proved",
+        "node-b": "violated",
+    }
+    wrong = {s["name"] for s in found["node-b"]["services"] if s["verdict"] != "proved"}
+    assert wrong == {"web"}
+    # A folder that is not as it was written proves nothing of the one that was.
+    assert done.code == 2
+    assert "iptables.rules" in done.err
