@@ -364,7 +364,7 @@
   function summary() {
     const counts = { p: 0, v: 0, u: 0, "-": 0 };
     for (const letters of node().verdicts) counts[worst(letters)]++;
-    const parts = [`${node().mode} mode, ${node().services.length} Services: `];
+    const parts = [`configured for ${node().mode} mode, ${node().services.length} Services: `];
     for (const letter of ["v", "u", "p", "-"]) {
       if (counts[letter]) parts.push(`${counts[letter]} `, mark(letter), " ");
     }
