@@ -14,7 +14,7 @@ from svcc.agent.partial import Partial
 from svcc.agent.sources.documents import Changes, Key, in_order
 from svcc.agent.state import LocalEndpoints, Stage
 from svcc.api.compilation import compiled_for
-from svcc.api.errors import NotProvedError
+from svcc.api.errors import NotProvedError, needs_rules
 from svcc.api.inputs import load
 from svcc.api.loading import chosen_tools, for_this_node, guard_of, load_wanted, prove_wanted
 from svcc.api.own_rules import wanted_of
@@ -263,6 +263,7 @@ class Keeper:
             note=tell,
         )
         settings = self._settings_of(objects, tell)
+        needs_rules(settings, "svcc run loads rules of the kernel alone; have nginx take its file")
         settings = for_this_node(settings, self._tools(settings), self._keeping.fallback, tell)
         compiled = compiled_for(objects, settings, comments=self._keeping.comments, note=tell)
         wanted = replace(wanted_of(compiled), settings=settings)

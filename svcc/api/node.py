@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from svcc.api.compilation import compiled_for
-from svcc.api.errors import bad_input
+from svcc.api.errors import bad_input, needs_rules
 from svcc.api.loaded.confirming import Undo
 from svcc.api.loaded.seen import names_of, service_changes
 from svcc.api.loading import (
@@ -38,6 +38,11 @@ if TYPE_CHECKING:
     from svcc.apply.service_changes import ServiceChange
     from svcc.compiler.model.objects import Objects
     from svcc.compiler.settings.node import NodeSettings
+
+_OF_NGINX = (
+    "svcc loads rules of the kernel alone; have nginx take what svcc compile -o DIR writes: "
+    "ip -batch for the addresses, nginx -t -c to try it, nginx -s reload to use it"
+)
 
 
 def apply(
@@ -91,6 +96,7 @@ def apply(
     """
     given = _given(rules, settings, fallback)
     settings = given.settings if given is not None else settings
+    needs_rules(settings, _OF_NGINX)
     tools = Iptables(iptables) if settings.mode == "nftables" else chosen_tools(iptables)
     guard = guard_of(objects, settings, tools, note, stops=not (force or dry_run))
     settings = for_this_node(settings, tools, fallback, note)
@@ -185,6 +191,7 @@ def difference(
     """
     given = _given(rules, settings, fallback)
     settings = given.settings if given is not None else settings
+    needs_rules(settings, _OF_NGINX)
     tools = Iptables(iptables) if settings.mode == "nftables" else chosen_tools(iptables)
     guard = guard_of(objects, settings, tools, note, stops=False)
     settings = for_this_node(settings, tools, fallback, note)

@@ -79,7 +79,7 @@ def add_node(parser: argparse.ArgumentParser, *, all_nodes: bool = False) -> Non
         "--proxy-mode",
         dest="proxy_mode",
         metavar="MODE",
-        help="iptables, ipvs or nftables (default: iptables)",
+        help="iptables, ipvs, nftables or userspace (default: iptables)",
     )
     group.add_argument(
         "--node-ip", action="append", metavar="IP", help="address of the node; repeatable"

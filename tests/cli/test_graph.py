@@ -74,6 +74,7 @@ def test_all_nodes() -> None:
         (("-n", "nowhere"), "-n: error: there is no Service in the namespace nowhere"),
         (("--no-verify", "--rules", "x"), "--no-verify: error: not with rules to judge"),
         (("-o", "svg"), "invalid choice"),
+        (("--mode", "userspace"), "--mode userspace: error: is not drawn"),
     ],
 )
 def test_bad_input(arguments: tuple[str, ...], said: str) -> None:

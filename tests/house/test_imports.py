@@ -9,18 +9,14 @@ from itertools import product
 
 import pytest
 
+from tests.house.imports import PACKAGES, circles, imported_modules, imports, modules
 from tests.house.rooms import (
     FOLDERS,
     MOST_FILES,
     NEVERS,
-    PACKAGES,
     ROOMS,
     Never,
     Room,
-    circles,
-    imported_modules,
-    imports,
-    modules,
     refusal,
     room_of,
 )

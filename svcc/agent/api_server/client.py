@@ -165,7 +165,8 @@ class Client:
     def _broken(self, error: Exception) -> Exception:
         if self._sockets.are_shut:
             return ClosedError()
-        return RequestError(f"the answer broke off: {told(error)}")
+        is_silence = isinstance(error, urllib3.exceptions.ReadTimeoutError | TimeoutError)
+        return RequestError(f"the answer broke off: {told(error)}", is_silence=is_silence)
 
     def _failure(self, response: Response) -> RequestError:
         try:

@@ -8,6 +8,7 @@ class RequestError(Exception):
 
     ``status`` is what HTTP says, 0 where there was no answer. ``reason`` is the API's word
     (metav1.StatusReason: ``Expired``, ``Timeout``, …), empty where it gave none.
+    ``is_silence``: nothing more came in time.
     ``retry_after`` are seconds that it asks to wait, None where it does not.
     """
 
@@ -19,12 +20,14 @@ class RequestError(Exception):
         reason: str = "",
         retry_after: float | None = None,
         is_version_too_large: bool = False,
+        is_silence: bool = False,
     ) -> None:
         super().__init__(message)
         self.status = status
         self.reason = reason
         self.retry_after = retry_after
         self.is_version_too_large = is_version_too_large
+        self.is_silence = is_silence
 
     @property
     def is_expired(self) -> bool:

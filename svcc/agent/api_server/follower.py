@@ -33,6 +33,11 @@ LONGEST_WAIT = 300.0
 """What Retry-After says beyond is not waited for."""
 
 
+_ITEMS = '"items":['
+"""As encoding/json of Go writes it; within a string the quotes would not stand so."""
+_DECODER = json.JSONDecoder()
+
+
 class Sink(Protocol):
     """Where objects of the kind go; called from the thread that follows."""
 
@@ -146,15 +151,14 @@ class Follower:
                     continue
                 raise
             meta = page["metadata"]
-            for item in page["items"]:
-                found.append(self._sink.keep(self._whole(item)))
+            found += page["items"]
             if not meta.get("continue"):
                 return meta["resourceVersion"], found
             query = self._query() | {"limit": str(PAGE), "continue": meta["continue"]}
 
     def _page(self, query: dict[str, str]) -> Object:
         response = self._client.get(self._kind.path, query, silence=LIST_SILENCE)
-        page = _decoded(self._client.body(response), "the list")
+        page, kept = self._read(self._client.body(response))
         meta = page.get("metadata")
         # Null is none, as Go writes it; an answer without the field is no list.
         items = [] if page.get("items", ...) is None else page.get("items")
@@ -167,7 +171,27 @@ class Follower:
             or page.get("kind") != f"{self._kind.kind}List"
         ):
             raise RequestError(f"the answer is no list of {self._kind.resource}")
-        return {"metadata": meta, "items": items}
+        return {"metadata": meta, "items": kept or [self._sink.keep(self._whole(i)) for i in items]}
+
+    def _read(self, body: bytes) -> tuple[Object, list[Object]]:
+        """A list without its items, and what is kept of them; or all of it, and nothing kept.
+
+        Item by item, since a server with a cache sends all at once: what is thrown away of the
+        one has room for the next, where otherwise half as much memory would stay in pieces.
+        """
+        try:
+            text = body.decode()
+            begin = text.index(_ITEMS) + len(_ITEMS)
+            kept: list[Object] = []
+            at = begin
+            while text[at] != "]":
+                item, at = _DECODER.raw_decode(text, at + (text[at] == "," and bool(kept)))
+                kept.append(self._sink.keep(self._whole(item)))
+                if text[at] not in ",]":
+                    raise ValueError
+            return _decoded((text[:begin] + text[at:]).encode(), "the list"), kept
+        except (ValueError, IndexError, RecursionError):
+            return _decoded(body, "the list"), []
 
     def _whole(self, item: Any) -> Object:
         """An item of a list with what items lack: their kind."""
@@ -199,6 +223,12 @@ class Follower:
             for line in self._lines(response):
                 self._event(_decoded(line, "an event"))
                 self._is_current()
+        except RequestError as error:
+            if not error.is_silence:
+                raise
+            # A server whose data are older than our version, since a backup was restored, takes
+            # the watch and says nothing at all (storage/cacher/cache_watcher.go, process).
+            raise _ListAgainError("nothing comes any more, not even a bookmark") from None
         finally:
             # What is left of a broken answer must not be taken for the next one.
             response.close()

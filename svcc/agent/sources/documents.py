@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections.abc import Iterable, Mapping
@@ -152,7 +153,9 @@ def slim(document: Document) -> Document:
         of_use = {name: text for name, text in annotations.items() if _is_read(name)}
         if of_use:
             kept["annotations"] = of_use
-    found = {**document, "metadata": kept}
+    # Each JSON text brings names of fields of its own.
+    found = {sys.intern(name): value for name, value in document.items()}
+    found["metadata"] = kept
     if document.get("kind") == "Node":
         status = document.get("status")
         addresses = status.get("addresses", []) if isinstance(status, Mapping) else []
@@ -176,7 +179,7 @@ def _slim_endpoint(endpoint: Any) -> Any:
     """
     if not isinstance(endpoint, dict):
         return endpoint
-    found = dict(endpoint)
+    found = {sys.intern(name): value for name, value in endpoint.items()}
     for name in _FEW:
         if name in found:
             found[name] = _once(found[name])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal, assert_never
 
-from svcc.api.errors import bad_input
+from svcc.api.errors import bad_input, needs_rules
 from svcc.compiler.model.passed_over_reasons import REASONS
 from svcc.compiler.settings.names import CLUSTER_DOMAIN
 from svcc.grammar.address import Family
@@ -56,10 +56,16 @@ def graph(
         progress: is told how many of how many parts are judged.
 
     Raises:
-        InputError: nothing has this name, it has no frontends, or as ``verify_nodes``.
+        InputError: nothing has this name, it has no frontends, the settings are of userspace mode,
+            or as ``verify_nodes``.
     """
     from svcc.api.verification import verify_nodes
 
+    for settings in nodes:
+        needs_rules(
+            settings,
+            "is not drawn: whose source backends see is what rules do; svcc verify judges it",
+        )
     wanted = [_wanted(objects, settings, what, namespace, family) for settings in nodes]
     reports = (
         verify_nodes(

@@ -152,6 +152,8 @@ class ApiServer:
 
     def _tell_watches(self, event: Event) -> None:
         for watch in self.watching(event.resource):
+            if event.version <= int(watch.request.query.get("resourceVersion") or "0"):
+                continue
             seen = selectors(watch.request).seen(event)
             if seen is not None:
                 watch.event(seen)
@@ -285,7 +287,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def answer(self, code: int, body: Object, headers: dict[str, str] | None = None) -> None:
         """A whole answer."""
-        data = json.dumps(body).encode()
+        data = json.dumps(body, separators=(",", ":")).encode()
         more = dict(headers or {})
         if "gzip" in self.headers.get("Accept-Encoding", "") and len(data) >= COMPRESSED_FROM:
             data = gzip.compress(data, 1)

@@ -1,7 +1,9 @@
 """Objects with versions, and the latest events: what lists and watches are made of.
 
-What it answers is what kube-apiserver 1.36 answered to the same requests (see
-tests/unit/agent/test_double.py for which), at a smaller size.
+What is refused, and how, is as in the source of kube-apiserver 1.36 (staging/src/k8s.io/apiserver,
+pkg/storage/cacher/cacher.go, watch_cache.go and cache_watcher.go, pkg/storage/errors.go): a version
+that is too old is told within a watch, one of the future is waited for by a watch and refused to
+a list.
 """
 
 from __future__ import annotations
@@ -147,13 +149,12 @@ class Store:
         """What happened after a version.
 
         Raises:
-            StatusError: that is forgotten, or has not happened yet.
+            StatusError: that is forgotten.
         """
         if since < self.compacted:
             raise StatusError(
                 410, "Expired", f"too old resource version: {since} ({self.compacted})"
             )
-        self._refuse_future(since)
         return [e for e in self._events if e.version > since and e.resource == resource]
 
     def page(self, resource: str, selectors: Selectors, query: dict[str, str]) -> Object:

@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 import yaml
 
+from svcc.agent.api_server.access import Access
 from tests.support.api_server.certificates import Certificates
 from tests.support.api_server.server import ApiServer
+from tests.unit.agent.api_server.following import access_to
 
 
 @pytest.fixture(scope="session")
@@ -46,3 +48,8 @@ def write_kubeconfig(path: Path, cluster: dict[str, Any], user: dict[str, Any]) 
     }
     path.write_text(yaml.safe_dump(value))
     return path
+
+
+@pytest.fixture
+def access(server: ApiServer, certificates: Certificates) -> Access:
+    return access_to(server, certificates.ca)

@@ -171,3 +171,34 @@ def running(kubeconfig: Path, node_name: str = "n1", haste: float = 100.0) -> It
     finally:
         end.set()
         source.close()
+
+
+GONE = {
+    "kind": "Status",
+    "apiVersion": "v1",
+    "status": "Failure",
+    "message": "too old resource version: 100 (200)",
+    "reason": "Expired",
+    "code": 410,
+}
+
+
+def event(what: str, name: str, version: int | str, **more: Any) -> Object:
+    found = service(name)
+    found["metadata"]["resourceVersion"] = str(version)
+    return {"type": what, "object": {**found, **more}}
+
+
+def bookmark(version: int) -> Object:
+    return {
+        "type": "BOOKMARK",
+        "object": {
+            "kind": "Service",
+            "apiVersion": "v1",
+            "metadata": {"resourceVersion": str(version)},
+        },
+    }
+
+
+def asked(server: ApiServer, verb: str) -> list[dict[str, str]]:
+    return [request.query for request in server.asked("services", verb)]

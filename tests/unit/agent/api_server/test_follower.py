@@ -3,63 +3,33 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
-from typing import Any
 
 import pytest
 
 from svcc.agent.api_server import follower as module
 from svcc.agent.api_server.access import Access
-from svcc.agent.api_server.timing import Backoff
-from tests.support.api_server.certificates import Certificates
 from tests.support.api_server.server import (
     ApiServer,
     Fault,
     Handler,
     Hang,
     Request,
-    dropped,
     garbage,
-    half,
     status,
     stream,
 )
-from tests.unit.agent.api_server.following import Object, Seen, Ticks, access_to, follow, service
+from tests.unit.agent.api_server.following import (
+    GONE,
+    Object,
+    Ticks,
+    asked,
+    bookmark,
+    event,
+    follow,
+    service,
+)
 
-GONE = {
-    "kind": "Status",
-    "apiVersion": "v1",
-    "status": "Failure",
-    "message": "too old resource version: 100 (200)",
-    "reason": "Expired",
-    "code": 410,
-}
-
-
-@pytest.fixture
-def access(server: ApiServer, certificates: Certificates) -> Access:
-    return access_to(server, certificates.ca)
-
-
-def event(what: str, name: str, version: int | str, **more: Any) -> Object:
-    found = service(name)
-    found["metadata"]["resourceVersion"] = str(version)
-    return {"type": what, "object": {**found, **more}}
-
-
-def bookmark(version: int) -> Object:
-    return {
-        "type": "BOOKMARK",
-        "object": {
-            "kind": "Service",
-            "apiVersion": "v1",
-            "metadata": {"resourceVersion": str(version)},
-        },
-    }
-
-
-def asked(server: ApiServer, verb: str) -> list[dict[str, str]]:
-    return [request.query for request in server.asked("services", verb)]
+ITEM = b'{"metadata":{"name":"made-up"}}'
 
 
 # -- lists ---------------------------------------------------------------------------------
@@ -168,6 +138,23 @@ def test_where_nothing_so_new_is_to_be_had_what_is_newest_counts(
         b'{"kind": "ServiceList", "metadata": {"resourceVersion": "5"}, "items": [3]}',
         b'{"kind": "ServiceList", "metadata": {"resourceVersion": "5"}, "items": [{}]}',
         b'{"kind": "ServiceList", "metadata": {"resourceVersion": "5", "continue": 3}}',
+        *(
+            b'{"kind":"ServiceList","metadata":{"resourceVersion":"5"},"items":[' + rest
+            for rest in (
+                b"",
+                b"3]}",
+                b"{}]}",
+                b"%(a)b" % {b"a": ITEM},
+                b"%(a)b,]}" % {b"a": ITEM},
+                b",%(a)b]}" % {b"a": ITEM},
+                b"%(a)b%(a)b]}" % {b"a": ITEM},
+                b"%(a)b}" % {b"a": ITEM},
+                b"%(a)b]" % {b"a": ITEM},
+                b"%(a)b]}}" % {b"a": ITEM},
+                b"[" * 100_000,
+            )
+        ),
+        b'{"metadata":{"resourceVersion":"5","items":[]},"kind":"ServiceList"}',
         b"[" * 100_000,
         b"\xff\xfe",
     ],
@@ -182,6 +169,26 @@ def test_a_list_that_is_none_changes_nothing(
     assert seen.calls == [("replace", ["web"])]
     assert len(asked(server, "list")) == 2
     assert "list" in seen.told[0] or "no JSON" in seen.told[0]
+
+
+@pytest.mark.parametrize("indent", [None, 0, 2])
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_list_is_the_same_however_it_is_written(
+    server: ApiServer, access: Access, indent: int | None, order: int
+) -> None:
+    items = [service(name) for name in ("a", "b")]
+    items[0]["metadata"]["annotations"] = {"x": '"items":[', "items": ["]"]}
+    body: Object = {
+        "kind": "ServiceList",
+        "metadata": {"resourceVersion": "101"},
+        "items": [{k: v for k, v in item.items() if k != "kind"} for item in items],
+    }
+    fields = list(body.items())[::order]
+    text = json.dumps(dict(fields), indent=indent, separators=None if indent else (",", ":"))
+    server.fail(1, garbage(text.encode()), verb="list")
+    server.fail(1, stream(), verb="watch")
+    _, seen = follow(access, Ticks(1))
+    assert seen.objects == {item["metadata"]["name"]: item for item in items}
 
 
 def test_a_list_of_nothing_is_one(server: ApiServer, access: Access) -> None:
@@ -343,7 +350,7 @@ def test_versions_that_are_no_numbers_are_not_compared(server: ApiServer, access
     assert seen.calls == [("replace", []), ("put", "a"), ("put", "b")]
 
 
-def test_after_a_silence_the_watch_is_begun_anew(
+def test_after_a_silence_all_is_listed_again(
     server: ApiServer, access: Access, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "WATCH_SILENCE", 0.1)
@@ -363,153 +370,5 @@ def test_after_a_silence_the_watch_is_begun_anew(
     finally:
         hang.released.set()
     assert [query["resourceVersion"] for query in asked(server, "watch")] == ["100", "100"]
-    assert "no answer in time" in seen.told[0]
-
-
-# -- how often -----------------------------------------------------------------------------
-
-FAILURES: dict[str, tuple[str, Fault]] = {
-    "500": ("", status(500, "InternalError", "etcd is upset")),
-    "503": ("", status(503, "ServiceUnavailable", "not now")),
-    "401": ("", status(401, "Unauthorized", "Unauthorized")),
-    "403": ("", status(403, "Forbidden", "forbidden")),
-    "404": ("", status(404, "NotFound", "the server could not find the requested resource")),
-    "410 of a list": ("list", status(410, "Expired", "too old")),
-    "no list": ("list", garbage(b"<html>")),
-    "a redirect": ("", garbage(b"", 302)),
-    "cut": ("", dropped),
-    "half": ("", half),
-    "watches end at once": ("watch", stream()),
-    "watches are cut at once": ("watch", stream(cut_off=True)),
-    "410 of each watch": ("watch", stream({"type": "ERROR", "object": GONE})),
-    "nonsense in each watch": ("watch", stream(b"nonsense\n")),
-    "an event, and the watch is cut": ("watch", stream(event("ADDED", "a", 101), cut_off=True)),
-    "400 of each watch": ("watch", status(400, "BadRequest", "no such version")),
-}
-
-
-@pytest.mark.parametrize("what", FAILURES)
-@pytest.mark.parametrize("chance", [0.0, 0.999])
-def test_what_always_fails_is_tried_ever_more_rarely(
-    server: ApiServer, access: Access, what: str, chance: float
-) -> None:
-    verb, answer = FAILURES[what]
-    server.store.put(service("web"))
-    server.fail(1000, answer, verb=verb)
-    ticks = Ticks(12, chance=chance)
-    _, seen = follow(access, ticks)
-    plain = [0.8, 1.6, 3.2, 6.4, 12.8, 25.6, *[30.0] * 6]
-    assert ticks.waits == pytest.approx([wait * (1 + chance) for wait in plain])
-    # A try is a list and a watch, and each may have been refused once for its version.
-    assert len(server.requests) <= 12 * 3
-    # It is told once, not each time, and once when it has worked in between.
-    assert len(seen.told) <= 24
-    if not verb:
-        assert len(seen.told) == 1
-
-
-@pytest.mark.parametrize(("header", "waits"), [("7", 7.0), ("0", 0.8), ("86400", 300.0)])
-def test_what_a_server_asks_to_wait_is_waited(
-    server: ApiServer, access: Access, header: str, waits: float
-) -> None:
-    server.fail(1, status(429, "TooManyRequests", "too many requests", header))
-    server.fail(1, stream(), verb="watch")
-    ticks = Ticks(2)
-    _, seen = follow(access, ticks)
-    assert ticks.waits[0] == waits
-    assert "too many requests" in seen.told[0]
-
-
-def test_a_watch_that_lasted_is_followed_by_the_next_at_once(
-    server: ApiServer, access: Access
-) -> None:
-    ticks = Ticks(1)
-
-    def later() -> None:
-        ticks.time += 400.0 if len(server.asked("services", "watch")) < 4 else 0.0
-
-    seen = Seen(on_call=later)
-    for number, cut_off in ((101, False), (102, True), (103, False)):
-        server.fail(1, stream(event("ADDED", "a", number), cut_off=cut_off), verb="watch")
-    server.fail(1, stream(), verb="watch")
-    follow(access, ticks, seen)
-    assert len(asked(server, "watch")) == 4
-    assert ticks.waits == [Backoff.FIRST]
-    assert seen.told == []
-
-
-def test_after_a_watch_that_lasted_it_is_tried_soon_again(
-    server: ApiServer, access: Access
-) -> None:
-    ticks = Ticks(6)
-
-    def later() -> None:
-        ticks.time += 400.0 if seen.calls[-1] == ("put", "a") else 0.0
-
-    seen = Seen(on_call=later)
-    refused = status(503, "ServiceUnavailable", "not now")
-    server.fail(4, refused, verb="list")
-    server.fail(1, stream(event("ADDED", "a", 101)), verb="watch")
-    server.fail(100, refused, verb="watch")
-    follow(access, ticks, seen)
-    assert ticks.waits == [0.8, 1.6, 3.2, 6.4, 0.8, 1.6]
-
-
-def test_all_is_listed_again_from_time_to_time(server: ApiServer, access: Access) -> None:
-    ticks = Ticks(1)
-    server.store.put(service("web"))
-    server.store.put(service("lost"))
-
-    def later() -> None:
-        if len(asked(server, "list")) == 1 and len(seen.calls) == 2:
-            ticks.time += module.RELIST
-            server.store.delete_unseen(service("lost"))
-
-    seen = Seen(on_call=later)
-    server.fail(1, stream(event("ADDED", "web", 102)), verb="watch")
-    server.fail(1, stream(), verb="watch")
-    follow(access, ticks, seen)
-    assert seen.calls == [("replace", ["lost", "web"]), ("put", "web"), ("replace", ["web"])]
-
-
-def test_since_when_it_may_be_out_of_date(server: ApiServer, access: Access) -> None:
-    ticks = Ticks(4)
-    server.fail(1, stream(bookmark(101)), verb="watch")
-    server.fail(1000, status(503, "ServiceUnavailable", "not now"), verb="watch")
-    follower, _ = follow(access, ticks)
-    # The first watch was right up to its end, at the beginning; waits came after it.
-    assert follower.stale_since == 1000.0
-    assert ticks.time > 1005.0
-
-
-def test_nothing_is_known_before_the_first_list(server: ApiServer, access: Access) -> None:
-    server.fail(1000, status(503, "ServiceUnavailable", "not now"))
-    follower, seen = follow(access, Ticks(3))
-    assert follower.stale_since == 1000.0
-    assert seen.calls == []
-
-
-def test_a_fault_of_ours_does_not_end_it(server: ApiServer, access: Access) -> None:
-    server.store.put(service("web"))
-    calls: list[None] = []
-
-    def fail_once() -> None:
-        calls.append(None)
-        if len(calls) == 1:
-            raise KeyError("x")
-
-    server.fail(1, stream(), verb="watch")
-    _, seen = follow(access, Ticks(2), Seen(on_call=fail_once))
-    assert seen.told[0] == "warning: services: KeyError: 'x'; please report this"
     assert len(asked(server, "list")) == 2
-
-
-def test_lists_may_be_packed(server: ApiServer, access: Access, tmp_path: Path) -> None:
-    server.ignores_limit = True
-    for number in range(600):
-        server.store.put(service(f"s{number:04}"))
-    server.fail(1, stream(), verb="watch")
-    _, seen = follow(access, Ticks(1))
-    (request,) = server.asked("services", "list")
-    assert request.headers["Accept-Encoding"] == "gzip"
-    assert len(seen.objects) == 600
+    assert "not even a bookmark" in seen.told[0]

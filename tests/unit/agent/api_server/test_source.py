@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from svcc.agent.api_server import transport
+from svcc.agent.api_server import follower, transport
 from svcc.agent.sources.documents import Documents, Key
 from svcc.agent.sources.source import Source
 from tests.support.api_server.certificates import Certificates
@@ -126,7 +126,10 @@ def test_the_server_is_gone_and_comes_back(
             again.close()
 
 
-def test_an_older_backup_was_restored(server: ApiServer, kubeconfig: Path) -> None:
+def test_an_older_backup_was_restored(
+    server: ApiServer, kubeconfig: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(follower, "WATCH_SILENCE", 0.5)
     server.store.put(service("web"))
     server.store.put(service("late"))
     with running(kubeconfig) as run:
