@@ -73,6 +73,7 @@ class Follower:
         self._version = ""
         self._must_list = True
         self._must_be_newest = False
+        self._is_expired = False
         self._list_at = 0.0
         self._watching_since: float | None = None
         self._current_at = timing.now()
@@ -84,6 +85,7 @@ class Follower:
         """Follow until the end comes. What fails is told once while it lasts."""
         while not self._timing.is_over():
             wait_at_least = 0.0
+            was_expired, self._is_expired = self._is_expired, False
             self._watching_since = None
             try:
                 if self._must_list or self._timing.now() >= self._list_at:
@@ -95,6 +97,11 @@ class Follower:
                 self._must_list = True
                 if str(why):
                     self._failed(str(why))
+                else:
+                    # A server that has begun anew says so at first; what it has is to be had.
+                    self._is_expired = True
+                    if not was_expired:
+                        continue
             except RequestError as error:
                 # Whatever lies between ends long watches now and then.
                 if error.status or self._lasted() < STEADY:
