@@ -40,7 +40,8 @@ packages: ## the system's tools that tests and demo use
 	PATH="$$PATH:/usr/sbin:/sbin"; \
 	for pair in iptables:iptables ipset:ipset conntrack:conntrack ip:iproute2 nft:nftables \
 			ipvsadm:ipvsadm linux.uml:user-mode-linux modprobe:kmod \
-			nginx:nginx-light nsd:nsd knotd:knot kzonecheck:knot-dnssecutils named:bind9 named-checkzone:bind9-utils; do \
+			nginx:nginx-light nsd:nsd knotd:knot kzonecheck:knot-dnssecutils named:bind9 named-checkzone:bind9-utils \
+			dot:graphviz chromium:chromium; do \
 		command -v "$${pair%%:*}" >/dev/null || missing="$$missing $${pair##*:}"; \
 	done; \
 	test -e /usr/lib/nginx/modules/ngx_stream_module.so || missing="$$missing libnginx-mod-stream"; \

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from svcc import __version__
-from svcc.commands import compile, dump, explain, verify  # noqa: A004
+from svcc.commands import compile, dump, explain, graph, verify  # noqa: A004
 from svcc.commands import run as stay
 from svcc.commands.exit_codes import (
     BAD_INPUT,
@@ -38,6 +38,7 @@ COMMANDS: tuple[Command, ...] = (
     ("compile", "compile Services to iptables-restore scripts", compile.add, compile.run),
     ("verify", "prove that rules do what the Services ask", verify.add, verify.run),
     ("explain", "show a packet's way through the rules", explain.add, explain.run),
+    ("graph", "draw Services, and what verify finds of them", graph.add, graph.run),
     ("get", "print objects as kubectl and ipvsadm would", get.add, get.run),
     ("dump", "show what svcc has made of a Service, inside", dump.add, dump.run),
     ("apply", "prove the rules and load them on this node", apply.add, apply.run),
@@ -58,6 +59,7 @@ exit codes:
   compile  0 done, 2 bad input
   verify   0 every property proved, 1 a violation, 2 bad input, 3 could not decide
   explain  0 right, 1 wrong, 2 bad input, 3 could not decide
+  graph    0 drawn, whatever the verdict is, 2 bad input
   dump     0 done, 2 bad input
   get      0 done, 1 there is none of that name, 2 bad input
   apply    0 applied or nothing to do, 1 failed and the node is as it was, 2 bad input

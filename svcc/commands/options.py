@@ -166,10 +166,14 @@ def add_rules(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--live", action="store_true", help="the rules of this network namespace")
 
 
-def add_names(parser: argparse.ArgumentParser, *, compiled: bool = False) -> None:
-    """How Services are named; for zones that are ``compiled`` what they say, too."""
+def add_names(
+    parser: argparse.ArgumentParser, *, compiled: bool = False, zones: bool = True
+) -> None:
+    """How Services are named; for zones that are ``compiled`` what they say, too, for others
+    which ``zones`` are judged.
+    """
     group = parser.add_argument_group("names")
-    if not compiled:
+    if zones and not compiled:
         group.add_argument(
             "--dns-zone",
             action="append",

@@ -219,6 +219,13 @@ ROOMS = (
         "what people mean is told by the objects, whatever the rules do",
     ),
     Room(
+        "verify.picture",
+        f"grammar.* {_OBJECTS} verify.spec verify.simulator verify.confirm verify.report "
+        "verify.questions",
+        "what is seen of Services, by the reading that rules are held to; no reading of its own",
+    ),
+    Room("verify.drawing", "verify.confirm verify.picture", "a picture as text, nothing beside it"),
+    Room(
         "verify.userspace",
         f"grammar.* {_OBJECTS} verify.spec verify.simulator verify.confirm verify.report",
         "a proxy has no rules: it is judged without models of them, by what must happen",
