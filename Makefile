@@ -34,16 +34,19 @@ $(VENV)/installed: pyproject.toml
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check --editable '.[dev,packaging]'
 	@touch $@
 
-# What is missing is installed as root; otherwise the commands to install it are shown. Name servers
+# What is missing is installed as root; otherwise the commands to install it are shown. Servers
 # are not started where they are installed for tests: policy-rc.d forbids it (Debian Policy, 9.3.3.1).
 packages: ## the system's tools that tests and demo use
 	@missing=""; \
 	PATH="$$PATH:/usr/sbin:/sbin"; \
 	for pair in iptables:iptables ipset:ipset conntrack:conntrack ip:iproute2 nft:nftables \
-			ipvsadm:ipvsadm linux.uml:user-mode-linux modprobe:kmod setcap:libcap2-bin systemd-analyze:systemd \
-			nsd:nsd knotd:knot kzonecheck:knot-dnssecutils named:bind9 named-checkzone:bind9-utils; do \
+			ipvsadm:ipvsadm linux.uml:user-mode-linux modprobe:kmod \
+			setcap:libcap2-bin systemd-analyze:systemd \
+			nginx:nginx-light nsd:nsd knotd:knot kzonecheck:knot-dnssecutils named:bind9 named-checkzone:bind9-utils \
+			dot:graphviz chromium:chromium; do \
 		command -v "$${pair%%:*}" >/dev/null || missing="$$missing $${pair##*:}"; \
 	done; \
+	test -e /usr/lib/nginx/modules/ngx_stream_module.so || missing="$$missing libnginx-mod-stream"; \
 	test -z "$$missing" && exit 0; \
 	if [ "$$(id -u)" -eq 0 ] && command -v apt-get >/dev/null; then \
 		policy=/usr/sbin/policy-rc.d; test -e $$policy && policy=/dev/null; \

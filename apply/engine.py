@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from svcc.apply.commit import commit, respell_all
 from svcc.apply.diff import difference
+from svcc.apply.held import Held, See
 from svcc.apply.iptables.read import (
     PREFIX,
     TABLES,
@@ -19,7 +20,7 @@ from svcc.apply.iptables.read import (
 from svcc.apply.iptables.tool import Iptables
 from svcc.apply.ipvs.servers import Servers
 from svcc.apply.loaded import Guard, Loaded, has_frontends, translated_to, what_is_loaded
-from svcc.apply.moments import Moment, moments
+from svcc.apply.moments import Judge, moments_from_nftables
 from svcc.apply.outcome import Outcome
 from svcc.apply.reading import FAMILIES, localnet_to_set, locked, look_beside, own_rules_of
 from svcc.apply.steps import Step, make_steps
@@ -29,12 +30,9 @@ from svcc.apply.system.lock import Tell
 from svcc.grammar.address import Family, Network
 from svcc.grammar.iptables.program import Program
 from svcc.grammar.ipvs.state import Ipvs
+from svcc.grammar.nftables.program import Ruleset
 
 DRAIN_SECONDS = 15.0
-
-
-Judge = Callable[[Iterable[Moment]], str | None]
-"""Says what is wrong with the moments of an apply, None for nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +55,20 @@ class _Situation:
             beside = self.servers.steps(served_by_nat(self.current), behind_nat)
         return tuple(make_steps(self.current, self.wanted, self.set_localnet, beside))
 
+    def problem(self, steps: tuple[Step, ...], judge: Judge, leaving: Ruleset) -> str | None:
+        """What is wrong with the order of the steps, where it makes a difference."""
+        if self.servers is None and not leaving.tables:
+            return None
+        live = None if self.servers is None else self.servers.before.ipvs
+        return judge(moments_from_nftables(steps, self.current, live, leaving))
+
+    def held(self) -> tuple[Held, Held]:
+        """What svcc holds, and what it is to hold."""
+        now, wanted = Held(rules=(self.current,)), Held(rules=(self.wanted,))
+        if (servers := self.servers) is None:
+            return now, wanted
+        return now + Held(ipvs=(servers.before.ipvs,)), wanted + Held(ipvs=(servers.wanted,))
+
     def loaded(self) -> Loaded:
         servers = self.servers
         ipvs = (servers.before.ipvs, servers.wanted) if servers is not None else (None, None)
@@ -76,6 +88,7 @@ def apply(
     judge: Judge | None = None,
     guard: Guard | None = None,
     tell: Tell | None = None,
+    leaving: Callable[[], Ruleset] = Ruleset,
 ) -> Outcome:
     """Make the node's own part of the rules be what is wanted, or leave it as it was.
 
@@ -89,10 +102,11 @@ def apply(
         tools: whose iptables; those on PATH by default.
         wait: seconds to wait for another svcc and for the xtables lock, None without limit.
         dry_run: only plan, and take no lock.
-        judge: looks at every moment of a plan that changes IPVS, before the first command, and
-            says what is wrong with it.
+        judge: looks at every moment of a plan that changes IPVS, or behind which nftables tables
+            go, before the first command, and says what is wrong with it.
         guard: is asked once what is loaded is known.
         tell: is told whom is waited for.
+        leaving: tells svcc's nftables tables, which go afterwards.
 
     Raises:
         ApplyError: failed; the message says whether the node is as it was before.
@@ -104,14 +118,20 @@ def apply(
             guard(situation.loaded())
         steps = situation.steps()
         warnings, notes = situation.warnings, situation.notes
-        if judge is not None and steps and situation.servers is not None:
-            live = situation.servers.before.ipvs
-            if problem := judge(moments(steps, situation.current, live)):
-                raise ApplyError(f"{problem}; nothing was changed")
+        if judge is not None and steps and (problem := situation.problem(steps, judge, leaving())):
+            raise ApplyError(f"{problem}; nothing was changed")
+        before, after = situation.held()
         if dry_run or not steps:
-            return Outcome(steps, warnings, notes, dry_run=dry_run)
+            return Outcome(steps, warnings, notes, dry_run=dry_run, before=before, after=after)
         done = commit(tools, steps, situation.before, situation.wanted, wait, situation.servers)
-        return Outcome(steps, (*warnings, *done.warnings), notes, done.released)
+        return Outcome(
+            steps,
+            (*warnings, *done.warnings),
+            notes,
+            done.released,
+            before=before,
+            after=after,
+        )
 
 
 def diff(
@@ -122,6 +142,7 @@ def diff(
     exclude: tuple[Network, ...] = (),
     tools: Iptables | None = None,
     guard: Guard | None = None,
+    see: See | None = None,
 ) -> str:
     """What :func:`apply` would change, like a unified diff; empty if nothing.
 
@@ -134,6 +155,8 @@ def diff(
     now = _look(wanted, route_localnet, ipvs, exclude, 0, tools)
     if guard is not None:
         guard(now.loaded())
+    if see is not None:
+        see(*now.held())
     switch = (now.is_localnet, now.set_localnet)
     return difference(now.current, now.wanted, switch, now.servers)
 

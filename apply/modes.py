@@ -6,10 +6,13 @@ connection decides it (nf_nat_core.c, nf_nat_inet_fn), and both were made of the
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
+from svcc.apply.held import Held, See
 from svcc.apply.iptables.tool import Iptables
 from svcc.apply.loaded import Guard, Loaded
+from svcc.apply.moments import Judge
 from svcc.apply.nftables import engine as nftables
 from svcc.apply.nftables.generation import generation
 from svcc.apply.nftables.read import Reading, exist, read_own
@@ -34,6 +37,7 @@ def apply_tables(
     tools: Iptables,
     wait: float | None = None,
     dry_run: bool = False,
+    judge: Judge | None = None,
     guard: Guard | None = None,
     tell: Tell | None = None,
 ) -> Outcome:
@@ -46,6 +50,8 @@ def apply_tables(
         tools: whose iptables is looked at for what other modes have left.
         wait: seconds to wait for another svcc and for the xtables lock, None without limit.
         dry_run: only plan, and take no lock.
+        judge: looks at every moment, where another mode has left anything, before the first
+            command, and says what is wrong with it.
         guard: is asked once what is loaded is known.
         tell: is told whom is waited for.
 
@@ -56,10 +62,14 @@ def apply_tables(
         raise ApplyError(f"{not_installed(NFT)}; nothing was changed")
     with locked(tools, wait, tell, only_read=dry_run):
         plan = nftables.plan(tools, wanted, route_localnet=route_localnet)
-        if guard is not None:
-            _ask(guard, plan, None if tools.kind is None else left_over(tools, exclude))
+        if guard is not None or judge is not None:
+            left = None if tools.kind is None else left_over(tools, exclude)
+            _ask(guard, plan, left)
+            _judge(judge, plan, left)
         reading = None if dry_run else nftables.run(plan, tools)
-    outcome = Outcome(plan.steps, tuple(plan.warnings), (), plan.released, dry_run, reading)
+    outcome = Outcome(
+        plan.steps, tuple(plan.warnings), (), plan.released, dry_run, reading, *_held(plan)
+    )
     if tools.kind is None:
         return outcome
     try:
@@ -143,7 +153,11 @@ def remove_tables(
             plan.steps = tuple(s for s in plan.steps if not isinstance(s, ReleaseTranslated))
         if not dry_run:
             nftables.run(plan, tools)
-    return Outcome(plan.steps, tuple(plan.warnings), (), plan.released, dry_run)
+    return Outcome(plan.steps, tuple(plan.warnings), (), plan.released, dry_run, None, *_held(plan))
+
+
+def _held(plan: nftables.Plan) -> tuple[Held, Held]:
+    return Held((plan.reading.tables,)), Held((plan.wanted,))
 
 
 def difference(
@@ -153,6 +167,7 @@ def difference(
     exclude: tuple[Network, ...] = (),
     tools: Iptables,
     guard: Guard | None = None,
+    see: See | None = None,
 ) -> str:
     """What :func:`apply_tables` would change, like a unified diff; empty if nothing.
 
@@ -164,10 +179,14 @@ def difference(
     plan = nftables.plan(tools, wanted, route_localnet=route_localnet)
     left = None if tools.kind is None else left_over(tools, exclude)
     _ask(guard, plan, left)
+    if see is not None:
+        see(*_held(plan))
+        if left is not None:
+            see(left.held(), Held())
     return nftables.difference(plan) + ("" if left is None else left.difference())
 
 
-def left_over_difference(tools: Iptables, *, keep_localnet: bool) -> str:
+def left_over_difference(tools: Iptables, *, keep_localnet: bool, see: See | None = None) -> str:
     """What :func:`remove_tables` would change, like a unified diff; empty if nothing.
 
     Raises:
@@ -175,7 +194,10 @@ def left_over_difference(tools: Iptables, *, keep_localnet: bool) -> str:
     """
     if not _are_there(tools):
         return ""
-    return nftables.difference(nftables.plan(tools, Ruleset(), route_localnet=keep_localnet))
+    plan = nftables.plan(tools, Ruleset(), route_localnet=keep_localnet)
+    if see is not None:
+        see(*_held(plan))
+    return nftables.difference(plan)
 
 
 def _ask(guard: Guard | None, plan: nftables.Plan, left: LeftOver | None) -> None:
@@ -185,23 +207,55 @@ def _ask(guard: Guard | None, plan: nftables.Plan, left: LeftOver | None) -> Non
     guard(found if left is None else found.with_other_modes(left.loaded()))
 
 
-def with_tables(guard: Guard | None, tools: Iptables) -> Guard | None:
+def _judge(judge: Judge | None, plan: nftables.Plan, left: LeftOver | None) -> None:
+    """Refuse an order that is not safe.
+
+    Raises:
+        ApplyError: it is not.
+    """
+    if judge is None or left is None or not left.loaded().serves:
+        # One transaction: every packet meets all of the old rules or all of the new ones.
+        return
+    try:
+        found = left.moments((plan.reading.tables, plan.wanted))
+    except ValueError as error:
+        plan.warnings.append(f"the order of the steps is not proved: {error}")
+        return
+    if problem := judge(found):
+        raise ApplyError(f"{problem}; nothing was changed")
+
+
+def with_tables(guard: Guard | None, tables: Callable[[], Ruleset]) -> Guard | None:
     """A guard of iptables or ipvs mode that is told of svcc's nftables tables too: they go then."""
     if guard is None:
         return None
 
     def ask(loaded: Loaded) -> None:
-        guard(loaded.with_other_modes(Loaded(serves=_serves(_tables(tools)))))
+        guard(loaded.with_other_modes(Loaded(serves=_serves(tables()))))
 
     return ask
 
 
-def _tables(tools: Iptables) -> Ruleset:
-    """svcc's nftables tables; a kernel or a node without nftables has none."""
+def own_tables(tools: Iptables) -> Ruleset:
+    """svcc's nftables tables; a kernel or a node without nftables has none.
+
+    Raises:
+        ApplyError: they are there, and cannot be read.
+    """
+    reading = read_tables(tools)
+    return Ruleset() if reading is None else reading.tables
+
+
+def read_tables(tools: Iptables) -> Reading | None:
+    """svcc's nftables tables, and whether they are as svcc left them; None if there are none.
+
+    Raises:
+        ApplyError: they are there, and cannot be read.
+    """
     if not _are_there(tools):
-        return Ruleset()
+        return None
     try:
-        return read_own(tools).tables
+        return read_own(tools)
     except ToolError as error:
         raise ApplyError(f"{error}; nothing was changed") from error
 
@@ -232,4 +286,6 @@ def together(one: Outcome, other: Outcome) -> Outcome:
         warnings=one.warnings + other.warnings,
         notes=one.notes + other.notes,
         released=one.released + other.released,
+        before=one.before + other.before,
+        after=one.after + other.after,
     )

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import assert_never
 
 from svcc.apply.iptables.read import Tables, TableState
@@ -16,23 +16,32 @@ from svcc.apply.system.route_localnet import SetRouteLocalnet
 from svcc.grammar.address import Family
 from svcc.grammar.iptables.names import BUILT_IN_CHAINS
 from svcc.grammar.ipvs.state import Ipvs
+from svcc.grammar.nftables.program import Ruleset
+
+Judge = Callable[[Iterable["Moment"]], str | None]
+"""Says what is wrong with the moments of an apply, None for nothing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Moment:
     """The node after one command.
 
-    ``command`` None: a table of iptables was loaded, or (the first moment) nothing was done.
+    ``command`` None: tables were loaded, or (the first moment) nothing was done. ``nftables`` are
+    svcc's own tables there.
     """
 
     title: str
     tables: Mapping[Family, Tables]
     ipvs: Ipvs
     command: Command | None = None
+    nftables: Ruleset = field(default_factory=Ruleset)
 
 
 def moments(
-    steps: Sequence[Step], tables: Mapping[Family, Tables], ipvs: Ipvs | None
+    steps: Sequence[Step],
+    tables: Mapping[Family, Tables],
+    ipvs: Ipvs | None,
+    nftables: Ruleset | None = None,
 ) -> Iterator[Moment]:
     """The state before the first step, and the one after each command.
 
@@ -40,24 +49,61 @@ def moments(
         steps: in their order.
         tables: what is loaded before.
         ipvs: svcc's own part of IPVS before; None: nothing.
+        nftables: svcc's nftables tables, which stay as they are; None: there are none.
     """
+    beside = Ruleset() if nftables is None else nftables
     now = {family: dict(of_family) for family, of_family in tables.items()}
     model = copy(ipvs or Ipvs())
-    yield Moment("before", _copied(now), copy(model))
+    yield Moment("before", _copied(now), copy(model), nftables=beside)
     for step in steps:
         match step:
             case Load(family=family, table=table, delta=delta):
                 now[family][table] = delta.after
-                yield Moment(step.describe(), _copied(now), copy(model))
+                yield Moment(step.describe(), _copied(now), copy(model), nftables=beside)
             case Change(stage):
                 for command in stage.commands:
                     run_on(model, command)
                     title = f"{stage.title}: {command}"
-                    yield Moment(title, _copied(now), copy(model), command)
+                    yield Moment(title, _copied(now), copy(model), command, beside)
             case SetRouteLocalnet() | ReleaseFlows() | ReleaseServed():
                 pass
             case _:
                 assert_never(step)
+
+
+def moments_to_nftables(
+    steps: Sequence[Step],
+    tables: Mapping[Family, Tables],
+    ipvs: Ipvs | None,
+    nftables: tuple[Ruleset, Ruleset],
+) -> Iterator[Moment]:
+    """As :func:`moments`, where one transaction loads svcc's nftables tables first.
+
+    Args:
+        steps: what removes the rest of another mode.
+        tables: what is loaded before.
+        ipvs: svcc's own part of IPVS before; None: nothing.
+        nftables: svcc's nftables tables before and after the transaction.
+    """
+    before, after = nftables
+    yield Moment("before", _copied(tables), copy(ipvs or Ipvs()), nftables=before)
+    loaded, *others = moments(steps, tables, ipvs, after)
+    yield replace(loaded, title="the nftables tables are loaded")
+    yield from others
+
+
+def moments_from_nftables(
+    steps: Sequence[Step],
+    tables: Mapping[Family, Tables],
+    ipvs: Ipvs | None,
+    nftables: Ruleset,
+) -> Iterator[Moment]:
+    """As :func:`moments`, where one transaction removes svcc's ``nftables`` tables at last."""
+    last = None
+    for last in moments(steps, tables, ipvs, nftables):
+        yield last
+    if nftables.tables and last is not None:
+        yield Moment("the nftables tables are removed", last.tables, last.ipvs)
 
 
 def _copied(tables: Mapping[Family, Tables]) -> dict[Family, Tables]:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import assert_never
 
+from svcc.apply.held import Held
 from svcc.apply.ipvs.steps import Change, ReleaseServed
 from svcc.apply.nftables.read import Reading
 from svcc.apply.nftables.steps import ReleaseTranslated, TableStep, Transact
+from svcc.apply.service_changes import ServiceChange
 from svcc.apply.steps import Load, ReleaseFlows, Step
 from svcc.apply.system.route_localnet import SetRouteLocalnet
 
@@ -27,6 +29,11 @@ class Outcome:
     dry_run: bool = False
     reading: Reading | None = field(default=None, compare=False, repr=False)
     """What svcc's nftables tables hold now, where that is certain."""
+    before: Held = field(default=Held(), compare=False, repr=False)
+    after: Held = field(default=Held(), compare=False, repr=False)
+    """What svcc held, and what it holds now or would, as far as it was looked at."""
+    services: tuple[ServiceChange, ...] = field(default=(), compare=False)
+    """What that changes of Services, where somebody asked."""
 
     @property
     def changed(self) -> bool:

@@ -30,10 +30,12 @@ def locked(
 ) -> Iterator[None]:
     """Hold the lock of this network namespace, and have the tools inherit it; a reader needs none.
 
+    Tools that inherit it already are those of a caller who holds it.
+
     Raises:
         ApplyError: somebody else held it all the time.
     """
-    if only_read:
+    if only_read or tools.keep_open:
         yield
         return
     with lock.held(wait, tell) as descriptor:

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 
 from svcc.apply.commit import Done, commit
 from svcc.apply.diff import difference
+from svcc.apply.held import Held
 from svcc.apply.iptables.read import TABLES, Tables, TableState, served_by_nat
 from svcc.apply.iptables.tool import Iptables
 from svcc.apply.ipvs.servers import Servers
 from svcc.apply.ipvs.steps import ReleaseServed
 from svcc.apply.loaded import Loaded, what_is_loaded
+from svcc.apply.moments import Moment, moments_to_nftables
 from svcc.apply.outcome import Outcome
 from svcc.apply.reading import FAMILIES, localnet_to_set, locked, look_beside, own_rules_of
-from svcc.apply.steps import ReleaseFlows, make_steps
+from svcc.apply.steps import ReleaseFlows, Step, make_steps
 from svcc.apply.system.errors import ApplyError, UnreadableTableError
 from svcc.apply.system.lock import Tell
 from svcc.grammar.address import Family, Network
+from svcc.grammar.nftables.program import Ruleset
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +40,30 @@ class LeftOver:
         for before in self.rules:
             found = found.with_other_modes(what_is_loaded(before, (before, {}), (ipvs, None)))
         return found
+
+    def moments(self, nftables: tuple[Ruleset, Ruleset]) -> Iterator[Moment]:
+        """What the node is like after each command, where nftables mode takes over.
+
+        Args:
+            nftables: svcc's tables before and after the transaction that loads them.
+
+        Raises:
+            ValueError: both variants of iptables have rules; they are not looked at together.
+        """
+        held = [before for before in self.rules if before]
+        if len(held) > 1:
+            raise ValueError("both variants of iptables hold rules of svcc")
+        steps: list[Step] = []
+        for number, before in enumerate(self.rules, start=1):
+            servers = self.servers if number == len(self.rules) else None
+            steps += _steps(before, servers, None, behind_tables=True)
+        live = None if self.servers is None else self.servers.before.ipvs
+        return moments_to_nftables(steps, held[0] if held else {}, live, nftables)
+
+    def held(self) -> Held:
+        """What of it serves."""
+        ipvs = () if self.servers is None else (self.servers.before.ipvs,)
+        return Held(rules=self.rules, ipvs=ipvs)
 
     def difference(self) -> str:
         """What :func:`cleanup` would remove, like a unified diff; empty if nothing."""
@@ -58,7 +86,7 @@ def left_over(tools: Iptables, exclude: tuple[Network, ...] = ()) -> LeftOver:
     Raises:
         ApplyError: the virtual servers cannot be read.
     """
-    rules = tuple(own_rules_of(variant)[0] for variant in _variants(tools))
+    rules = tuple(own_rules_of(variant)[0] for variant in both_variants(tools))
     return LeftOver(rules, look_beside(tools, None, exclude, 0, rules))
 
 
@@ -93,7 +121,7 @@ def cleanup(
     """
     tools = tools or Iptables()
     with locked(tools, wait, tell, only_read=dry_run):
-        variants = _variants(tools)
+        variants = both_variants(tools)
         looks = [
             _look_for_own(variant, must_read=not behind_tables and variant is tools)
             for variant in variants
@@ -101,22 +129,14 @@ def cleanup(
         beside = look_beside(tools, None, exclude, drain, (before for before, _ in looks))
         outcome = Outcome((), dry_run=dry_run)
         for variant, (before, notes) in zip(variants, looks, strict=True):
-            wanted = {family: {table: TableState() for table in TABLES} for family in before}
             # Sets can go when no rule of either variant refers to them.
             servers = beside if variant is variants[-1] else None
             switch = None if keep_localnet else localnet_to_set(before, wanted=False)
-            server_steps = None
-            if servers is not None:
-                server_steps = servers.steps(served_by_nat(before), frozenset())
-            steps = tuple(
-                step
-                for step in make_steps(before, wanted, switch, server_steps)
-                if not (behind_tables and isinstance(step, ReleaseFlows | ReleaseServed))
-            )
+            steps = tuple(_steps(before, servers, switch, behind_tables=behind_tables))
             try:
                 done = Done()
                 if not dry_run:
-                    done = commit(variant, steps, before, wanted, wait, servers)
+                    done = commit(variant, steps, before, _nothing(before), wait, servers)
             except ApplyError as error:
                 if not outcome.changed:
                     raise
@@ -128,11 +148,34 @@ def cleanup(
                 outcome.notes + notes,
                 outcome.released + done.released,
                 dry_run,
+                before=outcome.before + Held(rules=(before,)),
             )
+        if beside is not None:
+            outcome = replace(outcome, before=outcome.before + Held(ipvs=(beside.before.ipvs,)))
         return outcome
 
 
-def _variants(tools: Iptables) -> list[Iptables]:
+def _nothing(before: Mapping[Family, Tables]) -> dict[Family, Tables]:
+    return {family: {table: TableState() for table in TABLES} for family in before}
+
+
+def _steps(
+    before: Mapping[Family, Tables],
+    servers: Servers | None,
+    switch: bool | None,
+    *,
+    behind_tables: bool,
+) -> Iterator[Step]:
+    server_steps = None
+    if servers is not None:
+        server_steps = servers.steps(served_by_nat(before), frozenset())
+    for step in make_steps(before, _nothing(before), switch, server_steps):
+        if not (behind_tables and isinstance(step, ReleaseFlows | ReleaseServed)):
+            yield step
+
+
+def both_variants(tools: Iptables) -> list[Iptables]:
+    """The tools, and those of the other variant if they are installed."""
     other = tools.other_variant()
     return [tools, other] if other else [tools]
 

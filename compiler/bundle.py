@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from svcc import __version__
@@ -14,12 +15,16 @@ from svcc.grammar.ipvs import ipset, ipvsadm
 from svcc.grammar.ipvs.state import DEVICE, Ipvs, required_sysctls
 from svcc.grammar.nftables import write as nftables
 from svcc.grammar.nftables.program import Ruleset
+from svcc.grammar.nginx import directives as nginx
+from svcc.grammar.nginx.state import DEVICE as PROXY_DEVICE
+from svcc.grammar.nginx.state import Proxy
 
 FILE_NAMES = {Family.IPV4: "iptables.rules", Family.IPV6: "ip6tables.rules"}
 RESTORE_COMMANDS = {Family.IPV4: "iptables-restore", Family.IPV6: "ip6tables-restore"}
 MANIFEST = "bundle.json"
 IPVSADM, IPSET, ADDRESSES = "ipvsadm.rules", "ipset.rules", "addresses.batch"
 NFTABLES = "nftables.rules"
+NGINX, LOOPBACK_ADDRESSES = "nginx.conf", "addresses-on-loopback.batch"
 
 
 def script(compiled: Compiled, family: Family) -> str:
@@ -62,15 +67,40 @@ def ipvs_scripts(compiled: Compiled, ipvs: Ipvs) -> dict[str, str]:
 
 def batch(ipvs: Ipvs) -> str:
     """The dummy device and its addresses, for ``ip -batch`` (ip(8))."""
-    if not any(ipvs.addresses.values()):
+    return _on_device(ipvs.addresses, DEVICE)
+
+
+def _on_device(addresses: Mapping[Family, Sequence[int]], device: str) -> str:
+    if not any(addresses.values()):
         return ""
-    lines = [f"link add {DEVICE} type dummy", f"link set {DEVICE} up"]
-    for family, addresses in sorted(ipvs.addresses.items()):
-        for address in addresses:
+    lines = []
+    if device != "lo":
+        lines += [f"link add {device} type dummy", f"link set {device} up"]
+    for family, values in sorted(addresses.items()):
+        for address in values:
             extra = " nodad" if family is Family.IPV6 else ""
             text = format_address(family, address)
-            lines.append(f"address add {text}/{family.bits} dev {DEVICE}{extra}")
+            lines.append(f"address add {text}/{family.bits} dev {device}{extra}")
     return "".join(f"{line}\n" for line in lines)
+
+
+def proxy_scripts(compiled: Compiled, proxy: Proxy) -> dict[str, str]:
+    """What userspace mode loads: nginx's configuration, and addresses for ip -batch."""
+    node = f"# svcc {__version__}: %s of node {compiled.settings.node_name}"
+    configuration = (
+        f"{node % 'proxy'}, userspace mode.\n"
+        f"# Needs its virtual IPs on a device first: ip -batch {ADDRESSES}, which svcc compile\n"
+        f"# -o DIR writes, or {LOOPBACK_ADDRESSES} where there is no dummy device.\n"
+        f'# Try it with nginx -t -e stderr -p "$PWD" -c "$PWD/{NGINX}", start it without -t, and\n'
+        "# have what is running take another one with -s reload. Where stream is built into\n"
+        "# nginx, take load_module away.\n"
+    )
+    addresses = f"{node % 'virtual IPs'}.\n# Load them with ip -batch, before nginx starts.\n"
+    return {
+        NGINX: configuration + nginx.write(proxy.configuration),
+        ADDRESSES: addresses + _on_device(proxy.addresses, PROXY_DEVICE),
+        LOOPBACK_ADDRESSES: addresses + _on_device(proxy.addresses, "lo"),
+    }
 
 
 def main_family(compiled: Compiled) -> Family:
@@ -92,6 +122,9 @@ def render(compiled: Compiled) -> dict[str, str]:
     if compiled.tables is not None:
         files[NFTABLES] = nftables_script(compiled, compiled.tables)
         counts[NFTABLES] = _nftables_counts(compiled.tables)
+    if compiled.proxy is not None:
+        files |= proxy_scripts(compiled, compiled.proxy)
+        counts[NGINX] = _proxy_counts(compiled.proxy)
     if compiled.ipvs is not None:
         files |= ipvs_scripts(compiled, compiled.ipvs)
         sets, servers = compiled.ipvs.sets.values(), compiled.ipvs.servers.values()
@@ -129,6 +162,11 @@ def render(compiled: Compiled) -> dict[str, str]:
         manifest["timeouts"] = {name: seconds for name, seconds in timeouts if seconds}
     files[MANIFEST] = json.dumps(manifest, indent=2, sort_keys=True) + "\n"
     return files
+
+
+def _proxy_counts(proxy: Proxy) -> dict[str, int]:
+    inner = [d.name for top in proxy.configuration.directives for d in top.block or ()]
+    return {"servers": inner.count("server"), "upstreams": inner.count("upstream")}
 
 
 def _nftables_counts(tables: Ruleset) -> dict[str, int]:

@@ -9,6 +9,7 @@ from typing import assert_never
 from svcc.compiler.lower.iptables import lowering as iptables_mode
 from svcc.compiler.lower.ipvs import lowering as ipvs_mode
 from svcc.compiler.lower.nftables import lowering as nftables_mode
+from svcc.compiler.lower.userspace import lowering as userspace_mode
 from svcc.compiler.model.objects import Objects
 from svcc.compiler.resolve.forwarding import Forwarding
 from svcc.compiler.resolve.resolver import resolve
@@ -17,13 +18,15 @@ from svcc.grammar.address import Family
 from svcc.grammar.iptables.program import Program
 from svcc.grammar.ipvs.state import Ipvs
 from svcc.grammar.nftables.program import Ruleset
+from svcc.grammar.nginx.state import Proxy
 
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
     """What was compiled for one node. ``notes`` are for the person who asked for it.
 
-    ``ipvs`` None: not in ipvs mode. In nftables mode there are no ``programs`` but ``tables``.
+    ``ipvs`` None: not in ipvs mode. In nftables mode there are no ``programs`` but ``tables``,
+    in userspace mode but ``proxy``.
     """
 
     settings: NodeSettings
@@ -32,11 +35,12 @@ class Compiled:
     notes: tuple[str, ...]
     ipvs: Ipvs | None = None
     tables: Ruleset | None = None
+    proxy: Proxy | None = None
 
     @property
     def route_localnet(self) -> bool:
         """Whether the rules need the sysctl net.ipv4.conf.all.route_localnet."""
-        return self.forwarding.loopback_node_ports
+        return self.proxy is None and self.forwarding.loopback_node_ports
 
 
 def compile_objects(objects: Objects, settings: NodeSettings, *, comments: bool = True) -> Compiled:
@@ -50,6 +54,10 @@ def compile_objects(objects: Objects, settings: NodeSettings, *, comments: bool 
         case "nftables":
             tables = nftables_mode.lower(forwarding, comments=comments)
             return Compiled(settings, forwarding, {}, notes, tables=tables)
+        case "userspace":
+            proxy, more = userspace_mode.lower(forwarding, comments=comments)
+            # Who is masqueraded is no question there: everybody is.
+            return Compiled(settings, forwarding, {}, (*forwarding.notes, *more), proxy=proxy)
         case "iptables":
             programs = iptables_mode.lower(forwarding, comments=comments)
             return Compiled(settings, forwarding, programs, notes)

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from svcc import __version__
-from svcc.commands import apply, cleanup, compile, diff, dump, explain, verify  # noqa: A004
+from svcc.commands import compile, dump, explain, graph, verify  # noqa: A004
 from svcc.commands import run as stay
 from svcc.commands.exit_codes import (
     BAD_INPUT,
@@ -20,6 +20,7 @@ from svcc.commands.exit_codes import (
     NO_READER,
     UNDECIDED,
 )
+from svcc.commands.node import apply, cleanup, confirm, diff, listing, status
 from svcc.commands.standalone import allocate, get
 from svcc.commands.terminal import ClosedOutput, give_up, say
 
@@ -37,11 +38,15 @@ COMMANDS: tuple[Command, ...] = (
     ("compile", "compile Services to iptables-restore scripts", compile.add, compile.run),
     ("verify", "prove that rules do what the Services ask", verify.add, verify.run),
     ("explain", "show a packet's way through the rules", explain.add, explain.run),
+    ("graph", "draw Services, and what verify finds of them", graph.add, graph.run),
     ("get", "print objects as kubectl and ipvsadm would", get.add, get.run),
     ("dump", "show what svcc has made of a Service, inside", dump.add, dump.run),
     ("apply", "prove the rules and load them on this node", apply.add, apply.run),
+    ("confirm", "keep what apply has loaded, or go back", confirm.add, confirm.run),
     ("run", "stay, and have this node's rules follow the objects", stay.add, stay.run),
     ("diff", "show what apply would change on this node", diff.add, diff.run),
+    ("status", "show what is loaded on this node, since when, and drift", status.add, status.run),
+    ("list", "list Services, frontends and backends as they are loaded", listing.add, listing.run),
     ("cleanup", "remove all of svcc's rules from this node", cleanup.add, cleanup.run),
 )
 
@@ -54,11 +59,15 @@ exit codes:
   compile  0 done, 2 bad input
   verify   0 every property proved, 1 a violation, 2 bad input, 3 could not decide
   explain  0 right, 1 wrong, 2 bad input, 3 could not decide
+  graph    0 drawn, whatever the verdict is, 2 bad input
   dump     0 done, 2 bad input
   get      0 done, 1 there is none of that name, 2 bad input
   apply    0 applied or nothing to do, 1 failed and the node is as it was, 2 bad input
+  confirm  0 done, 1 failed, or there is nothing to confirm
   run      0 ended when told to, 1 failed, 2 bad input
   diff     0 no difference, 1 differences, 2 error
+  status   0 as it was loaded, or nothing is, 1 somebody else has changed something, 2 error
+  list     0 done, 1 there is none of that name, 2 error
   cleanup  0 done, 1 failed
   all      70 internal error (verify, explain: 3), 74 the result could not be written,
            130 interrupted, 141 nobody reads the result

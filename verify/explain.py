@@ -113,7 +113,7 @@ class Explainer:
         wrong = tuple(f for f in found if f.verdict == "violated")
         undecided = tuple(self._why(f) for f in found if f.verdict == "undecided")
         notes: list[str] = []
-        ways = self._ways(packet, self._judge.usual_world(region), notes)
+        ways = self._ways(packet, self._judge.usual_world(region, packet), notes)
         if not wrong and not undecided:
             undecided = tuple(self._contradictions(region, packet))
             notes += self._notes(region, whole)

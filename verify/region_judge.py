@@ -9,9 +9,15 @@ from functools import cached_property
 
 from svcc.grammar.iptables.program import Rule
 from svcc.grammar.iptables.ruleset import RuleSet
-from svcc.verify.confirm.allowances import allowances_beside_frontends, allowances_of
+from svcc.verify.confirm.allowances import AllowancesOfRegions
 from svcc.verify.confirm.answers import Answer, Undecided, Violated
-from svcc.verify.confirm.findings import OUTSIDE, SHARES_BY_MARKS, Counterexample, Finding
+from svcc.verify.confirm.findings import (
+    OUTSIDE,
+    SHARES_BY_MARKS,
+    Counterexample,
+    Finding,
+    is_worse,
+)
 from svcc.verify.confirm.judge import allowed_outcomes
 from svcc.verify.confirm.replay import Trial, packet_of, unconfirmed, world_of
 from svcc.verify.policy.judge import PolicyJudge
@@ -20,7 +26,7 @@ from svcc.verify.proof.refinement import refine
 from svcc.verify.proof.shared_lists import SharedLists
 from svcc.verify.signatures.signatures import Signature, Signatures
 from svcc.verify.simulator.matching import UndecidableError
-from svcc.verify.simulator.packet import Allowances, Packet, World
+from svcc.verify.simulator.packet import Packet, World
 from svcc.verify.slicing.box import Box
 from svcc.verify.slicing.cutter import Cut, Cutter
 from svcc.verify.slicing.numbering import Numbering
@@ -52,30 +58,18 @@ class RegionJudge:
     ) -> None:
         self._regions = regions
         self._cutter = Cutter(regions)
+        self._allowances = AllowancesOfRegions(regions)
         self._rules = rules
         self._prover = prover
         self._statements = statements
         self._alike: dict[Signature, tuple[str, ...]] = {}
-        """The properties that regions with a signature have a say in, where all are proved."""
+        """The properties that regions with a signature have a say in, where all are proved for all
+        numbers."""
         self._last_proved: tuple[Box, tuple[str, ...], list[Finding]] | None = None
         self._examples: dict[tuple[Schema, str], tuple[Violated, Numbering]] = {}
         self._shared_lists = SharedLists()
         self._tolerance: tuple[tuple[Hook, ...], Fraction] | None = None
         self.doubts: list[str] = []
-
-    # -- what is allowed ---------------------------------------------------------------
-
-    @cached_property
-    def _to_frontends(self) -> Allowances:
-        return allowances_of(self._regions.rules)
-
-    @cached_property
-    def _to_none(self) -> Allowances:
-        return allowances_beside_frontends(self._regions.rules)
-
-    def allowances(self, region: Region) -> Allowances:
-        """What is not held against the rules for packets of a region."""
-        return self._to_none if region.frontend is None else self._to_frontends
 
     def trial(self, region: Region, schema: Schema) -> Trial:
         """What the simulator's results are judged by in a region that has this schema."""
@@ -103,7 +97,7 @@ class RegionJudge:
             except SliceTooLargeError:
                 statements.too_large(region)
             else:
-                statements.judge(region, cut, self.allowances(region))
+                statements.judge(region, cut, self._allowances.of(region))
 
     def may_send_to(self, region: Region, address: int, port: int | None) -> bool:
         """Whether the rules may translate packets of a region to an address and port (None: any);
@@ -122,6 +116,18 @@ class RegionJudge:
 
     def findings(self, region: Region) -> list[Finding]:
         """One finding per property that the region has a say in."""
+        first, *others = self._regions.parts(region)
+        found = self._of_part(first, region)
+        for part in others:
+            worst = {finding.property: finding for finding in found}
+            for finding in self._of_part(part, region):
+                known = worst.get(finding.property)
+                if known is None or is_worse(finding.verdict, known.verdict):
+                    worst[finding.property] = finding
+            found = list(worst.values())
+        return found
+
+    def _of_part(self, region: Region, whole: Region) -> list[Finding]:
         signature = self._signature(region)
         if signature is not None and (names := self._alike.get(signature)) is not None:
             self._prover.statistics.regions += 1
@@ -132,7 +138,7 @@ class RegionJudge:
             if self._statements is not None:
                 self._statements.too_large(region)
             return self._too_large(region)
-        self._shared_lists.note(region, cut)
+        self._shared_lists.note(whole, cut)
         boxes = None if self._regions.visits is None else cut.boxes
         moved = self._moved(region, cut) if boxes is None else None
         if moved is not None:
@@ -153,9 +159,16 @@ class RegionJudge:
             if isinstance(answer, Violated):
                 self._examples[schema, name] = (answer, numbering)
         found = self._found(region, cut, answers)
-        if signature is not None and not any(answers.values()) and signature.is_whole(cut):
+        if signature is not None and self._holds_for_all(schema) and signature.is_whole(cut):
             self._alike[signature] = tuple(finding.property for finding in found)
         return found
+
+    def _holds_for_all(self, schema: Schema) -> bool:
+        """Whether all is proved whatever the numbers are: what holds for those of one region alone,
+        such as that its backends lie in a network that rules ask senders for, says nothing of
+        others.
+        """
+        return not any(self._prover.general(schema).values())
 
     def _proved_alike(self, region: Region, names: tuple[str, ...]) -> list[Finding]:
         last = self._last_proved
@@ -188,11 +201,14 @@ class RegionJudge:
 
     def list_findings(self) -> Iterator[Finding]:
         """What is wrong with the recent lists of all regions that were looked at."""
-        return self._shared_lists.findings(self._rules, self._regions, self._to_frontends)
+        return self._shared_lists.findings(
+            self._rules, self._regions, self._allowances.to_frontends
+        )
 
     def _judge_statements(self, region: Region, cut: Cut) -> None:
-        if self._statements is not None:
-            self._statements.judge(region, cut, self.allowances(region))
+        # What statements say of a frontend is judged with the part that is the frontend's.
+        if self._statements is not None and not region.left_alone:
+            self._statements.judge(region, cut, self._allowances.of(region))
 
     def _too_large(self, region: Region) -> list[Finding]:
         reason = "too many rules touch these packets to be written out"
@@ -256,6 +272,7 @@ class RegionJudge:
         What a packet does not say (what lists remember of its sender, which way out is chosen,
         which addresses nobody has listed are the node's) is as bad as it can be.
         """
+        region = self._allowances.part(region, packet)
         try:
             cut = self._cutter.cut(region)
         except SliceTooLargeError:
@@ -266,6 +283,7 @@ class RegionJudge:
 
     def arrives(self, region: Region, packet: Packet) -> bool:
         """Whether a packet is one that may come at all, by what is assumed of all packets."""
+        region = self._allowances.part(region, packet)
         cut = self._cutter.cut(region)
         encoding = Encoding(self._fixed(region, cut, packet))
         encoding.run()
@@ -329,7 +347,7 @@ class RegionJudge:
         family = self._regions.family
         packet = packet or packet_of(region, family, answer)
         world = world_of(self._regions, cut.numbering, packet, answer)
-        world = replace(world, allowances=self.allowances(region))
+        world = replace(world, allowances=self._allowances.of(region))
         try:
             trial = self.trial(region, cut.schema)
             found = trial.failures(packet, world)
@@ -349,12 +367,12 @@ class RegionJudge:
             name, region.name, family, "violated", example, "", failure.code, failure.says
         )
 
-    def usual_world(self, region: Region) -> World:
+    def usual_world(self, region: Region, packet: Packet) -> World:
         """The world as it is if nothing else is known: the client is new to all lists."""
         full = self._regions.full_mask
         return World(
             lambda address: self._regions.always_local(address, full),
-            allowances=self.allowances(region),
+            allowances=self._allowances.of(region, packet),
         )
 
     def usual_failures(self, region: Region, packet: Packet) -> Sequence[str]:
@@ -363,8 +381,8 @@ class RegionJudge:
         Raises:
             UndecidableError: a rule outside the model decides.
         """
-        schema = self._cutter.cut(region).schema
-        found = self.trial(region, schema).failures(packet, self.usual_world(region))
+        world = self.usual_world(region, packet)
+        found = self.trial(region, self._cutter.cut(region).schema).failures(packet, world)
         return [failure.says for failure in found]
 
 

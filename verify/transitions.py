@@ -14,13 +14,21 @@ no kind of its own: where its packets go is judged, not what becomes of their so
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from svcc.grammar.address import Address, Family, Network
-from svcc.grammar.iptables.program import SetMatch
-from svcc.grammar.iptables.ruleset import RuleSet
+from svcc.grammar.iptables.program import (
+    Goto,
+    Jump,
+    Masquerade,
+    NatTarget,
+    SetMark,
+    SetMatch,
+    Verdict,
+)
+from svcc.grammar.iptables.ruleset import Chain, RuleSet, place_of
 from svcc.grammar.ipvs.ipvsadm import VirtualKey
 from svcc.verify.simulator.interpreter import distribution
 from svcc.verify.simulator.packet import Packet, Result, World
@@ -46,11 +54,24 @@ class Destination(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class Asked:
+    """Networks, sets and interfaces by which rules tell senders apart."""
+
+    networks: frozenset[Network]
+    sets: frozenset[str]
+    interfaces: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
 class State:
-    """One family's part of one moment: ``local`` are the node's addresses besides virtual IPs."""
+    """One family's part of one moment: ``local`` are the node's addresses besides virtual IPs.
+
+    ``asked`` is what :func:`asked_of` tells of the rules.
+    """
 
     rules: RuleSet
     local: frozenset[int]
+    asked: Asked
 
     def is_local(self, address: int) -> bool:
         """Whether the node takes packets for the address."""
@@ -166,7 +187,7 @@ def senders(states: Iterable[State], destination: Destination) -> Iterator[Packe
     states = tuple(states)
     family = states[0].rules.family
     sources = sorted(_interval_starts(states, family))
-    interfaces = sorted({WIRE, *(name for state in states for name in _interfaces(state.rules))})
+    interfaces = sorted({WIRE, *(name for state in states for name in _interfaces(state.asked))})
     local = frozenset().union(*(state.local for state in states))
     for source in sources:
         packet = Packet(
@@ -208,31 +229,72 @@ def _interval_starts(states: Iterable[State], family: Family) -> set[int]:
 
 def _source_networks(state: State) -> Iterator[Network]:
     """Everything that something compares source addresses with."""
-    family, rules = state.rules.family, state.rules
+    family, asked = state.rules.family, state.asked
     for address in state.local:
         yield Network(family, address, family.bits)
-    asked: set[str] = set()
-    for chains in rules.tables.values():
-        for chain in chains.values():
-            for rule in chain.rules:
-                if rule.source is not None:
-                    length = rule.source.mask.bit_count()
-                    yield Network(family, rule.source.address & rule.source.mask, length)
-                asked |= {
-                    match.name
-                    for match in rule.matches
-                    if isinstance(match, SetMatch) and "src" in match.flags
-                }
-    sets = rules.sets or {}
-    for name in asked & sets.keys():
+    yield from asked.networks
+    sets = state.rules.sets or {}
+    for name in asked.sets & sets.keys():
         for entry in sets[name].entries.values():
             yield from (part for part in entry.parts if isinstance(part, Network))
 
 
-def _interfaces(rules: RuleSet) -> Iterator[str]:
-    for chains in rules.tables.values():
-        for chain in chains.values():
-            for rule in chain.rules:
-                if rule.in_interface is not None and rule.in_interface.name != "lo":
-                    name = rule.in_interface.name
-                    yield f"{name[:-1]}0" if name.endswith("+") else name
+def _interfaces(asked: Asked) -> Iterator[str]:
+    for name in asked.interfaces:
+        yield f"{name[:-1]}0" if name.endswith("+") else name
+
+
+def asked_of(rules: RuleSet) -> Asked:
+    """What rules ask of who sends a packet, as far as it can decide where the packet goes."""
+    networks, sets, interfaces = set(), set(), set()
+    for chain in _deciding(rules):
+        for rule in chain.rules:
+            if rule.source is not None:
+                length = rule.source.mask.bit_count()
+                value = rule.source.address & rule.source.mask
+                networks.add(Network(rules.family, value, length))
+            sets |= {
+                match.name
+                for match in rule.matches
+                if isinstance(match, SetMatch) and "src" in match.flags
+            }
+            if rule.in_interface is not None and rule.in_interface.name != "lo":
+                interfaces.add(rule.in_interface.name)
+    return Asked(frozenset(networks), frozenset(sets), frozenset(interfaces))
+
+
+def _deciding(rules: RuleSet) -> Iterator[Chain]:
+    """All chains but those that only rewrite sources: of nat, reached from POSTROUTING alone."""
+    for table, chains in rules.tables.items():
+        rewriting = frozenset[str]()
+        if place_of(table) == "nat":
+            others = _reached(chains, {name for name in chains if name in _BEFORE_POSTROUTING})
+            behind = _reached(chains, {"POSTROUTING"} & chains.keys())
+            if all(_rewrites_sources(chains[name]) for name in behind):
+                rewriting = behind - others
+        yield from (chain for name, chain in chains.items() if name not in rewriting)
+
+
+_BEFORE_POSTROUTING = frozenset({"PREROUTING", "INPUT", "OUTPUT"})
+
+
+def _reached(chains: Mapping[str, Chain], found: set[str]) -> frozenset[str]:
+    pending = list(found)
+    while pending:
+        for rule in chains[pending.pop()].rules:
+            target = rule.target
+            if isinstance(target, Jump | Goto) and target.chain in chains.keys() - found:
+                found.add(target.chain)
+                pending.append(target.chain)
+    return frozenset(found)
+
+
+def _rewrites_sources(chain: Chain) -> bool:
+    """Whether no packet ends in a chain."""
+    return chain.policy != "DROP" and all(
+        rule.target is None
+        or isinstance(rule.target, Jump | Goto | Masquerade | SetMark)
+        or (isinstance(rule.target, NatTarget) and rule.target.name == "SNAT")
+        or (isinstance(rule.target, Verdict) and rule.target.name != "DROP")
+        for rule in chain.rules
+    )

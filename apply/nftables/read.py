@@ -10,16 +10,13 @@ boot and the namespace agree, and it is never needed.
 from __future__ import annotations
 
 import json
-import os
-import stat
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 
 from svcc.apply.nftables.generation import generation
 from svcc.apply.system.errors import ToolError
-from svcc.apply.system.lock import FOLDER
+from svcc.apply.system.own_files import boot, namespace_cookie, path_of, read_private, write_private
 from svcc.apply.system.tools import Tools, call, how_it_ended
 from svcc.grammar.errors import InputError
 from svcc.grammar.nftables.program import Ruleset, TableFamily
@@ -27,8 +24,7 @@ from svcc.grammar.nftables.write import write
 
 OWN: tuple[tuple[TableFamily, str], ...] = (("ip", "svcc"), ("ip6", "svcc"))
 """svcc's tables, by family and name."""
-_BOOT = Path("/proc/sys/kernel/random/boot_id")
-_NAMESPACE = Path("/proc/thread-self/ns/net")
+_MEMORY = "nft"
 _TRIES = 5
 
 
@@ -64,52 +60,27 @@ def read_own(tools: Tools) -> Reading:
 def remember(tables: Ruleset, number: int) -> None:
     """Note what the tables hold at a generation; where that cannot be done they will be listed."""
     with suppress(OSError):
-        unfinished = FOLDER / f"{_file_name()}.{os.getpid()}"
-        head = json.dumps({"generation": number, "boot": _boot()})
-        descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with open(descriptor, "w", encoding="utf-8") as file:
-            file.write(f"# {head}\n{write(tables)}")
-        unfinished.replace(FOLDER / _file_name())
+        head = json.dumps({"generation": number, "boot": boot(), "namespace": namespace_cookie()})
+        write_private(path_of(_MEMORY), f"# {head}\n{write(tables)}")
 
 
 def forget() -> None:
     """Remove the memory of this network namespace."""
     with suppress(OSError):
-        (FOLDER / _file_name()).unlink()
+        path_of(_MEMORY).unlink()
 
 
 def _remembered() -> Reading | None:
     from svcc.grammar.nftables.parse import parse
 
     try:
-        text = _text_of(FOLDER / _file_name())
+        text = read_private(path_of(_MEMORY))
         head = json.loads(text.partition("\n")[0].removeprefix("# "))
-        if head["boot"] != _boot():
+        if (head["boot"], head["namespace"]) != (boot(), namespace_cookie()):
             return None
         return Reading(parse(text, source="what svcc loaded"), int(head["generation"]))
     except (OSError, ValueError, KeyError, InputError):
         return None
-
-
-def _text_of(path: Path) -> str:
-    """A file that nobody but this user has written.
-
-    Raises:
-        OSError: it is not there, or somebody else's.
-    """
-    with open(os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC), encoding="utf-8") as file:
-        status = os.fstat(file.fileno())
-        if status.st_uid != os.geteuid() or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-            raise PermissionError(f"{path} is somebody else's")
-        return file.read()
-
-
-def _file_name() -> str:
-    return f"{os.stat(_NAMESPACE).st_ino}.nft"
-
-
-def _boot() -> str:
-    return _BOOT.read_text(encoding="ascii").strip()
 
 
 def _present(tools: Tools) -> list[tuple[TableFamily, str]]:

@@ -15,7 +15,7 @@ from svcc.compiler.settings.node import Mode
 from svcc.grammar.address import Network, parse_network
 from svcc.grammar.errors import InputError, Position, Problem
 
-ENDINGS = (".rules", ".batch", ".nft")
+ENDINGS = (".rules", ".batch", ".nft", ".conf")
 """Of files with rules; a folder may hold others that are nobody's business."""
 
 

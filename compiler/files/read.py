@@ -53,6 +53,9 @@ def read_bundle(directory: str) -> Bundle:
     problems = list(differences(manifest))
     if problems:
         raise InputError(problems)
+    if manifest.mode == "userspace":
+        message = "a configuration of nginx, and no rules of the kernel: nginx -s reload uses it"
+        raise InputError([Problem(Position(directory), message)])
     if manifest.mode == "nftables":
         return Bundle(manifest, {}, None, _tables(folder / NFTABLES))
     programs = {

@@ -14,6 +14,7 @@ from svcc.compiler.api_names.kinds import LISTS, READ, WORKLOADS, may_be_object,
 from svcc.compiler.api_names.nearest import did_you_mean
 from svcc.compiler.consistency.contradictions import Contradiction, Slices
 from svcc.compiler.consistency.frontend_conflicts import CLASH, Conflict, conflicts
+from svcc.compiler.consistency.hosts import hosts_that_do_not_fit
 from svcc.compiler.consistency.node_ports import without_node_ports
 from svcc.compiler.consistency.passed_over import passed_over
 from svcc.compiler.load import endpoints, pods, validate, workloads
@@ -187,6 +188,8 @@ class _Loader:
         if not self.problems and not self._is_fatal:
             # What could not be read may be what the others seem to lack.
             self._complaints += map(self._contradiction, slices.contradictions())
+            unfit = hosts_that_do_not_fit(objects, self._wrong)
+            self._complaints += map(self._contradiction, unfit)
             if self._lock is None and not (self._simulate or self._keep_documents):
                 unallocated = without_node_ports(objects, self._wrong)
                 self._complaints += map(self._contradiction, unallocated)

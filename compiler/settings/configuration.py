@@ -34,7 +34,7 @@ __all__ = [
 ]
 
 DETECT_MODES = ("ClusterCIDR", "NodeCIDR", "BridgeInterface", "InterfaceNamePrefix")
-MODES: tuple[Mode, ...] = ("iptables", "ipvs", "nftables")
+MODES: tuple[Mode, ...] = ("iptables", "ipvs", "nftables", "userspace")
 MAX_INTERFACE_NAME = 15
 """IFNAMSIZ of linux/if.h without the closing zero."""
 

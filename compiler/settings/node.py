@@ -7,7 +7,7 @@ from typing import Literal
 
 from svcc.grammar.address import LOOPBACK, Address, Family, Network
 
-Mode = Literal["iptables", "ipvs", "nftables"]
+Mode = Literal["iptables", "ipvs", "nftables", "userspace"]
 
 
 @dataclass(frozen=True, slots=True)

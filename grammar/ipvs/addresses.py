@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 
 from svcc.grammar.address import Family, parse_address
 from svcc.grammar.errors import InputError, Position, Problem
@@ -20,17 +21,19 @@ def is_address_text(first: str) -> bool:
     return bool(_BATCH.match(first) or _DEVICE.match(first))
 
 
-def parse(text: str, *, source: str) -> dict[Family, dict[int, int]]:
+def parse(
+    text: str, *, source: str, devices: Collection[str] = DUMMY_DEVICES
+) -> dict[Family, dict[int, int]]:
     """The addresses of the dummy devices by family, sorted, each with its line (1-based).
 
     Of what ``ip address show`` prints (``-o`` too), link-local ones and other devices' are left
-    out.
+    out, by default all but those of ipvs mode.
 
     Raises:
         InputError: a line is neither of the one kind nor of the other.
     """
     first = next((line for line in text.splitlines() if line.strip() and line[0] != "#"), "")
-    lines = _shown(text) if _DEVICE.match(first) else _batch(text)
+    lines = _shown(text, devices) if _DEVICE.match(first) else _batch(text)
     found: dict[Family, dict[int, int]] = {family: {} for family in Family}
     problems = []
     for number, written in lines:
@@ -57,13 +60,13 @@ def _batch(text: str) -> list[tuple[int, str]]:
     return found
 
 
-def _shown(text: str) -> list[tuple[int, str]]:
+def _shown(text: str, devices: Collection[str]) -> list[tuple[int, str]]:
     found = []
     device = ""
     for number, line in enumerate(text.splitlines(), 1):
         if header := _DEVICE.match(line):
             device = header[1]
         shown = _SHOWN.match(line)
-        if shown and (shown[1] or device) in DUMMY_DEVICES and " scope link" not in line:
+        if shown and (shown[1] or device) in devices and " scope link" not in line:
             found.append((number, shown[2]))
     return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 
 from svcc.agent.log import Log
 from svcc.agent.loop import Loop, Syncs
@@ -36,6 +37,7 @@ class Agent:
         self._log = log
         self._stop = threading.Event()
         self._servers: list[Server] = []
+        self._closing: list[Callable[[], None]] = []
         periods = settings.periods_of(mode)
         # As long as kube-proxy's health check waits for a sync (proxy_health.go).
         self._patience = 2 * periods.maximum
@@ -51,6 +53,10 @@ class Agent:
             log,
             ServiceManager(),
         )
+
+    def at_end(self, close: Callable[[], None]) -> None:
+        """Have something closed when :meth:`run` returns."""
+        self._closing.append(close)
 
     def stop(self) -> None:
         """Have :meth:`run` return; what is loaded stays."""
@@ -74,6 +80,8 @@ class Agent:
             return True
         finally:
             checks.close()
+            for close in self._closing:
+                close()
             for server in self._servers:
                 server.close()
 

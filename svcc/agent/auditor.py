@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from svcc.agent.events import Events, EventType
 from svcc.agent.health import is_eligible
 from svcc.agent.keeper import Synced, SyncError
 from svcc.agent.lasting import Lasting, News
@@ -45,6 +46,7 @@ class Auditor:
         *,
         settle: float,
         iptables: Variant | None = None,
+        events: Events | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Begin with nothing known.
@@ -54,11 +56,13 @@ class Auditor:
             log: is told what is found.
             settle: seconds that a proxy may need to follow a change.
             iptables: the variant to judge, as of :func:`svcc.api.live_rules`.
+            events: is told of what is found of Services, too.
             clock: seconds.
         """
         self._settings_of = settings_of
         self._log = log
         self._iptables = iptables
+        self._events = events
         self._clock = clock
         self._lasting = Lasting(settle)
         self._report: Report | None = None
@@ -95,6 +99,7 @@ class Auditor:
         look_again = max(LOOK_SECONDS, LEAST_IDLE * self._stamp_seconds)
         news = self._lasting.look(self._report.findings, now)
         self._tell_news(self._report, news)
+        self._tell_events(changes, news)
         return Synced(
             "",
             self._eligible,
@@ -143,6 +148,22 @@ class Auditor:
             )
         if len(news.over) > MOST_TOLD:
             self._log.line("info", f"{len(news.over) - MOST_TOLD} more findings are over")
+
+    def _tell_events(self, changes: Changes, news: News) -> None:
+        if self._events is None:
+            return
+        told: set[tuple[str, str]] = set()
+        kinds: tuple[EventType, ...] = ("Warning", "Normal")
+        for kind, findings in zip(kinds, (news.lasting, news.over), strict=True):
+            for finding in findings:
+                name = finding.service()
+                # Of a Service that goes wrong in many ways one event says enough.
+                if name and (kind, name) not in told and len(told) < MOST_TOLD:
+                    told.add((kind, name))
+                    about = Key("Service", *name.split("/", 1))
+                    over = "over: " if kind == "Normal" else ""
+                    text = f"{over}{finding.code} {finding.property}: {finding.sentence()}"
+                    self._events.tell(about, changes.documents.get(about), kind, text)
 
     def _tell_group(self, report: Report, group: Group) -> None:
         finding = group.findings[0]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from svcc.api.errors import bad_input
 from svcc.compiler.settings.agent import (
@@ -17,6 +17,9 @@ from svcc.compiler.settings.agent import (
     bind_address,
     duration,
 )
+
+if TYPE_CHECKING:
+    from svcc.agent.sources.source import Source
 
 Value = TypeVar("Value")
 NOWHERE = ("", "none")
@@ -78,3 +81,25 @@ def settle_seconds(text: str) -> float:
         return duration(text)
     except ValueError as error:
         raise bad_input("--settle", str(error)) from None
+
+
+def cluster_source(
+    settings: AgentSettings, node: str, kubeconfig: str | None, master: str | None
+) -> Source:
+    """The API server as a source.
+
+    Args:
+        settings: what the configuration says.
+        node: the name of this node.
+        kubeconfig: a path, in place of the configuration's.
+        master: a URL, in place of the kubeconfig's server.
+
+    Raises:
+        InputError: something is wrong with the kubeconfig, or there is none and this is no pod.
+    """
+    from svcc.agent.api_server.access import ClientSettings
+    from svcc.agent.sources.cluster import ClusterSource
+
+    client = settings.client
+    asked = ClientSettings(kubeconfig or client.kubeconfig, master or "", client.qps, client.burst)
+    return ClusterSource(asked, node)

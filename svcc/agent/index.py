@@ -50,7 +50,7 @@ class Index:
         for by_address, address in pairs:
             _change(by_address, address, name, add=add)
         for port in service.ports:
-            for number in {port.port, port.node_port}:
+            for number in {port.port, port.node_port} - {0}:
                 _change(self._numbers, number, name, add=add)
 
     # -- questions ---------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -13,14 +14,16 @@ from svcc.agent.partial import Partial
 from svcc.agent.sources.documents import Changes, Key, in_order
 from svcc.agent.state import LocalEndpoints, Stage
 from svcc.api.compilation import compiled_for
-from svcc.api.errors import NotProvedError
+from svcc.api.errors import NotProvedError, needs_rules
 from svcc.api.inputs import load
 from svcc.api.loading import chosen_tools, for_this_node, guard_of, load_wanted, prove_wanted
 from svcc.api.own_rules import wanted_of
 from svcc.apply.iptables.tool import Iptables, Variant
 from svcc.apply.modes import is_as_loaded
 from svcc.apply.outcome import Outcome
+from svcc.apply.system.conntrack_limits import ConntrackLimits, set_limits
 from svcc.apply.system.errors import ApplyError
+from svcc.compiler.settings.agent import Conntrack
 from svcc.grammar.errors import InputError
 
 if TYPE_CHECKING:
@@ -46,6 +49,8 @@ class Keeping:
     iptables: Variant | None = None
     fallback: bool = False
     wait: float | None = 30.0
+    conntrack: Conntrack = field(default_factory=Conntrack)
+    """Limits and timeouts that the node is to have."""
 
 
 class SyncError(Exception):
@@ -161,6 +166,8 @@ class Keeper:
             note=tell,
         )
         drifted = seconds is None and self._known is not None and outcome.changed
+        if self._known is None:
+            self._limit_connections(wanted.settings, tell)
         self._known = known
         self._follow_from(changes, known, outcome)
         return self._synced(
@@ -195,6 +202,20 @@ class Keeper:
         return self._synced(
             found.outcome, known, is_full=False, seconds=found.proof_seconds, tell=tell
         )
+
+    def _limit_connections(self, settings: NodeSettings, tell: Tell) -> None:
+        asked = self._keeping.conntrack
+        limits = ConntrackLimits(
+            max_per_core=asked.max_per_core,
+            least=asked.min,
+            tcp_established=asked.tcp_established_timeout,
+            tcp_close_wait=asked.tcp_close_wait_timeout,
+            udp=asked.udp_timeout,
+            udp_stream=asked.udp_stream_timeout,
+            be_liberal=settings.tcp_be_liberal,
+        )
+        for text in set_limits(limits, os.cpu_count() or 1):
+            tell(text)
 
     def _follow_from(self, changes: Changes, known: _Known, outcome: Outcome) -> None:
         compiled = known.wanted.compiled
@@ -242,6 +263,7 @@ class Keeper:
             note=tell,
         )
         settings = self._settings_of(objects, tell)
+        needs_rules(settings, "svcc run loads rules of the kernel alone; have nginx take its file")
         settings = for_this_node(settings, self._tools(settings), self._keeping.fallback, tell)
         compiled = compiled_for(objects, settings, comments=self._keeping.comments, note=tell)
         wanted = replace(wanted_of(compiled), settings=settings)

@@ -128,7 +128,7 @@ class Partial:
         Raises:
             NotProvedError, ApplyError: as :func:`svcc.api.apply`.
         """
-        if self.reading is None or self._is_for_all:
+        if self.reading is None or self._is_for_all or not self._elements.are_told:
             return None
         names = self._names(changes)
         if names is None:

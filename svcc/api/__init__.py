@@ -18,12 +18,15 @@ if TYPE_CHECKING:
     from svcc.api.explanation import Answer, ask, explain
     from svcc.api.inputs import load
     from svcc.api.live import live_rules
-    from svcc.api.node import apply, cleanup, diff
+    from svcc.api.loaded.confirming import awaited, confirm, revert, wait_for_end
+    from svcc.api.loaded.seen import Status, status
+    from svcc.api.node import Difference, apply, cleanup, diff, difference
     from svcc.api.policies import read_policies
     from svcc.api.rules import Rules, read_node_rules, read_rules
     from svcc.api.settings import Flags, all_node_settings, load_configuration, node_settings
     from svcc.api.verification import verify, verify_nodes
     from svcc.apply.outcome import Outcome
+    from svcc.apply.reverting.confirmation import Confirmation
     from svcc.compiler.model.objects import Objects
     from svcc.compiler.settings.configuration import Configuration
     from svcc.compiler.settings.node import NodeSettings
@@ -40,7 +43,9 @@ __all__ = [
     "ApplyError",
     "CompiledRules",
     "Configuration",
+    "Confirmation",
     "Counterexample",
+    "Difference",
     "Explanation",
     "Family",
     "Finding",
@@ -54,14 +59,18 @@ __all__ = [
     "Problem",
     "Report",
     "Rules",
+    "Status",
     "all_node_settings",
     "apply",
     "ask",
+    "awaited",
     "cleanup",
     "compare",
     "compile",
     "compile_nodes",
+    "confirm",
     "diff",
+    "difference",
     "explain",
     "live_rules",
     "load",
@@ -70,23 +79,29 @@ __all__ = [
     "read_node_rules",
     "read_policies",
     "read_rules",
+    "revert",
+    "status",
     "verify",
     "verify_nodes",
+    "wait_for_end",
 ]
 
 _HOME = {
     "svcc.api.comparison": ("compare",),
     "svcc.api.compilation": ("CompiledRules", "compile", "compile_nodes"),
+    "svcc.api.loaded.confirming": ("awaited", "confirm", "revert", "wait_for_end"),
     "svcc.api.errors": ("ApplyError", "InputError", "NotProvedError"),
     "svcc.api.explanation": ("Answer", "ask", "explain"),
     "svcc.api.inputs": ("load",),
     "svcc.api.live": ("live_rules",),
-    "svcc.api.node": ("apply", "cleanup", "diff"),
+    "svcc.api.node": ("Difference", "apply", "cleanup", "diff", "difference"),
+    "svcc.api.loaded.seen": ("Status", "status"),
     "svcc.api.policies": ("read_policies",),
     "svcc.api.rules": ("Rules", "read_node_rules", "read_rules"),
     "svcc.api.settings": ("Flags", "all_node_settings", "load_configuration", "node_settings"),
     "svcc.api.verification": ("verify", "verify_nodes"),
     "svcc.apply.outcome": ("Outcome",),
+    "svcc.apply.reverting.confirmation": ("Confirmation",),
     "svcc.compiler.model.objects": ("Objects",),
     "svcc.compiler.settings.configuration": ("Configuration",),
     "svcc.compiler.settings.node": ("NodeSettings",),

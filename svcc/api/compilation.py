@@ -44,7 +44,8 @@ class CompiledRules:
         ip6tables-restore; in ipvs mode ``ipvsadm.rules``, ``ipset.rules`` and
         ``addresses.batch`` are those of ``ipvsadm -R``, ``ipset restore`` and ``ip -batch``; in
         nftables mode ``nftables.rules`` alone is that of ``nft -f``. ``bundle.json`` says what
-        was compiled.
+        was compiled. In userspace mode there are ``nginx.conf`` and, for ``ip -batch``,
+        ``addresses.batch`` or ``addresses-on-loopback.batch``.
         """
         from svcc.compiler.bundle import render
 
@@ -72,6 +73,14 @@ class CompiledRules:
 
         found = self._compiled.tables
         return None if found is None else nftables_script(self._compiled, found)
+
+    @property
+    def proxy(self) -> str | None:
+        """The configuration of nginx; None outside userspace mode."""
+        from svcc.compiler.bundle import NGINX, proxy_scripts
+
+        found = self._compiled.proxy
+        return None if found is None else proxy_scripts(self._compiled, found)[NGINX]
 
     def write(self, folder: str | os.PathLike[str]) -> list[Path]:
         """Write the files into a folder, made if need be; each appears whole or not at all.

@@ -8,6 +8,7 @@ from svcc.apply.system.errors import ApplyError
 from svcc.grammar.errors import InputError, Position, Problem
 
 if TYPE_CHECKING:
+    from svcc.compiler.settings.node import NodeSettings
     from svcc.verify.report.report import Report
 
 __all__ = ["ApplyError", "InputError", "NotProvedError", "bad_input"]
@@ -26,6 +27,16 @@ class NotProvedError(Exception):
             if folder
             else "the compiled rules are not proved, so nothing was loaded; please report this"
         )
+
+
+def needs_rules(settings: NodeSettings, what: str) -> None:
+    """Refuse what only rules of the kernel have; ``what`` says what to do instead.
+
+    Raises:
+        InputError: the settings are of userspace mode.
+    """
+    if settings.mode == "userspace":
+        raise bad_input("--mode userspace", what)
 
 
 def bad_input(what: str, message: str) -> InputError:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from svcc.api.errors import bad_input
+from svcc.api.errors import bad_input, needs_rules
 from svcc.api.live import with_all_in_force
 from svcc.api.own_rules import rules_or_own
 from svcc.grammar.address import Address, Family
@@ -107,6 +107,11 @@ def ask(
     """
     if rules is not None:
         rules.must_be_of(settings.node_name)
+    needs_rules(
+        settings,
+        "connections end at nginx, so there is no way of a packet to be shown; "
+        "svcc verify says what becomes of them",
+    )
     try:
         question = read_question(what.split())
     except QuestionError as error:

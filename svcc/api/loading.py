@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from functools import cache
 from typing import TYPE_CHECKING
 
 from svcc.api.errors import NotProvedError
+from svcc.api.loaded.confirming import Undo
+from svcc.api.loaded.seen import names_of, note_loaded, service_changes
 from svcc.apply import engine, modes
 from svcc.apply.engine import DRAIN_SECONDS
 from svcc.apply.iptables.tool import Iptables, Variant, chosen
 from svcc.apply.ipvs.servers import available
 from svcc.apply.loaded import Guard, Loaded
 from svcc.apply.outcome import Outcome
+from svcc.apply.reading import locked
+from svcc.apply.reverting.confirmation import demand_none
 from svcc.apply.system.addresses import local_addresses
 from svcc.apply.system.errors import ApplyError, ToolError
 from svcc.apply.system.lock import Tell
@@ -36,6 +41,7 @@ def load_wanted(
     dry_run: bool = False,
     drain_timeout: float = DRAIN_SECONDS,
     wait: float | None = None,
+    undo: Undo | None = None,
     note: Note | None = None,
 ) -> Outcome:
     """Make this network namespace's rules be as wanted.
@@ -47,14 +53,66 @@ def load_wanted(
         guard: from :func:`guard_of`.
         proved: whether the order of the steps must be proved, too.
         dry_run, drain_timeout, wait, note: as of :func:`svcc.api.apply`.
+        undo: goes back unless it is confirmed.
 
     Raises:
-        ApplyError: failed; ``restored`` tells whether the node is as it was before.
+        ApplyError: failed, or an earlier apply waits to be confirmed; ``restored`` tells whether
+            the node is as it was before.
     """
+    with locked(tools, wait, as_note(note), only_read=dry_run):
+        if dry_run:
+            outcome = _load(wanted, tools, guard, proved, True, drain_timeout, wait, note)
+            outcome = _with_services(outcome, wanted)
+        else:
+            demand_none()
+            with undo or Undo(tools) as armed:
+
+                def guard_and_arm(loaded: Loaded) -> None:
+                    guard(loaded)
+                    armed.arm()
+
+                outcome = armed.outcome = _load(
+                    wanted, tools, guard_and_arm, proved, False, drain_timeout, wait, note
+                )
+                if undo is not None:
+                    outcome = _with_services(outcome, wanted)
+                note_loaded(objects, wanted, tools, outcome, stays=undo is None)
+    if wanted.tables is not None:
+        return outcome
+    doubts = tuple(in_force_beside_wanted(objects, wanted, tools))
+    return replace(outcome, warnings=(*outcome.warnings, *doubts))
+
+
+def _with_services(outcome: Outcome, wanted: Wanted) -> Outcome:
+    if not outcome.changed:
+        return outcome
+    found = service_changes(outcome.before, outcome.after, names_of(wanted))
+    return replace(outcome, services=tuple(found))
+
+
+def _load(
+    wanted: Wanted,
+    tools: Iptables,
+    guard: Guard,
+    proved: bool,
+    dry_run: bool,
+    drain_timeout: float,
+    wait: float | None,
+    note: Note | None,
+) -> Outcome:
+    """What is wanted, and then what other modes have left goes; under a lock that is held."""
     settings = wanted.settings
 
+    leaving = cache(lambda: modes.own_tables(tools))
+
     def judge(moments: Iterable[Moment]) -> str | None:
-        return _unsafe(moments, with_own_addresses(settings, tools).addresses, note)
+        if problem := _unsafe(moments, with_own_addresses(settings, tools).addresses, note):
+            passes_by = settings.mode == "nftables" or (
+                settings.mode == "ipvs" and leaving().tables
+            )
+            what = f"apply with --mode iptables first, then with {settings.mode}"
+            return f"{problem}; {what if passes_by else 'please report this'}"
+        return None
 
     if wanted.tables is not None:
         return modes.apply_tables(
@@ -64,8 +122,8 @@ def load_wanted(
             tools=tools,
             wait=wait,
             dry_run=dry_run,
+            judge=judge if proved else None,
             guard=guard,
-            tell=as_note(note),
         )
     outcome = engine.apply(
         wanted.programs,
@@ -77,20 +135,17 @@ def load_wanted(
         wait=wait,
         dry_run=dry_run,
         judge=judge if proved else None,
-        guard=modes.with_tables(guard, tools),
-        tell=as_note(note),
+        guard=modes.with_tables(guard, leaving),
+        leaving=leaving,
     )
     left = modes.remove_tables(
         tools,
         wait=wait,
         dry_run=dry_run,
-        tell=as_note(note),
         keep_localnet=wanted.route_localnet,
         behind_rules=True,
     )
-    outcome = modes.together(outcome, left)
-    doubts = tuple(in_force_beside_wanted(objects, wanted, tools))
-    return replace(outcome, warnings=(*outcome.warnings, *doubts))
+    return modes.together(outcome, left)
 
 
 def guard_of(
@@ -208,7 +263,7 @@ def _unsafe(
         # Other people's rules may hold anything; our own were proved.
         reason = f"{error.what} is not modelled"
     else:
-        return f"a step would not be safe: {found[0]}; please report this" if found else None
+        return f"a step would not be safe: {found[0]}" if found else None
     if note is not None:
         note(f"note: the order of the steps is not proved: {reason}")
     return None

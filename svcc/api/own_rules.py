@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from svcc.grammar.ipvs.state import Ipvs
     from svcc.grammar.nftables.program import Ruleset
     from svcc.verify.prepare.loaded import LoadedRules
+    from svcc.verify.userspace.model import ProxyModel
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,3 +147,22 @@ def rules_or_own(
         return rules.of(only)
     own = read_back(compiled_for(objects, settings, note=note))
     return {family: item for family, item in own.items() if only in (None, family)}
+
+
+def own_proxy(objects: Objects, settings: NodeSettings, note: Note | None) -> ProxyModel:
+    """The model of what svcc compiles, read back.
+
+    Raises:
+        InputError: compiling fails.
+    """
+    from svcc.compiler.bundle import ADDRESSES, NGINX, proxy_scripts
+    from svcc.grammar.ipvs.addresses import parse
+    from svcc.grammar.nginx.read import read_text
+    from svcc.verify.userspace.reading import model_of
+
+    compiled = compiled_for(objects, settings, note=note)
+    assert compiled.proxy is not None
+    texts = proxy_scripts(compiled, compiled.proxy)
+    model = model_of(read_text(texts[NGINX], NGINX))
+    model.addresses, model.addresses_file = parse(texts[ADDRESSES], source=ADDRESSES), ADDRESSES
+    return model

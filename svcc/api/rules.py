@@ -14,6 +14,11 @@ if TYPE_CHECKING:
     from svcc.grammar.address import Family
     from svcc.grammar.errors import Problem
     from svcc.verify.prepare.loaded import LoadedRules
+    from svcc.verify.userspace.model import ProxyModel
+
+
+_BEGINNING = 65536
+"""Bytes of a file that tell what it is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +38,8 @@ class Rules:
     beside: Beside = field(default_factory=Beside)
     node: str = ""
     problems: tuple[Problem, ...] = ()
+    proxy: ProxyModel | None = None
+    """A configuration of nginx in place of rules of the kernel."""
 
     @property
     def families(self) -> tuple[Family, ...]:
@@ -80,6 +87,7 @@ def read_rules(
     Args:
         paths: what ``iptables-save``, ``iptables-restore``, ``ipvsadm -Sn`` and ``ipset save``
             print or read, or folders that ``svcc compile -o`` wrote for one node.
+            For userspace mode a main configuration of nginx, and the addresses of its device.
         text: such a text, or several by the names that messages call them.
         family: of a text that does not tell.
 
@@ -99,6 +107,10 @@ def read_rules(
     nodes, problems = _of_bundles([name for name in names if os.path.isdir(name)])
     if len(nodes) > 1:
         raise bad_input("--rules", f"these are rules of several nodes: {', '.join(sorted(nodes))}")
+    if (proxy := _proxy_files(names)) is not None:
+        return Rules(
+            {}, True, node="".join(nodes), problems=tuple(problems), proxy=_read_proxy(proxy)
+        )
     return Rules(
         from_files(names, family), in_files=True, node="".join(nodes), problems=tuple(problems)
     )
@@ -198,3 +210,67 @@ def _of_bundles(folders: Sequence[str]) -> tuple[set[str], list[Problem]]:
         nodes |= {manifest.node} - {""}
         problems += differences(manifest)
     return nodes, problems
+
+
+def _proxy_files(paths: Sequence[str]) -> list[str] | None:
+    """The files of a proxy's configuration and its addresses among files and folders; None where
+    there is no such configuration.
+    """
+    from svcc.compiler.bundle import ADDRESSES, NGINX
+    from svcc.grammar.nginx.read import is_nginx
+
+    found: list[str] = []
+    is_any = False
+    for path in paths:
+        if os.path.isdir(path):
+            inside = [os.path.join(path, name) for name in (NGINX, ADDRESSES)]
+            is_any = is_any or os.path.isfile(inside[0])
+            found += (name for name in inside if os.path.isfile(name))
+            continue
+        found.append(path)
+        try:
+            with open(path, encoding="utf-8", errors="replace") as file:
+                is_any = is_any or is_nginx(file.read(_BEGINNING))
+        except OSError:
+            continue
+    return found if is_any else None
+
+
+def _read_proxy(paths: Sequence[str]) -> ProxyModel:
+    """The model of a configuration of nginx, with the addresses of files beside it.
+
+    Raises:
+        InputError: something cannot be read, or nginx would not start with it.
+    """
+    from pathlib import Path
+
+    from svcc.api.errors import bad_input
+    from svcc.grammar.ipvs.addresses import is_address_text, parse
+    from svcc.grammar.nginx.read import is_nginx, read
+    from svcc.grammar.nginx.state import DEVICE
+    from svcc.verify.userspace.reading import model_of
+
+    configurations: list[str] = []
+    addresses: list[tuple[str, str]] = []
+    for path in paths:
+        try:
+            text = Path(path).read_bytes().decode("utf-8")
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or "not UTF-8 text"
+            raise bad_input(path, f"cannot read: {reason}") from None
+        first = next((line for line in text.splitlines() if line.strip() and line[0] != "#"), "")
+        if is_address_text(first) or (not first and path.endswith(".batch")):
+            addresses.append((path, text))
+        elif is_nginx(text):
+            configurations.append(path)
+        else:
+            raise bad_input(path, "neither a configuration of nginx nor addresses; leave it out")
+    if len(configurations) != 1:
+        raise bad_input("--rules", f"give one configuration of nginx, not {len(configurations)}")
+    model = model_of(read(configurations[0]))
+    if len(addresses) > 1:
+        raise bad_input("--rules", "give the addresses of the device once")
+    for path, text in addresses:
+        model.addresses = parse(text, source=path, devices=(DEVICE, "lo"))
+        model.addresses_file = path
+    return model

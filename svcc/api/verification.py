@@ -10,7 +10,7 @@ from svcc.api.compilation import compiled_for
 from svcc.api.errors import bad_input
 from svcc.api.inputs import once
 from svcc.api.live import missing_proxy, open_questions
-from svcc.api.own_rules import read_back
+from svcc.api.own_rules import own_proxy, read_back
 from svcc.compiler.settings.names import CLUSTER_DOMAIN
 from svcc.grammar.address import Family
 from svcc.grammar.errors import Position, Problem
@@ -137,7 +137,9 @@ def verify_nodes(
     check_ranges(ranges, objects)
     note = once(note)
     by_node = _by_node(nodes, rules)
-    judge = _Judge(objects, by_node, family, statements, policies_only, paranoid, note)
+    if by_node is not None or any(settings.mode == "userspace" for settings in nodes):
+        _check_mode(nodes, by_node, beside={"--policy": policies, "--paranoid": paranoid})
+    judge = _Judge(objects, by_node, family, statements, policies_only, paranoid, strict, note)
     reports = list(judge.reports(nodes, progress))
     about_objects = list(range_findings(ranges, objects, family))
     problems = objects.problems
@@ -155,8 +157,9 @@ def verify_nodes(
     expectations: dict[Family, Expectation] = {}
     for report, settings in zip(reports, nodes, strict=True):
         of_node = by_node[settings.node_name] if by_node is not None else None
-        if of_node is not None:
+        if of_node is not None and of_node.proxy is None:
             report.findings += open_questions(of_node, objects, settings, note)
+        if of_node is not None:
             report.in_files = of_node.in_files
         questions = list(judge.questions(settings, report, strict))
         report.findings = left_open(report.findings, questions)
@@ -169,7 +172,7 @@ def verify_nodes(
         if report is reports[0]:
             # They are the same whatever the node, and whatever is not known of its rules.
             report.findings = [*about_objects, *report.findings]
-        report.passed_over, report.problems = objects.passed_over, problems
+        report.passed_over, report.problems = objects.passed_over, problems + report.problems
         if of_node is not None:
             report.problems += of_node.problems
         _warn(questions, report, note)
@@ -283,6 +286,7 @@ class _Judge:
         policies: Sequence[Placed],
         policies_only: bool,
         paranoid: bool,
+        strict: bool,
         note: Note | None,
     ) -> None:
         self._objects = objects
@@ -291,6 +295,7 @@ class _Judge:
         self._policies = policies
         self._policies_only = policies_only
         self._paranoid = paranoid
+        self._strict = strict
         self._note = note
         self._prover = Prover()
 
@@ -316,21 +321,25 @@ class _Judge:
         self, settings: NodeSettings, report: Report, strict: bool
     ) -> Iterator[OpenQuestion]:
         """What was not given or not looked at for one node's report."""
-        if self._rules is not None:
+        own_rules = self._rules is None or settings.mode == "userspace"
+        if self._rules is not None and not own_rules:
             loaded = self._rules[settings.node_name].of(self._family)
         else:
             loaded = {
                 family: LoadedRules(RuleSet(family), source, EVERYTHING)
                 for family, source in report.sources.items()
             }
-        found = every_question(
-            self._objects, settings, loaded, own_rules=self._rules is None, strict=strict
-        )
+        found = every_question(self._objects, settings, loaded, own_rules=own_rules, strict=strict)
         for question in found:
             if not (self._policies_only and question.code == codes.NOTHING_JUDGED):
                 yield question
 
     def _report(self, settings: NodeSettings, progress: Progress | None) -> Report:
+        if settings.mode == "userspace":
+            rules = None if self._rules is None else self._rules[settings.node_name]
+            return _proxy_report(
+                self._objects, settings, rules, self._family, strict=self._strict, note=self._note
+            )
         return verify_rules(
             self._objects,
             settings,
@@ -370,3 +379,63 @@ def _check_families(
                 f"no {family.label} rules were given, but there are {family.label} frontends; "
                 f"add what {command} prints, or name the family to judge with --family",
             )
+
+
+def _check_mode(
+    nodes: Sequence[NodeSettings],
+    rules: Mapping[str, Rules] | None,
+    beside: Mapping[str, object],
+) -> None:
+    """Refuse what does not go together with a proxy's configuration; ``beside`` has by their
+    flags what else is asked for.
+
+    Raises:
+        InputError: the rules are of another mode than the node, or something is asked for that
+            only rules of the kernel have.
+    """
+    for settings in nodes:
+        given = None if rules is None else rules[settings.node_name]
+        if settings.mode != "userspace":
+            if given is not None and given.proxy is not None:
+                raise bad_input("--rules", "a configuration of nginx; give --mode userspace too")
+            continue
+        if given is not None and given.proxy is None:
+            raise bad_input(
+                "--live" if given.name else "--rules",
+                "in userspace mode a configuration of nginx is judged; name its file with --rules",
+            )
+        for flag, value in beside.items():
+            if value:
+                raise bad_input(
+                    flag, "not in userspace mode, where there are no rules; leave it out"
+                )
+
+
+def _proxy_report(
+    objects: Objects,
+    settings: NodeSettings,
+    rules: Rules | None,
+    family: Family | None,
+    *,
+    strict: bool,
+    note: Note | None,
+) -> Report:
+    """What is proved of a node's proxy.
+
+    Raises:
+        InputError: compiling fails.
+    """
+    from svcc.verify.userspace.engine import verify_proxy
+
+    if rules is None:
+        model = own_proxy(objects, settings, note)
+    else:
+        # Of another mode: see _check_mode.
+        assert rules.proxy is not None
+        model = rules.proxy
+    families = [family] if family is not None else list(Family)
+    report = verify_proxy(objects, settings, model, families, strict=strict)
+    if note is not None and rules is not None:
+        for problem in report.problems:
+            note(str(problem))
+    return report

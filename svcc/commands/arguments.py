@@ -308,6 +308,10 @@ def rules(arguments: argparse.Namespace) -> Rules | None:
     only = family(arguments)
     if arguments.rules:
         return read_rules(*arguments.rules, family=only)
+    if arguments.live and arguments.proxy_mode == "userspace":
+        raise bad_input(
+            "--live", "nginx does not tell what it runs with; name its configuration with --rules"
+        )
     if arguments.live:
         return live_rules(iptables=arguments.iptables, family=only, note=say)
     return None

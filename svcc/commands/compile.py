@@ -121,6 +121,10 @@ def run(arguments: argparse.Namespace) -> int:
     if (tables := compiled.tables) is not None:
         sys.stdout.write(tables)
         return OK
+    if (proxy := compiled.proxy) is not None:
+        say("note: this is for nginx only; -o DIR writes the addresses that it listens on too")
+        sys.stdout.write(proxy)
+        return OK
     family = given_by.family(arguments)
     if family is None:
         # IPv4, unless all frontends are IPv6.

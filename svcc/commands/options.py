@@ -79,7 +79,7 @@ def add_node(parser: argparse.ArgumentParser, *, all_nodes: bool = False) -> Non
         "--proxy-mode",
         dest="proxy_mode",
         metavar="MODE",
-        help="iptables, ipvs or nftables (default: iptables)",
+        help="iptables, ipvs, nftables or userspace (default: iptables)",
     )
     group.add_argument(
         "--node-ip", action="append", metavar="IP", help="address of the node; repeatable"
@@ -166,10 +166,14 @@ def add_rules(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--live", action="store_true", help="the rules of this network namespace")
 
 
-def add_names(parser: argparse.ArgumentParser, *, compiled: bool = False) -> None:
-    """How Services are named; for zones that are ``compiled`` what they say, too."""
+def add_names(
+    parser: argparse.ArgumentParser, *, compiled: bool = False, zones: bool = True
+) -> None:
+    """How Services are named; for zones that are ``compiled`` what they say, too, for others
+    which ``zones`` are judged.
+    """
     group = parser.add_argument_group("names")
-    if not compiled:
+    if zones and not compiled:
         group.add_argument(
             "--dns-zone",
             action="append",
@@ -261,3 +265,13 @@ def add_wait(
         metavar="SECONDS",
         help=what,
     )
+
+
+def seconds(text: str) -> float:
+    """A duration in the form of Go, such as 30s or 1m30s."""
+    from svcc.api.loaded.confirming import duration
+
+    try:
+        return duration(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error

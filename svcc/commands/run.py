@@ -15,6 +15,7 @@ from svcc.commands.terminal import say
 
 if TYPE_CHECKING:
     from svcc.agent.auditor import Auditor
+    from svcc.agent.events import Events
     from svcc.agent.log import Log
     from svcc.agent.sources.source import Source
     from svcc.api import Configuration, NodeSettings, Objects
@@ -25,6 +26,14 @@ def add(parser: argparse.ArgumentParser) -> None:
     """Arguments of the command."""
     options.add_input(parser, required=False, lock=False)
     options.add_node(parser)
+    group = parser.add_argument_group("API server", "Without -f objects come from there.")
+    group.add_argument(
+        "--kubeconfig",
+        metavar="FILE",
+        help="how to reach it (default: clientConnection of --config, else as a pod's service "
+        "account)",
+    )
+    group.add_argument("--master", metavar="URL", help="in place of the kubeconfig's server")
     parser.add_argument(
         "--audit",
         action="store_true",
@@ -85,11 +94,15 @@ def run(arguments: argparse.Namespace) -> int:
     from svcc.agent.keeper import Keeper, Keeping
     from svcc.agent.log import Log
 
-    source = _source(arguments)
     settings = _Settings(arguments)
+    source = _source(arguments, settings)
     log = Log(say, arguments.log_format)
     if arguments.audit:
-        agent = Agent(source, settings.agent, "audit", _auditor(arguments, settings, log), log)
+        events = None if arguments.filename else _events(source, settings, log)
+        auditor = _auditor(arguments, settings, log, events)
+        agent = Agent(source, settings.agent, "audit", auditor, log)
+        if events is not None:
+            agent.at_end(events.close)
     else:
         keeping = Keeping(
             prove=not arguments.no_verify,
@@ -97,6 +110,7 @@ def run(arguments: argparse.Namespace) -> int:
             comments=not arguments.no_comments,
             iptables=arguments.iptables,
             fallback=arguments.fallback,
+            conntrack=settings.agent.conntrack,
         )
         keeper = Keeper(settings.of, keeping, log.tell)
         agent = Agent(source, settings.agent, settings.mode, keeper, log)
@@ -111,14 +125,26 @@ def run(arguments: argparse.Namespace) -> int:
     return OK if agent.run() else FAILED
 
 
-def _auditor(arguments: argparse.Namespace, settings: _Settings, log: Log) -> Auditor:
+def _events(source: Source, settings: _Settings, log: Log) -> Events | None:
+    """Whom findings are told, if objects come from an API server."""
+    from svcc.agent.events import Events
+    from svcc.agent.sources.cluster import ClusterSource
+
+    if not isinstance(source, ClusterSource):
+        return None
+    return Events(source.client, settings.node_name(), log.tell)
+
+
+def _auditor(
+    arguments: argparse.Namespace, settings: _Settings, log: Log, events: Events | None
+) -> Auditor:
     from svcc.agent.auditor import Auditor
     from svcc.agent.flags import settle_seconds
 
     if arguments.no_verify or arguments.force:
         raise bad_input("--audit", "nothing is loaded; --no-verify and --force say nothing here")
     settle = settle_seconds(arguments.settle)
-    return Auditor(settings.of, log, settle=settle, iptables=arguments.iptables)
+    return Auditor(settings.of, log, settle=settle, iptables=arguments.iptables, events=events)
 
 
 class _Settings:
@@ -140,6 +166,13 @@ class _Settings:
         ).over(found.agent)
         named = arguments.proxy_mode or os.environ.get("SVCC_MODE")
         self.mode = named or found.settings.proxy_mode or "iptables"
+
+    def node_name(self) -> str:
+        """The name of this node."""
+        from svcc.api import Objects
+
+        given = self._arguments.hostname_override or os.environ.get("SVCC_NODE")
+        return given or self.of(Objects(), lambda _: None).node_name
 
     def forget(self) -> None:
         """Read --config anew when it is needed next."""
@@ -165,11 +198,16 @@ class _Settings:
         )
 
 
-def _source(arguments: argparse.Namespace) -> Source:
+def _source(arguments: argparse.Namespace, settings: _Settings) -> Source:
+    if not arguments.filename:
+        from svcc.agent.flags import cluster_source
+
+        node = settings.node_name()
+        return cluster_source(settings.agent, node, arguments.kubeconfig, arguments.master)
     from svcc.agent.sources.files import Files
 
-    if not arguments.filename:
-        raise bad_input("-f", "say which files or folders have the objects")
+    if arguments.kubeconfig or arguments.master:
+        raise bad_input("-f", "give files or an API server, not both")
     if "-" in arguments.filename:
         raise bad_input("-f", "standard input cannot be followed; give a file or folder")
     for name in arguments.filename:

@@ -75,7 +75,7 @@ def test_exit_2_and_where_the_mistake_is(tmp_path: Path) -> None:
 
 
 def test_exit_2_for_a_mode_that_there_is_not() -> None:
-    done = svcc("compile", *SHOP, "--mode", "userspace")
+    done = svcc("compile", *SHOP, "--mode", "kernelspace")
     assert done.code == 2
     assert "write iptables or ipvs or nftables" in done.err
 

@@ -2,7 +2,8 @@
 
 In a fenced ``console`` block each line that begins with ``$ svcc`` or ``$ cat`` is run at the
 top of the repository, and what follows has to be what it prints. ``--write`` puts there what it
-prints now. A block that begins with ``# in a network namespace`` is run in one of its own.
+prints now. A block that begins with ``# in a network namespace`` is run in one of its own. A block
+whose first line is ``$ sudo PROGRAM`` is what this program prints, commands that it shows included.
 
 The ``python`` blocks of a document are run one after the other in one interpreter, and the
 ``text`` block right behind one has to be what it prints. One for a network namespace is run alone.
@@ -12,12 +13,14 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
 import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
 
 from tests.paths import ROOT
 from tests.support.command import run
@@ -28,10 +31,12 @@ FILES = (
     ROOT / "CONTRIBUTING.md",
     ROOT / "SECURITY.md",
     *sorted((ROOT / "docs").rglob("*.md")),
+    *sorted((ROOT / "examples").rglob("*.md")),
 )
 _BLOCK = re.compile(r"(?<=```console\n).*?(?=```)", re.DOTALL)
 _SECONDS = re.compile(r"\b\d+\.\d+ s\b")
 KERNEL = "# in a network namespace\n"
+PROGRAM = "$ sudo "
 
 
 def blocks(text: str) -> Iterator[re.Match[str]]:
@@ -40,6 +45,28 @@ def blocks(text: str) -> Iterator[re.Match[str]]:
         commands = [line for line in match[0].splitlines() if line.startswith("$ ")]
         if commands and all(c.split()[1] in ("svcc", "cat", "echo") for c in commands):
             yield match
+
+
+def programs(text: str) -> list[re.Match[str]]:
+    """The blocks that show what a whole program prints."""
+    return [match for match in _BLOCK.finditer(text) if match[0].startswith(PROGRAM)]
+
+
+def run_program(block: str) -> str:
+    """The block as it would look if its program were run now; it must end well."""
+    command = block.splitlines()[0]
+    path = f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}"
+    done = subprocess.run(
+        shlex.split(command.removeprefix(PROGRAM)),
+        cwd=ROOT,
+        env={**os.environ, "PATH": path},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    return f"{command}\n{done.stdout}"
 
 
 _PYTHON = re.compile(r"```python\n(.*?)```\n(?:\n```text\n(.*?)```\n)?", re.DOTALL)
@@ -162,6 +189,11 @@ def main() -> None:
         text = path.read_text()
         for match in reversed(list(blocks(text))):
             now = normal(run_block(match[0]))
+            if now != normal(match[0]):
+                stale.append(path)
+                text = text[: match.start()] + now + text[match.end() :]
+        for match in reversed(programs(text) if os.geteuid() == 0 else []):
+            now = normal(run_program(match[0]))
             if now != normal(match[0]):
                 stale.append(path)
                 text = text[: match.start()] + now + text[match.end() :]

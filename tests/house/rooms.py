@@ -1,4 +1,4 @@
-"""The rooms of the house: which may import which, and why; and how imports are found.
+"""The rooms of the house: which may import which, and why.
 
 A room is a folder of modules, or a module that has a row of its own. Every import counts,
 those inside functions and under ``if TYPE_CHECKING`` too: a room that needs another one's
@@ -7,15 +7,10 @@ types knows it.
 
 from __future__ import annotations
 
-import ast
-from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
 from typing import NamedTuple
 
-from tests.paths import ROOT
+from tests.house.imports import PACKAGES
 
-PACKAGES = ("grammar", "compiler", "verify", "apply")
-"""Folders at the top of the repository that are imported as ``svcc.NAME``."""
 FOLDERS = (*PACKAGES, "svcc", "tests", "bench", "examples")
 MOST_FILES = 15
 
@@ -65,6 +60,7 @@ ROOMS = (
         "grammar grammar.nftables grammar.nftables.reading grammar.nftables.parse",
         "JSON is put into words, which are read like others",
     ),
+    Room("grammar.nginx", "grammar", "configurations of a proxy; they know nothing of rules"),
     Room("grammar.dns", "grammar", "zones and their files; they know nothing of rules"),
     Room("compiler.model", "grammar", "objects, however they were read"),
     Room("compiler.api_names", "", "names that the API knows, whatever they are looked up for"),
@@ -116,6 +112,11 @@ ROOMS = (
     Room(
         "compiler.lower.nftables",
         "grammar grammar.nftables compiler.settings compiler.resolve compiler.lower.shared",
+        "a mode knows no other mode",
+    ),
+    Room(
+        "compiler.lower.userspace",
+        "grammar grammar.nginx compiler.settings compiler.resolve",
         "a mode knows no other mode",
     ),
     Room(
@@ -217,6 +218,18 @@ ROOMS = (
         f"grammar.* {_OBJECTS} compiler.api_names verify.netfilter verify.spec verify.simulator",
         "what people mean is told by the objects, whatever the rules do",
     ),
+    Room(
+        "verify.picture",
+        f"grammar.* {_OBJECTS} verify.spec verify.simulator verify.confirm verify.report "
+        "verify.questions",
+        "what is seen of Services, by the reading that rules are held to; no reading of its own",
+    ),
+    Room("verify.drawing", "verify.confirm verify.picture", "a picture as text, nothing beside it"),
+    Room(
+        "verify.userspace",
+        f"grammar.* {_OBJECTS} verify.spec verify.simulator verify.confirm verify.report",
+        "a proxy has no rules: it is judged without models of them, by what must happen",
+    ),
     Room("verify.recheck", f"grammar.* {_OBJECTS} {_CORE}", "an add-on: the core does without"),
     Room("verify.policy", f"grammar.* {_OBJECTS} {_CORE}", "an add-on: the core does without"),
     Room("verify.equivalence", f"grammar.* {_OBJECTS} {_CORE}", "an add-on: the core does without"),
@@ -238,15 +251,34 @@ ROOMS = (
         "grammar grammar.iptables grammar.nftables grammar.nftables.parse apply.system",
         "one kernel interface",
     ),
-    Room("apply", "grammar.* apply.*", "the protocol; it is given programs, and compiles none"),
+    Room(
+        "apply",
+        "grammar.* apply.system apply.iptables apply.ipvs apply.nftables",
+        "the protocol; it is given programs, and compiles none",
+    ),
+    Room(
+        "apply.seen",
+        "grammar.* apply apply.system apply.iptables apply.ipvs apply.nftables",
+        "svcc's own layouts read as Services, for people; apply does without",
+    ),
+    Room(
+        "apply.reverting",
+        "svcc grammar.* apply apply.system apply.iptables apply.ipvs apply.nftables",
+        "another use of the protocol, which does without: back to what was loaded",
+    ),
     Room(
         "api.applying",
         "grammar.* compiler.* verify.* apply.*",
         "judges an apply, and runs none",
     ),
     Room(
+        "api.loaded",
+        "svcc grammar.* compiler.* apply.*",
+        "what is loaded and what becomes of it, whoever has loaded it",
+    ),
+    Room(
         "api",
-        "svcc grammar.* compiler.* verify.* apply.* api.applying",
+        "svcc grammar.* compiler.* verify.* apply.* api.applying api.loaded",
         "workflows for any caller, who need not be a command line",
     ),
     Room(
@@ -260,7 +292,16 @@ ROOMS = (
         "what a cluster does beside forwarding, for any caller",
     ),
     Room("agent.state", "grammar", "what the loop writes and servers read"),
-    Room("agent.sources", "grammar compiler.*", "where objects come from; they judge nothing"),
+    Room(
+        "agent.api_server",
+        "svcc grammar compiler.model compiler.load",
+        "how an API server is asked, whoever wants what it has",
+    ),
+    Room(
+        "agent.sources",
+        "grammar compiler.* agent.api_server",
+        "where objects come from; they judge nothing",
+    ),
     Room(
         "agent.serving",
         "grammar compiler.settings agent.state",
@@ -268,7 +309,7 @@ ROOMS = (
     ),
     Room(
         "agent",
-        "grammar.* compiler.* verify.* apply.* api.* agent.sources agent.serving agent.state",
+        "grammar.* compiler.* verify.* apply.* api.* agent.*",
         "has the workflows follow what sources see",
     ),
     Room(
@@ -281,7 +322,16 @@ ROOMS = (
         "svcc grammar.* compiler.* api.* commands",
         "commands that stand in for a cluster, like any others",
     ),
-    Room("cli", "svcc grammar commands commands.standalone", "finds the command and runs it"),
+    Room(
+        "commands.node",
+        "svcc api.* commands",
+        "commands for what is loaded on this node, like any others",
+    ),
+    Room(
+        "cli",
+        "svcc grammar commands commands.standalone commands.node",
+        "finds the command and runs it",
+    ),
     Room("__main__", "cli", "python -m svcc"),
 )
 
@@ -300,23 +350,29 @@ NEVERS = (
     Never("compiler.load", "compiler.settings compiler.resolve", "loading decides nothing"),
     Never(
         "compiler.lower.shared",
-        "compiler.lower.iptables compiler.lower.ipvs compiler.lower.nftables",
+        "compiler.lower.iptables compiler.lower.ipvs compiler.lower.nftables "
+        "compiler.lower.userspace",
         "it is shared",
     ),
     Never(
         "compiler.lower.iptables",
-        "compiler.lower.ipvs compiler.lower.nftables",
+        "compiler.lower.ipvs compiler.lower.nftables compiler.lower.userspace",
         "what they need is shared",
     ),
     Never(
         "compiler.lower.ipvs",
-        "compiler.lower.iptables compiler.lower.nftables",
+        "compiler.lower.iptables compiler.lower.nftables compiler.lower.userspace",
         "what they need is shared",
     ),
     Never(
         "compiler.lower.nftables",
-        "compiler.lower.iptables compiler.lower.ipvs",
+        "compiler.lower.iptables compiler.lower.ipvs compiler.lower.userspace",
         "what they need is shared",
+    ),
+    Never(
+        "compiler.lower.userspace",
+        "compiler.lower.shared compiler.lower.iptables compiler.lower.ipvs compiler.lower.nftables",
+        "rules of the kernel are none of its business",
     ),
     Never(
         "verify",
@@ -359,59 +415,6 @@ NEVERS = (
 )
 
 
-def modules() -> dict[str, Path]:
-    """Every module of svcc by its name, packages too."""
-    found: dict[str, Path] = {}
-    for package in PACKAGES:
-        for path in sorted((ROOT / package).rglob("*.py")):
-            found[module_name(path)] = path
-    # The packages are in svcc/ as links.
-    own = ROOT / "svcc"
-    for path in (
-        p for pattern in ("*.py", "*/*.py", "*/*/*.py") for p in sorted(own.glob(pattern))
-    ):
-        if path.relative_to(own).parts[0] not in PACKAGES:
-            found[module_name(path)] = path
-    return found
-
-
-def module_name(path: Path) -> str:
-    """What a file is imported as."""
-    parts = path.relative_to(ROOT).with_suffix("").parts
-    name = ".".join(parts if parts[0] == "svcc" else ("svcc", *parts))
-    return name.removesuffix(".__init__")
-
-
-def imports(source: str) -> Iterator[tuple[str, str]]:
-    """What a module's text imports: (module, name in it or empty).
-
-    Raises:
-        ValueError: an import is relative.
-    """
-    for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Import):
-            yield from ((alias.name, "") for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            if node.level:
-                raise ValueError(f"line {node.lineno}: a relative import; write svcc.…")
-            yield from ((node.module or "", alias.name) for alias in node.names)
-
-
-def imported_names(source: str) -> set[str]:
-    """Modules that a text imports, and names in them."""
-    return {name for module, inner in imports(source) for name in (module, f"{module}.{inner}")}
-
-
-def imported_modules(source: str, known: Iterable[str]) -> set[str]:
-    """The modules of svcc that a text imports; names that are no known module too."""
-    found = set()
-    for module, name in imports(source):
-        if module == "svcc" or module.startswith("svcc."):
-            inner = f"{module}.{name}"
-            found.add(inner if inner in known else module)
-    return found
-
-
 _NAMES = frozenset(room.name for room in ROOMS)
 
 
@@ -438,35 +441,3 @@ def refusal(module: str, imported: str) -> str | None:
 
 def _is_below(room: str, other: str) -> bool:
     return room == other or room.startswith(f"{other}.")
-
-
-def circles(graph: Mapping[str, Iterable[str]]) -> list[list[str]]:
-    """Modules that import each other in a circle: one list of names for each knot of them.
-
-    Tarjan's algorithm: SIAM Journal on Computing 1 (1972), 146.
-    """
-    index: dict[str, int] = {}
-    low: dict[str, int] = {}
-    stack: list[str] = []
-    found: list[list[str]] = []
-
-    def visit(node: str) -> None:
-        index[node] = low[node] = len(index)
-        stack.append(node)
-        for other in graph.get(node, ()):
-            if other not in index:
-                visit(other)
-                low[node] = min(low[node], low[other])
-            elif other in stack:
-                low[node] = min(low[node], index[other])
-        if low[node] == index[node]:
-            knot = [stack.pop()]
-            while knot[-1] != node:
-                knot.append(stack.pop())
-            if len(knot) > 1 or node in graph.get(node, ()):
-                found.append(sorted(knot))
-
-    for node in graph:
-        if node not in index:
-            visit(node)
-    return found

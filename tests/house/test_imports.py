@@ -9,18 +9,14 @@ from itertools import product
 
 import pytest
 
+from tests.house.imports import PACKAGES, circles, imported_modules, imports, modules
 from tests.house.rooms import (
     FOLDERS,
     MOST_FILES,
     NEVERS,
-    PACKAGES,
     ROOMS,
     Never,
     Room,
-    circles,
-    imported_modules,
-    imports,
-    modules,
     refusal,
     room_of,
 )
@@ -224,7 +220,7 @@ def test_the_verifier_loads_no_lowering_even_indirectly() -> None:
     assert not [name for name in loaded if name.startswith(LOWERING)]
 
 
-HEAVY = ("z3", "lark", "yaml", "hypothesis")
+HEAVY = ("z3", "lark", "yaml", "urllib3", "hypothesis")
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ import pytest
 import svcc.api
 from svcc.api.settings import Flags
 from svcc.compiler.settings.overrides import Overrides
-from tests.house.rooms import imported_names, modules
+from tests.house.imports import imported_names, modules
 from tests.paths import ROOT
 
 API = sorted((ROOT / "svcc" / "api").rglob("*.py"))

@@ -13,7 +13,7 @@ from fractions import Fraction
 from svcc.grammar.address import Network
 from svcc.grammar.iptables.ruleset import RuleSet
 from svcc.verify.cause.entries import Entries
-from svcc.verify.confirm.allowances import allowances_beside_frontends, allowances_of
+from svcc.verify.confirm.allowances import AllowancesOfRegions
 from svcc.verify.confirm.replay import Trial
 from svcc.verify.simulator.packet import (
     DOCUMENTATION_SOURCE,
@@ -52,8 +52,7 @@ class Witnesses:
 
     def __init__(self, regions: Regions, rules: RuleSet, pods: Network | None) -> None:
         self._regions, self._rules, self._pods = regions, rules, pods
-        self._to_frontends = allowances_of(regions.rules)
-        self._to_none = allowances_beside_frontends(regions.rules)
+        self._allowances = AllowancesOfRegions(regions)
         self._every: list[Region] = list(regions)
         self._named: dict[str, list[Region]] = {}
         for region in self._every:
@@ -142,7 +141,6 @@ class Witnesses:
         return self._known[key]
 
     def _witnesses(self, region: Region) -> Iterator[Witness]:
-        allowances = self._to_none if region.frontend is None else self._to_frontends
         trial = Trial(
             rules=self._rules,
             cases=region.cases,
@@ -150,7 +148,7 @@ class Witnesses:
             tolerance=_TOLERANCE,
         )
         for packet in self._packets(region):
-            yield Witness(trial, packet, self._world(allowances))
+            yield Witness(trial, packet, self._world(self._allowances.of(region, packet)))
 
     def _world(self, allowances: Allowances) -> World:
         full = self._regions.full_mask

@@ -7,11 +7,43 @@ allow the same, or one would refute what the other proves.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cached_property
 
+from svcc.verify.confirm.judge import applies
 from svcc.verify.model.actions import Accept, Excused, Masquerade
 from svcc.verify.model.rules import IndexedRules, Record
-from svcc.verify.simulator.packet import Allowances
+from svcc.verify.simulator.packet import Allowances, Packet
 from svcc.verify.slicing.foreign import stand_in
+from svcc.verify.slicing.regions import Region, Regions
+
+
+class AllowancesOfRegions:
+    """What is not held against the rules for packets of each region."""
+
+    def __init__(self, regions: Regions) -> None:
+        self._regions = regions
+
+    @cached_property
+    def to_frontends(self) -> Allowances:
+        """For packets to frontends."""
+        return allowances_of(self._regions.rules)
+
+    @cached_property
+    def _to_nobody(self) -> Allowances:
+        return allowances_beside_frontends(self._regions.rules)
+
+    def of(self, region: Region, packet: Packet | None = None) -> Allowances:
+        """For packets of a region, or the one that is given."""
+        part = region if packet is None else self.part(region, packet)
+        return self._to_nobody if part.of_nobody else self.to_frontends
+
+    def part(self, region: Region, packet: Packet) -> Region:
+        """The part of a region that a packet is in."""
+        parts = self._regions.parts(region)
+        return next(
+            (part for part in parts[1:] if any(applies(c.condition, packet) for c in part.cases)),
+            parts[0],
+        )
 
 
 def allowances_of(rules: IndexedRules) -> Allowances:

@@ -217,10 +217,11 @@ class _RuleReader:
             item = self.reader.matching.named(statement.name)
         except OutsideError:
             return (unknown(write_statement(statement)),)
-        if statement.statements:
-            # A limit of its own may end the rule.
+        filled = self.reader.matching.filled
+        if statement.statements or (statement.operation != "delete" and filled.may_be_full(item)):
+            # A limit of its own may end the rule, and so does a set that has no room.
             return (unknown(write_statement(statement)),)
-        found = self.reader.matching.filled.recorded(item, statement)
+        found = filled.recorded(item, statement)
         return tuple([Atom("match", match) for match in found])
 
     # -- what is done on the way -----------------------------------------------------------

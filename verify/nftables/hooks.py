@@ -19,7 +19,7 @@ from svcc.grammar.nftables.program import (
     Reject,
     Table,
 )
-from svcc.verify.nftables.walks import names_in, reached
+from svcc.grammar.nftables.walks import names_in, reached
 
 PLACES = ("raw", "mangle", "nat", "filter", "security")
 """In the order in which a packet passes them at one hook."""

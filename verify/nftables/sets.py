@@ -3,8 +3,8 @@
 A set that rules fill (``update @SET { ip saddr }``) is a recent list: an element lives as long as
 its timeout, and ``update`` starts that anew, which ``add`` does not (net/netfilter/nft_dynset.c,
 nft_dynset_eval): it records who is in no list. What ``delete`` does, and other keys, is not in the
-model: whoever asks for such a set is undecided. Sets are taken to have room for what is added: a
-full one ends the rule.
+model: whoever asks for such a set is undecided. Sets are taken to have room for what is added, if
+they have as much as iptables' lists: a full one ends the rule (nft_dynset_new).
 """
 
 from __future__ import annotations
@@ -38,6 +38,10 @@ Direction = Literal["src", "dst"]
 _ADDRESS: dict[str, Direction] = {
     "ip saddr": "src", "ip daddr": "dst", "ip6 saddr": "src", "ip6 daddr": "dst",
 }  # fmt: skip
+LEAST_ROOM = 100
+"""Elements that a set must have room for, to be taken to have room: xt_recent's lists, which the
+model takes for such sets, remember that many (net/netfilter/xt_recent.c, ip_list_tot)."""
+
 _PROTOCOL = frozenset({"meta l4proto", "ip protocol", "ip6 nexthdr"})
 _PORT = frozenset({"th dport"})
 
@@ -197,6 +201,10 @@ class Filled:
         """Whether the elements are not those of the text alone."""
         return item.name in self._statements or bool(item.flags & {"dynamic", "timeout"})
 
+    def may_be_full(self, item: Set) -> bool:
+        """Whether a few clients are enough for nobody else to be added."""
+        return item.size is not None and item.size < LEAST_ROOM
+
     def seconds(self, item: Set) -> int | None:
         """How long a client stays in a set that is a recent list; None: for ever.
 
@@ -216,7 +224,7 @@ class Filled:
         if not statements and "dynamic" in item.flags and not item.elements:
             # Whoever fills it, somebody may have.
             kept = {item.timeout}
-        if not updated or len(kept) != 1 or item.data is not None:
+        if not updated or len(kept) != 1 or item.data is not None or self.may_be_full(item):
             raise OutsideError
         (timeout,) = kept
         if timeout is None:

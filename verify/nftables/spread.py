@@ -31,9 +31,9 @@ from svcc.grammar.nftables.program import (
     Verdict,
     VerdictMap,
 )
+from svcc.grammar.nftables.walks import goals, parts_of
 from svcc.verify.nftables.atoms import Atoms, protocol
 from svcc.verify.nftables.fields import PROTOCOLS, OutsideError
-from svcc.verify.nftables.walks import goals, parts_of
 
 _HASHED = frozenset(
     {"meta l4proto", "ip protocol", "ip6 nexthdr", "ip saddr", "ip daddr", "ip6 saddr", "ip6 daddr"}

@@ -20,13 +20,13 @@ from svcc.grammar.nftables.program import (
     Verdict,
     VerdictMap,
 )
+from svcc.grammar.nftables.walks import reached
 from svcc.verify.nftables.actions import outside
 from svcc.verify.nftables.chains import ChainReader, chain_name
 from svcc.verify.nftables.hooks import Standing, grouped, standing_of_iptables, standings
 from svcc.verify.nftables.matching import Matching
 from svcc.verify.nftables.sets import Filled, Written
 from svcc.verify.nftables.spread import Spread
-from svcc.verify.nftables.walks import reached
 
 _SEEN = {Family.IPV4: ("ip", "inet", "netdev"), Family.IPV6: ("ip6", "inet", "netdev")}
 """Families of the tables that packets pass: bridge and arp are no way of routed packets."""

@@ -27,6 +27,7 @@ from svcc.grammar.nftables.program import (
     TableFamily,
     VerdictMap,
 )
+from svcc.verify.partial.lookups import are_ports, look_up_as_named
 
 _Element = tuple[tuple[TableFamily, str], str, Expression]
 """Whose table and set, and the key."""
@@ -91,7 +92,7 @@ def part(ruleset: Ruleset, about: Subject) -> Ruleset:
 def _part_of_set(item: Set, about: Subject) -> Set:
     kept = {}
     for key, element in item.elements.items():
-        subject = _named(key)
+        subject = _named(item, key)
         if (
             subject is None
             or not subject.addresses.isdisjoint(about.addresses)
@@ -106,22 +107,27 @@ class Elements:
 
     def __init__(self, ruleset: Ruleset) -> None:
         self._ruleset = ruleset
+        self.are_told = all(
+            look_up_as_named(table, table.chains.values()) for table in ruleset.tables.values()
+        )
+        """Whether elements are looked up by what they name; if not, parts tell nothing."""
         self._anything: set[_Element] = set()
         self._by_address: defaultdict[Address, set[_Element]] = defaultdict(set)
         self._by_port: defaultdict[int, set[_Element]] = defaultdict(set)
         for of, table in ruleset.tables.items():
             for name, item in table.sets.items():
                 for key in item.elements:
-                    self._note((of, name, key), add=True)
+                    self._note(item, (of, name, key), add=True)
 
     def follow(self, ruleset: Ruleset, changed: ChangedElements) -> None:
         """Be those of other tables."""
         for of, sets in changed.items():
-            now = ruleset.tables[of].sets
+            before, now = self._ruleset.tables[of].sets, ruleset.tables[of].sets
             for name, keys in sets.items():
-                there = now[name].elements if name in now else {}
+                item = now[name] if name in now else before[name]
                 for key in keys:
-                    self._note((of, name, key), add=key in there)
+                    is_there = name in now and key in item.elements
+                    self._note(item, (of, name, key), add=is_there)
         self._ruleset = ruleset
 
     def part(self, about: Subject) -> Ruleset:
@@ -141,8 +147,8 @@ class Elements:
             )
         return made
 
-    def _note(self, element: _Element, *, add: bool) -> None:
-        subject = _named(element[2])
+    def _note(self, item: Set, element: _Element, *, add: bool) -> None:
+        subject = _named(item, element[2])
         places = (
             [self._anything]
             if subject is None
@@ -155,13 +161,17 @@ class Elements:
             (place.add if add else place.discard)(element)
 
 
-def _named(key: Expression) -> Subject | None:
+def _named(item: Set, key: Expression) -> Subject | None:
     """What an element names; None: it may match whatever address and port a packet has."""
     parts = key.parts if isinstance(key, Concatenation) else (key,)
     addresses = frozenset(part for part in parts if isinstance(part, Address))
     if addresses:
         return Subject(addresses)
-    ports = frozenset(part.value for part in parts if isinstance(part, Number))
+    ports = frozenset(
+        part.value
+        for part, is_port in zip(parts, are_ports(item.key), strict=False)
+        if is_port and isinstance(part, Number)
+    )
     return Subject(ports=ports) if ports else None
 
 
@@ -170,30 +180,36 @@ def _of_table(
 ) -> Subject | None:
     if (old.flags, old.others) != (new.flags, new.others):
         return None
-    keys: set[Expression] = set()
+    found: list[Subject | None] = []
     for name in old.sets.keys() | new.sets.keys():
         before, after = old.sets.get(name), new.sets.get(name)
         if before is not None and after is not None and not _is_defined_alike(before, after):
             return None
-        keys |= changed[name]
+        item = after or before
+        assert item is not None
+        found += (_named(item, key) for key in changed[name])
     chains = {
         name
         for name in old.chains.keys() | new.chains.keys()
         if old.chains.get(name) != new.chains.get(name)
     }
-    leading = _leading_to(chains, (old, new)) if chains else frozenset()
-    if leading is None:
+    # What is the same object was looked at when it came.
+    fresh = [chain for name, chain in new.chains.items() if old.chains.get(name) is not chain]
+    if not look_up_as_named(new, fresh):
         return None
-    found = Subject()
+    if chains:
+        leading = _leading_to(chains, (old, new))
+        if leading is None:
+            return None
+        found += (_named(item, key) for item, key in leading)
     addresses: set[Address] = set()
     ports: set[int] = set()
-    for key in (*keys, *leading):
-        subject = _named(key)
+    for subject in found:
         if subject is None:
             return None
         addresses |= subject.addresses
         ports |= subject.ports
-    return found | Subject(frozenset(addresses), frozenset(ports))
+    return Subject(frozenset(addresses), frozenset(ports))
 
 
 def _is_defined_alike(one: Set, other: Set) -> bool:
@@ -230,9 +246,9 @@ def _means(element: Element) -> Element:
     return replace(element, comment=None)
 
 
-def _leading_to(chains: set[str], tables: Iterable[Table]) -> frozenset[Expression] | None:
+def _leading_to(chains: set[str], tables: Iterable[Table]) -> list[tuple[Set, Expression]] | None:
     """The keys of all elements by which packets come to some chains; None: other packets do too."""
-    found: set[Expression] = set()
+    found: list[tuple[Set, Expression]] = []
     reached = set(chains)
     for table in tables:
         by_elements, by_rules = _ways(table)
@@ -243,23 +259,23 @@ def _leading_to(chains: set[str], tables: Iterable[Table]) -> frozenset[Expressi
             chain = table.chains.get(name)
             if chain is not None and chain.base is not None:
                 return None
-            found.update(by_elements[name])
+            found += by_elements[name]
             for above in by_rules[name] - seen:
                 seen.add(above)
                 waiting.append(above)
         reached |= seen
-    return frozenset(found)
+    return found
 
 
-def _ways(table: Table) -> tuple[dict[str, list[Expression]], dict[str, set[str]]]:
+def _ways(table: Table) -> tuple[dict[str, list[tuple[Set, Expression]]], dict[str, set[str]]]:
     """For each chain, the keys of elements that lead there, and the chains with rules that do."""
-    by_elements: defaultdict[str, list[Expression]] = defaultdict(list)
+    by_elements: defaultdict[str, list[tuple[Set, Expression]]] = defaultdict(list)
     by_rules: defaultdict[str, set[str]] = defaultdict(set)
     for item in table.sets.values():
         if item.data is not None:
             for key, element in item.elements.items():
                 if isinstance(element.data, Goto | Jump):
-                    by_elements[element.data.chain].append(key)
+                    by_elements[element.data.chain].append((item, key))
     for chain in table.chains.values():
         for name in _led_to(chain):
             by_rules[name].add(chain.name)

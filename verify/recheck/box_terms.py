@@ -104,6 +104,11 @@ class BoxTerms:
         """The packet was in a box before it was translated."""
         return self._box(original, self._original)
 
+    def came_for(self, addresses: Iterable[int]) -> list[Term]:
+        """The packet was addressed to one of them before it was translated."""
+        full = (1 << self._width) - 1
+        return [in_network(self._original.address, address, full) for address in addresses]
+
     def _box(self, box: Box, destination: _Destination) -> Term:
         parts = []
         if box.mask:
@@ -189,7 +194,7 @@ class BoxTerms:
         ]
         for address in addresses:
             at = in_network(destination.address, address, full)
-            if address in regions.apart:
+            if address in regions.virtual_ips:
                 facts.append(implies(at, destination.local))
             elif regions.never_local(address):
                 facts.append(implies(at, negate(destination.local)))

@@ -230,6 +230,8 @@ class Recheck:
         facts = self._terms.locality(addresses | named)
         if flags is not None:
             others = self._terms.judged_elsewhere(named, ports, flags)
+            if flags[1]:
+                others += self._terms.came_for(named & self._regions.apart)
             facts += map(negate, others)
         return facts
 

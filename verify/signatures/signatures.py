@@ -33,7 +33,7 @@ from svcc.verify.slicing.box import Box
 from svcc.verify.slicing.cutter import Cut, Cutter
 from svcc.verify.slicing.regions import Region, Regions
 from svcc.verify.spec.outcomes import Case, Serve
-from svcc.verify.spec.packet_conditions import SourceIn
+from svcc.verify.spec.packet_conditions import DestinationIn, SourceIn
 
 Form = tuple[object, ...]
 """Something of a signature: numbers and tuples of them, in an order that says which is what."""
@@ -50,12 +50,16 @@ class Signature:
 
     def is_whole(self, cut: Cut) -> bool:
         """Whether the region's packets are sent nowhere that the signature does not speak of, and
+        everywhere that it does, since what no packet is sent to has no number in the schema; and
         no list remembers them.
         """
-        boxes = cut.boxes[1:]
-        return not cut.numbering.lists and all(
-            box.first_port == box.last_port and (box.address, box.first_port) in self.places
-            for box in boxes
+        own, *boxes = cut.boxes
+        reached = {(box.address, box.first_port) for box in boxes}
+        return (
+            not cut.numbering.lists
+            and all(box.first_port == box.last_port for box in boxes)
+            and reached <= self.places
+            and self.places <= reached | {(own.address, own.first_port)}
         )
 
 
@@ -68,6 +72,12 @@ class _Numbers:
 
     def host(self, address: int) -> int:
         return self.hosts.get(address, ~address)
+
+    def network(self, network: Network) -> int | Network:
+        """The number of a network of one address, if it has one."""
+        if network.prefix_length == network.family.bits:
+            return self.hosts.get(network.value, network)
+        return network
 
     def port(self, port: int) -> int:
         return self.ports.get(port, ~port)
@@ -87,7 +97,9 @@ class Signatures:
         self._literals: dict[object, int] = {}
         self._by_identity: dict[int, tuple[int, object]] = {}
         self._numbers: dict[Form, int] = {}
-        self._last: tuple[Box, tuple[int, frozenset[tuple[int, int]]] | None] | None = None
+        self._last: (
+            tuple[Box, tuple[Case, ...], tuple[int, frozenset[tuple[int, int]]] | None] | None
+        ) = None
         self._declared: dict[int, list[tuple[int, int]]] = {}
         self._declared_ports: set[int] = set()
         for address, protocol, port in regions.addresses:
@@ -110,12 +122,12 @@ class Signatures:
 
     def of(self, region: Region) -> Signature | None:
         """A region's signature; None: it has to be cut itself."""
-        if not self._is_usable or (region.frontend is None and region.virtual_ip is None):
+        if not self._is_usable or (region.of_nobody and region.virtual_ip is None):
             return None
-        if self._last is None or self._last[0] is not region.box:
+        if self._last is None or self._last[:2] != (region.box, region.cases):
             # Both directions of a frontend come one after the other.
-            self._last = region.box, self._both_ways(region)
-        found = self._last[1]
+            self._last = region.box, region.cases, self._both_ways(region)
+        found = self._last[2]
         return None if found is None else Signature(found[0], region.from_node, found[1])
 
     def _both_ways(self, region: Region) -> tuple[int, frozenset[tuple[int, int]]] | None:
@@ -392,6 +404,9 @@ class Signatures:
             for atom in case.condition:
                 if isinstance(atom, SourceIn):
                     found.append((atom.negated, *self._senders(atom.networks, numbers)))
+                elif isinstance(atom, DestinationIn):
+                    # In their order: an address may be one of the backends'.
+                    found.append((atom.negated, "to", *map(numbers.network, atom.networks)))
                 else:
                     found.append(self._literal(atom))
             found.append(None)
@@ -416,13 +431,11 @@ class Signatures:
     def _senders(self, networks: Iterable[Network], numbers: _Numbers) -> list[object]:
         single, others = [], []
         for network in networks:
-            host = -1
-            if network.prefix_length == network.family.bits:
-                host = numbers.host(network.value)
-            if host < 0:
-                others.append(self._literal(network))
-            else:
+            host = numbers.network(network)
+            if isinstance(host, int):
                 single.append(host)
+            else:
+                others.append(self._literal(network))
         single.sort()
         return [tuple(single), *others]
 

@@ -260,8 +260,10 @@ class Cutter:
                 numbering.host(frontend.address)
         if region.virtual_ip is not None:
             numbering.host(region.virtual_ip.value)
-        for address, _ in translations:
+        for address, port in translations:
             numbering.host(address)
+            if port is not None:
+                numbering.port(port)
         boxes = self._placed([box, *_sent_to(box, translations, self._full_mask)])
         kind = None
         if self._shares and _is_fixed(region):
@@ -352,7 +354,7 @@ class Cutter:
     ) -> ChainSlice | None:
         items, policy = slicer.hook(*place, boxes, region.box)
         drops = policy == "DROP"
-        if region.frontend is None and not self._regions.everybodys:
+        if region.of_nobody and not self._regions.everybodys:
             items, drops = without_foreign(items), False
         if not items and not drops:
             return None

@@ -8,11 +8,13 @@ in from a wire and for those that the node itself sends.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 from svcc.grammar.address import Address, Network
 from svcc.verify.model.rules import IndexedRules
 from svcc.verify.slicing.box import Box
+from svcc.verify.slicing.foreign import stand_in
 from svcc.verify.slicing.slicer import Slicer
 from svcc.verify.slicing.visits import Visits
 from svcc.verify.spec.expectation import Expectation, Frontend
@@ -41,7 +43,8 @@ _EITHER = (Case((), (Untouched(), Refuse())),)
 class Region:
     """Some packets of one direction. ``frontend`` None: those for no frontend at all.
 
-    ``virtual_ip``: those for ports of this virtual IP that are no frontend.
+    ``virtual_ip``: those for ports of this virtual IP that are no frontend. ``left_alone``: none of
+    its packets is a frontend's by any case, so that others may do with them as they like.
     """
 
     frontend: Frontend | None
@@ -49,6 +52,12 @@ class Region:
     box: Box
     from_node: bool
     virtual_ip: Address | None = None
+    left_alone: bool = False
+
+    @property
+    def of_nobody(self) -> bool:
+        """Whether only what the service proxy's rules do counts."""
+        return self.frontend is None or self.left_alone
 
     @property
     def name(self) -> str:
@@ -70,6 +79,13 @@ class Region:
                 else:
                     found.add(REFUSES)
         return frozenset(found)
+
+
+def _leaves_alone(case: Case) -> bool:
+    """Whether packets of a case may see what they saw without service rules, and no backend."""
+    return any(isinstance(outcome, Untouched) for outcome in case.allowed) and not any(
+        isinstance(outcome, Serve) for outcome in case.allowed
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +197,31 @@ class Regions:
                 yield Region(None, cases, box, from_node, Address(self.family, address))
         for from_node in (False, True):
             yield Region(None, self._rest_cases(from_node), Box(), from_node)
+
+    def parts(self, region: Region) -> tuple[Region, ...]:
+        """A region as what is judged apart: a node port's packets to addresses that have no node
+        ports are nobody's, as those to any other port there are.
+
+        Where no other tool's rule decides anything, it is one part.
+        """
+        frontend = region.frontend
+        if frontend is None or frontend.address is not None or self.everybodys:
+            return (region,)
+        left = tuple(case for case in region.cases if _leaves_alone(case))
+        if not left or not self._others_decide:
+            return (region,)
+        rest = tuple(case for case in region.cases if not _leaves_alone(case))
+        of_nobody = replace(region, cases=left, left_alone=True)
+        return (replace(region, cases=rest), of_nobody) if rest else (of_nobody,)
+
+    @cached_property
+    def _others_decide(self) -> bool:
+        return any(
+            chain.policy == "DROP"
+            or any(stand_in(record.service, record.action, None) for record in chain.records)
+            for chains in self.rules.tables.values()
+            for chain in chains.values()
+        )
 
     def _box(self, frontend: Frontend, may_be_local: bool) -> Box:
         port = frontend.port

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from svcc.verify.spec.userspace_codes import OF_USERSPACE_MODE
+
 
 @dataclass(frozen=True, slots=True)
 class Code:
@@ -68,6 +70,15 @@ NAME_MISSING = "SVC070"
 NAME_SURPLUS = "SVC071"
 NAME_NOT_SERVED = "SVC072"
 NAME_NOT_GIVEN = "SVC073"
+SOURCE_NOT_KEPT = "SVC080"
+LOCAL_WITHOUT_SOURCE = "SVC081"
+NOT_DROPPED = "SVC082"
+AFFINITY_WITHOUT_END = "SVC083"
+OPEN_VIRTUAL_IPS = "SVC084"
+NOT_PROXIED = "SVC085"
+PASSIVE_HEALTH_CHECKS = "SVC086"
+FLOW_SPLIT = "SVC087"
+ADDRESSES_NOT_GIVEN = "SVC088"
 
 _ALL = (
     Code(
@@ -459,6 +470,7 @@ _ALL = (
         "The command that printed the objects did not ask for Pods, or for those of one namespace.",
         "Give the Pods too: `kubectl get services,endpointslices,pods,nodes -A -o yaml`.",
     ),
+    *(Code(*row) for row in OF_USERSPACE_MODE),
 )  # fmt: skip
 
 CODES = {code.number: code for code in _ALL}

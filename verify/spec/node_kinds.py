@@ -68,7 +68,7 @@ class NodeKinds:
         ]
         own: list[Hashable] = []
         for address in settings.addresses:
-            if address in self._named or settings.mode == "ipvs":
+            if address in self._named or settings.mode in ("ipvs", "userspace"):
                 own.append(address)
             else:
                 own.append((address.family, *(n.holds(address) for n in networks)))

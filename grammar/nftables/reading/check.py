@@ -1,5 +1,5 @@
-"""What is wrong with a table as a whole: what is named must be there, and be of its kind, and no
-packet may be led round or too deep.
+"""What is wrong with a table as a whole: what is named must be there, and be of its kind, no packet
+may be led round or too deep, and none to what the kernel does not take where it comes from.
 """
 
 from __future__ import annotations
@@ -7,12 +7,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 
 from svcc.grammar.nftables.datatypes import GUESSED, VERDICT
+from svcc.grammar.nftables.hooks import Bound, bounds_of
 from svcc.grammar.nftables.program import (
     AnonymousSet,
+    BaseChain,
     Chain,
     Element,
     Goto,
     Jump,
+    Rule,
     SetReference,
     Table,
     VerdictMap,
@@ -57,6 +60,7 @@ class Checker:
         """Ways from base chains that never end, or are longer than the kernel allows."""
         leads: dict[str, tuple[str, ...]] = {}
         deepest: dict[str, int] = {}
+        within: dict[str, frozenset[Bound]] = {}
         for chain in self._table.chains.values():
             if chain.base is None:
                 continue
@@ -78,13 +82,52 @@ class Checker:
                     continue
                 way.pop()
                 deepest[name] = 1 + max((deepest[goal] for goal in leads[name]), default=0)
+                own = self._bounds(self._table.chains[name])
+                within[name] = own.union(*(within[goal] for goal in leads[name]))
                 if not way:
                     break
+            yield from self._misplaced(chain, chain.base, leads, within)
             if deepest[chain.name] > _MOST_CHAINS:
                 goal = max(leads[chain.name], key=lambda goal: deepest[goal])
                 offset = self._rules.jumps.get(goal, 0)
                 message = f"{chain.name} leads through more than {_MOST_CHAINS - 1} chains"
                 yield offset, f"{message}; the kernel refuses it"
+
+    def _misplaced(
+        self,
+        chain: Chain,
+        base: BaseChain,
+        leads: Mapping[str, tuple[str, ...]],
+        within: Mapping[str, frozenset[Bound]],
+    ) -> Iterator[tuple[int, str]]:
+        """What the kernel does not take where packets come from a base chain."""
+        for bound in sorted(within[chain.name], key=lambda bound: bound.what):
+            if bound.admits(base):
+                continue
+            name = chain.name
+            while (rule := self._rule_with(bound, self._table.chains[name])) is None:
+                name = next(goal for goal in leads[name] if bound in within[goal])
+            there = f"chain {chain.name} (type {base.type}, hook {base.hook})"
+            yield (
+                self._rules.offset(rule, bound.what.split()[0]),
+                f"the kernel refuses {bound.what} for packets from {there}; jump to it from "
+                f"{bound.where} alone",
+            )
+
+    def _rule_with(self, bound: Bound, chain: Chain) -> Rule | None:
+        family = self._table.family
+        return next(
+            (r for r in chain.rules for s in r.statements if bound in bounds_of(s, family)), None
+        )
+
+    def _bounds(self, chain: Chain) -> frozenset[Bound]:
+        family = self._table.family
+        return frozenset(
+            bound
+            for rule in chain.rules
+            for statement in rule.statements
+            for bound in bounds_of(statement, family)
+        )
 
     def _leads_to(self, chain: Chain) -> tuple[str, ...]:
         """The chains that the rules of a chain lead to."""

@@ -49,6 +49,12 @@ class Rules:
         """Chains that something jumps to."""
         return self.lists.jumps
 
+    def offset(self, rule: Rule, word: str) -> int:
+        """Where a word of a rule stands; the rule's first line where it is spelled otherwise."""
+        line, start = self._source.line_of_text(rule.line)
+        found = re.search(rf'(?<![\w."-]){re.escape(word)}(?![\w."-])', line)
+        return start + (len(line) - len(line.lstrip()) if found is None else found.start())
+
     def known(self, position: int) -> tuple[Rule, int] | None:
         """A rule of a shape that was met before, and where it ends; None if it is of none, and
         also where a value is wrong."""

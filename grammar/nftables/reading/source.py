@@ -46,6 +46,13 @@ class Source:
         """The line of an offset of :attr:`text`, from 1."""
         return self._line(offset if len(self._moved) == 1 else self._in_file(offset))
 
+    def line_of_text(self, number: int) -> tuple[str, int]:
+        """A line of :attr:`text`, which has the lines of the file, and where it begins."""
+        start = 0
+        for _ in range(number - 1):
+            start = self.text.find("\n", start) + 1
+        return self.text[start : self.text.find("\n", start)], start
+
     def _in_file(self, offset: int) -> int:
         index = bisect_right(self._moved, offset) - 1
         new, old = self._moved[index], self._moved_from[index]

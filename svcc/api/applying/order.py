@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from itertools import islice, pairwise
 from typing import TYPE_CHECKING, assert_never
 
+from svcc.api.applying.moment_rules import MomentRules, named, translated_to
 from svcc.grammar.address import Address, Family, Network
 from svcc.grammar.ipvs.ipset import Part, PortOf, Set, Sets
 from svcc.grammar.ipvs.ipvsadm import VirtualKey, VirtualServers
@@ -14,10 +15,12 @@ from svcc.grammar.ipvs.state import Ipvs
 
 if TYPE_CHECKING:
     from svcc.apply.moments import Moment
-    from svcc.grammar.iptables.ruleset import RuleSet
     from svcc.verify.transitions import Destination, Judge, State
 
 MAX_MOMENTS = 1500
+MAX_WITH_TABLES = 5_000
+"""Frontends looked at, where nftables tables are among what is loaded: each is a walk by every kind
+of sender through the rules of two modes, in two orders."""
 MAX_COMPARISONS = 10_000_000
 """Frontends looked at, times what is loaded; beyond, a proof would take longer than it is worth."""
 
@@ -41,40 +44,28 @@ def check(moments: Iterable[Moment], addresses: tuple[Address, ...]) -> list[str
     if len(listed) > MAX_MOMENTS:
         raise TooManyError
     found: list[str] = []
+    with_nftables = any(moment.nftables.tables for moment in listed)
     for family in Family:
         if all(family in moment.tables for moment in listed):
-            found += _family(listed, family, addresses)
-    return found
+            for turned in (False, True) if with_nftables else (False,):
+                found += _family(listed, family, addresses, MomentRules(turned))
+    return list(dict.fromkeys(found))
 
 
-@dataclass(slots=True)
-class _Rules:
-    """The rules of a family's tables, read once for each state of them."""
-
-    known: dict[tuple[int, ...], RuleSet] = field(default_factory=dict)
-
-    def of(self, moment: Moment, family: Family) -> RuleSet:
-        from svcc.apply.moments import text_of
-        from svcc.grammar.iptables.parse import parse
-        from svcc.grammar.iptables.ruleset import load
-
-        tables = moment.tables[family]
-        key = tuple(id(state) for state in tables.values())
-        if key not in self.known:
-            self.known[key] = load(parse(text_of(tables), family=family, source="loaded"))
-        return self.known[key]
-
-
-def _family(listed: list[Moment], family: Family, addresses: tuple[Address, ...]) -> list[str]:
+def _family(
+    listed: list[Moment], family: Family, addresses: tuple[Address, ...], rules: MomentRules
+) -> list[str]:
     from svcc.verify.transitions import Judge
 
-    rules = _Rules()
     own = frozenset(a.value for a in addresses if a.family is family)
     first, last = listed[0], listed[-1]
     backends = frozenset(
-        _translated_to(rules.of(first, family)) | _translated_to(rules.of(last, family))
+        translated_to(rules.of(first, family)) | translated_to(rules.of(last, family))
     )
-    everything = sorted(_destinations((first.ipvs, last.ipvs), family, own))
+    everything = sorted(
+        _destinations((first.ipvs, last.ipvs), family, own)
+        | _named_by_rules((first, last), family, own, rules)
+    )
     size = sum(len(item.entries) for item in last.ipvs.sets.values()) + len(last.ipvs.servers)
     if len(everything) * len(listed) > MAX_COMPARISONS:
         raise TooManyError
@@ -83,7 +74,9 @@ def _family(listed: list[Moment], family: Family, addresses: tuple[Address, ...]
         for before, moment in pairwise(listed[:-1])
         if moment.command is not None or _differ(before, moment, family)
     ]
-    if sum(len(destinations) for _, destinations in by_moment) * size > MAX_COMPARISONS:
+    compared = sum(len(destinations) for _, destinations in by_moment)
+    with_nftables = any(moment.nftables.tables for moment in listed)
+    if compared * size > MAX_COMPARISONS or (with_nftables and compared > MAX_WITH_TABLES):
         raise TooManyError
     found = []
     judges: dict[Destination, Judge] = {}
@@ -105,7 +98,11 @@ def _family(listed: list[Moment], family: Family, addresses: tuple[Address, ...]
 
 
 def _differ(before: Moment, after: Moment, family: Family) -> bool:
-    return before.tables[family] != after.tables[family] or before.ipvs != after.ipvs
+    return (
+        before.tables[family] != after.tables[family]
+        or before.ipvs != after.ipvs
+        or before.nftables != after.nftables
+    )
 
 
 def _is_unasked(moment: Moment, consulted: frozenset[VirtualKey] | None) -> bool:
@@ -119,25 +116,23 @@ def _is_unasked(moment: Moment, consulted: frozenset[VirtualKey] | None) -> bool
             return False
 
 
-def _translated_to(rules: RuleSet) -> set[tuple[int, int]]:
-    """The addresses and ports to which nat rules translate, which may be frontends of IPVS, too."""
-    from svcc.grammar.iptables.program import NatTarget
+def _named_by_rules(
+    moments: tuple[Moment, ...], family: Family, own: frozenset[int], rules: MomentRules
+) -> set[Destination]:
+    """The destinations that rules of iptables and nftables mode name.
 
-    return {
-        (target.first_address, target.first_port)
-        for chain in rules.tables.get("nat", {}).values()
-        for rule in chain.rules
-        if isinstance(target := rule.target, NatTarget)
-        and target.first_address is not None
-        and target.first_port is not None
-    }
+    Between iptables and ipvs mode sets and virtual servers name all of them already.
+    """
+    if not any(moment.nftables.tables for moment in moments):
+        return set()
+    return named((rules.of(moment, family) for moment in moments), own)
 
 
 def _state(
     moment: Moment,
     family: Family,
     destination: Destination,
-    rules: _Rules,
+    rules: MomentRules,
     own: frozenset[int],
     backends: frozenset[tuple[int, int]],
 ) -> State:
@@ -147,7 +142,7 @@ def _state(
     kept = replace(
         rules.of(moment, family), ipvs=_about(moment.ipvs, family, destination, own, backends)
     )
-    return State(kept, own)
+    return State(kept, own, rules.asked(moment, family))
 
 
 def _about(

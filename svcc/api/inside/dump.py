@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from svcc.api.compilation import compiled_for
-from svcc.api.errors import bad_input
+from svcc.api.errors import bad_input, needs_rules
 from svcc.api.inside.frontend_names import FrontendName, read_frontend_name, unknown_frontend
 from svcc.api.own_rules import rules_or_own
 from svcc.grammar.address import Address, Family
@@ -168,6 +168,7 @@ def _regions(
     note: Note | None,
 ) -> Iterator[tuple[Inspector, Region]]:
     """The regions of the frontends that are named, in each family that there are rules of."""
+    needs_rules(settings, "nginx has no rules to be cut; svcc dump ir shows what was decided")
     labels: set[str] = set()
     anything = False
     for family, item in rules_or_own(objects, settings, rules, only, note).items():

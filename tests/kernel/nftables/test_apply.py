@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 
 import pytest
 
 from svcc.api import load, node_settings
+from svcc.api.applying.order import check
 from svcc.apply import engine, modes, removal
 from svcc.apply.iptables.tool import Iptables, Variant
+from svcc.apply.moments import Judge, Moment
 from svcc.apply.nftables import read
 from svcc.apply.nftables.steps import Transact
 from svcc.apply.outcome import Outcome
@@ -18,7 +20,7 @@ from svcc.apply.system import sysctl
 from svcc.apply.system.errors import ApplyError
 from svcc.apply.system.tools import Result, run_tool
 from svcc.compiler.pipeline import Compiled, compile_objects
-from svcc.grammar.address import Family
+from svcc.grammar.address import Family, parse_address
 from tests.support.kernel.foreign_rules import load_foreign, saved
 from tests.support.kernel.namespace import Namespace, missing, namespace
 from tests.support.kernel.wire import Wire
@@ -238,6 +240,50 @@ def test_from_iptables_mode_and_back(wire: Wire, node: Namespace, variant: Varia
         assert "SVCC" not in node.run(f"{save}-{variant}-save")
         assert "SVCC" not in rules(node)
         assert wire.family is Family.IPV6 or sysctl.read(sysctl.ROUTE_LOCALNET)
+
+
+def test_the_order_between_modes_is_judged_before_the_first_command(node: Namespace) -> None:
+    tools = Iptables("legacy")
+    in_iptables, in_nftables = compiled(A, B, mode="iptables"), compiled(A, B)
+    judged: list[list[Moment]] = []
+
+    def right(moments: Iterable[Moment]) -> None:
+        judged.append(list(moments))
+        assert not check(judged[-1], (parse_address("192.168.7.10"),))
+
+    def wrong(moments: Iterable[Moment]) -> str:
+        return f"{len(list(moments))} moments are wrong"
+
+    def to_nftables(judge: Judge) -> Outcome:
+        assert in_nftables.tables is not None
+        return modes.apply_tables(
+            in_nftables.tables, route_localnet=False, tools=tools, judge=judge
+        )
+
+    def to_iptables(judge: Judge) -> Outcome:
+        return engine.apply(
+            in_iptables.programs,
+            route_localnet=False,
+            tools=tools,
+            judge=judge,
+            leaving=lambda: modes.own_tables(tools),
+        )
+
+    apply(in_iptables)
+    for go in (to_nftables, to_iptables):
+        before = rules(node), node.run("iptables-legacy", "-t", "nat", "-S")
+        with pytest.raises(ApplyError, match="moments are wrong; nothing was changed"):
+            go(wrong)
+        assert (rules(node), node.run("iptables-legacy", "-t", "nat", "-S")) == before
+        assert go(right).changed
+    assert [[bool(m.nftables.tables) for m in (found[0], found[-1])] for found in judged] == [
+        [False, True],
+        [True, False],
+    ]
+    # One transaction within a mode is no matter of order.
+    modes.remove_tables(tools)
+    removal.cleanup(tools=tools)
+    to_nftables(wrong)
 
 
 def test_udp_clients_are_released(wire: Wire) -> None:

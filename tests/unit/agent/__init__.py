@@ -1,0 +1,1 @@
+"""The agent: sources, what they see, what it makes of it."""

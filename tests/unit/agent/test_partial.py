@@ -276,3 +276,27 @@ table ip svcc {
     assert about(text.replace("\t\tmeta l4proto . th dport vmap @n\n", "")) is None
     assert about(text.replace("\t\tip daddr . meta", "\t\tjump a\n\t\tip daddr . meta")) is None
     assert about(text + "table ip6 svcc {\n}\n") is None
+
+
+def test_elements_that_are_looked_up_by_something_else_tell_nothing() -> None:
+    text = """\
+table ip svcc {
+	map n {
+		type inet_proto . inet_service : verdict
+		elements = { tcp . 30080 : drop }
+	}
+	chain base {
+		type nat hook prerouting priority -100; policy accept;
+		meta l4proto . th sport vmap @n
+	}
+}
+"""
+    old = parse(text, source="x")
+    new = parse(text.replace("30080", "30081"), source="x")
+    assert differences(old, new, changed_elements(old, new)) is None
+    assert not Elements(old).are_told
+    # Once looked at, a chain that stays is not looked at again.
+    new.tables["ip", "svcc"].chains = old.tables["ip", "svcc"].chains
+    assert differences(old, new, changed_elements(old, new)) == Subject(
+        ports=frozenset({30080, 30081})
+    )

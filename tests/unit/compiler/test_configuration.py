@@ -165,7 +165,7 @@ def test_who_the_node_is() -> None:
         (Overrides(cluster_cidr="10.0.0.0/8,10.1.0.0/16"), "are of one family; give one"),
         (Overrides(cluster_cidr="10.0.0.0/99"), "prefix longer than 32"),
         (Overrides(iptables_masquerade_bit=32), "--iptables-masquerade-bit: error: 32 is out of"),
-        (Overrides(proxy_mode="userspace"), "'userspace' is not known; write iptables or ipvs"),
+        (Overrides(proxy_mode="kernelspace"), "'kernelspace' is not known; write iptables or ipvs"),
         (Overrides(detect_local_mode="BridgeInterface"), "needs the bridge's name"),
         (Overrides(nodeport_addresses="primary,10.0.0.0/8"), "primary stands alone"),
         (

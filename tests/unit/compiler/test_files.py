@@ -133,7 +133,7 @@ def told(**changes: object) -> str:
 @pytest.mark.parametrize(
     "text",
     ["", "[]", "{}", "null", "{", "[" * 100000, told(files=""), told(files=[]), told(svcc=""),
-     told(node=""), told(node=7), told(mode="userspace"), told(files={"a.rules": {}}),
+     told(node=""), told(node=7), told(mode="kernelspace"), told(files={"a.rules": {}}),
      told(files={"../a.rules": {"sha256": "0"}}), told(files={"/etc/passwd": {"sha256": "0"}}),
      told(files={".hidden": {"sha256": "0"}}), told(files={MANIFEST: {"sha256": "0"}}),
      told(nodes=["node-a"]), told(nodes={"..": {"sha256": "0"}}),

@@ -8,10 +8,13 @@ import pytest
 
 from svcc.cli import main
 from svcc.compiler.load.loader import load
+from svcc.compiler.pipeline import compile_objects
 from svcc.compiler.settings.node import NodeSettings, PodDetection
 from svcc.grammar.address import Family, parse_address, parse_network
-from svcc.verify.rule_files import from_files
+from svcc.grammar.iptables.write import write
+from svcc.verify.rule_files import from_files, from_text
 from tests.paths import ROOT
+from tests.support.clusters.beside import merged, tool
 from tests.support.layouts.kube_proxy_frame import LAYOUTS
 from tests.support.layouts.kube_proxy_layouts import written
 from tests.support.proofs import verify
@@ -37,6 +40,31 @@ def test_it_is_proved(mode: str, networks: str, capsys: pytest.CaptureFixture[st
         "192.168.7.10", "--cluster-cidr", "10.244.0.0/16", "--nodeport-addresses", networks,
     ])  # fmt: skip
     assert code == 0, capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("added", "verdict"),
+    [
+        ("", "proved"),
+        # By the service proxy's own chains, then what is a node port's.
+        ("-I SVCC-REFUSE -d 192.168.7.11/32 -p tcp -m tcp --dport 30715 -j REJECT", "violated"),
+        ("-I SVCC-SERVICES -d 192.168.7.11/32 -p tcp -m tcp --dport 30715 -g SVCC-NODEPORTS",
+         "violated"),
+        ("-I FORWARD -d 10.244.1.66/32 -j REJECT", "violated"),
+    ],
+)  # fmt: skip
+def test_a_firewall_may_refuse_the_port_on_other_addresses(added: str, verdict: str) -> None:
+    objects = load([str(NODE_PORT)])
+    settings = NodeSettings(
+        node_name="node-a",
+        addresses=tuple(map(parse_address, ("192.168.7.10", "192.168.7.11"))),
+        pods=PodDetection({Family.IPV4: parse_network("10.244.0.0/16")}),
+        node_port_networks=(parse_network("192.168.7.10/32"),),
+    )
+    own = write(compile_objects(objects, settings).programs[Family.IPV4])
+    text = merged(own, tool("firewalld"), f"*{'nat' if 'SERVICES' in added else 'filter'}\n{added}")
+    report = verify(objects, settings, {Family.IPV4: from_text(text, Family.IPV4, "rules")})
+    assert report.verdict == verdict, report.to_text()
 
 
 LOCAL_WITHOUT_ENDPOINT = """

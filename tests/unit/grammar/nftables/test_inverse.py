@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from svcc.grammar.address import Address, Family, Network
 from svcc.grammar.nftables.datatypes import BY_NAME, INET_PROTO, IPV4_ADDR
+from svcc.grammar.nftables.hooks import bounds_of
 from svcc.grammar.nftables.parse import parse
 from svcc.grammar.nftables.program import (
     AnonymousSet,
@@ -227,6 +228,11 @@ def sets(draw: st.DrawFn) -> Set:
     return made
 
 
+def stands_in(rule: Rule, base: BaseChain) -> bool:
+    """Whether the kernel takes a rule there."""
+    return all(b.admits(base) for part in rule.statements for b in bounds_of(part, "ip"))
+
+
 @st.composite
 def rulesets(draw: st.DrawFn) -> Ruleset:
     """A table with sets, a chain that is hooked in and others."""
@@ -237,7 +243,8 @@ def rulesets(draw: st.DrawFn) -> Ruleset:
     priority = draw(st.integers(-400, 400))
     base = BaseChain("filter", "prerouting", priority, draw(st.sampled_from(["accept", "drop"])))
     for chain in (Chain("c", base), Chain("d"), Chain("e/f-1", comment=draw(COMMENTS))):
-        chain.rules = draw(st.lists(rules(), max_size=4)) if chain.name != "d" else []
+        found = draw(st.lists(rules(), max_size=4)) if chain.name != "d" else []
+        chain.rules = [rule for rule in found if chain.base is None or stands_in(rule, base)]
         table.chains[chain.name] = chain
     made = Ruleset()
     made.add(table)

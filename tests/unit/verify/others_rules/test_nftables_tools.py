@@ -27,7 +27,7 @@ pytestmark = pytest.mark.slow
 
 TOOLS = sorted(path.stem for path in (DATA / "foreign-nftables").glob("*.nft"))
 CASES = ("nodeport", "lb-source-ranges", "etp-local-with-local", "affinity-clientip")
-WITHOUT_NODE_PORTS = ("clusterip-3ep", "affinity-clientip", "external-ips")
+OF_KUBE_PROXY = ("clusterip-3ep", "affinity-clientip", "external-ips", "nodeport")
 
 
 def of_tool(name: str) -> str:
@@ -56,7 +56,7 @@ def test_own_tables_are_right_beside_them(case: str, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", TOOLS)
-@pytest.mark.parametrize("case", WITHOUT_NODE_PORTS)
+@pytest.mark.parametrize("case", OF_KUBE_PROXY)
 def test_kube_proxy_is_right_beside_them(case: str, name: str) -> None:
     text = real_text(case, "nft.txt") + of_tool(name)
     report = verify(real_objects(case), real_settings(case), of_nftables(text, "ruleset"))
@@ -114,6 +114,35 @@ DAMAGE = {
     "Calico drops a backend": (
         "calico", r"(chain filter-FORWARD \{\n.*\n)", r"\1\t\tip daddr 10.244.2.7 drop\n"),
 }  # fmt: skip
+
+
+NODE_PORT_DAMAGE = {
+    "node ports on every local address": (
+        r"\t\tip daddr @nodeport-ips (meta l4proto . th dport vmap @service-nodeports)",
+        r"\t\tfib daddr type local \1"),
+    "another address is refused the port": (
+        r"(chain nodeport-endpoints-check \{\n)(\t\tip daddr)",
+        r"\1\t\tip daddr 198.51.100.2 tcp dport 30080 reject\n\2"),
+    "another address's packets are marked": (
+        r"(chain services \{\n)(\t\tip daddr)",
+        r"\1\t\tip daddr 198.51.100.2 tcp dport 30080 meta mark set meta mark | 0x4000\n\2"),
+    "a firewall refuses what was translated": (
+        r"(chain filter_FORWARD \{\n.*\n.*\n)\t\tct status dnat accept\n", r"\1"),
+    "a firewall drops a backend": (
+        r"(chain filter_FORWARD \{\n.*\n)", r"\1\t\tip daddr 10.244.1.5 drop\n"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("damage", NODE_PORT_DAMAGE)
+def test_what_is_wrong_with_node_ports_beside_a_firewall_is_told(damage: str) -> None:
+    """The firewall refuses the port on addresses that have no node ports, as any other port."""
+    pattern, by = NODE_PORT_DAMAGE[damage]
+    text, count = re.subn(pattern, by, real_text("nodeport", "nft.txt") + of_tool("firewalld"))
+    assert count
+    rules = of_nftables(text, "ruleset")
+    report = verify(real_objects("nodeport"), real_settings("nodeport"), rules)
+    found = [f for f in report.findings if f.verdict == "violated"]
+    assert any(f.frontend.startswith("node port") for f in found), report.to_text()
 
 
 UNDECIDED = {

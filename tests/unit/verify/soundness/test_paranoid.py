@@ -80,9 +80,10 @@ def test_verdicts_are_the_same(
     assert verdicts(paranoid=True) == verdicts(paranoid=False)
 
 
-def test_in_ipvs_mode(tmp_path: Path) -> None:
+@pytest.mark.parametrize("mode", ["ipvs", "nftables"])
+def test_in_other_modes(mode: str, tmp_path: Path) -> None:
     """Sets and virtual servers aside."""
-    shop = ["-f", "examples/shop", "--config", "examples/shop/config.yaml", "--mode", "ipvs"]
+    shop = ["-f", "examples/shop", "--config", "examples/shop/config.yaml", "--mode", mode]
     assert main(["compile", *shop, "-o", str(tmp_path / "rules")]) == 0
     assert main(["verify", *shop, "--rules", str(tmp_path / "rules"), "--paranoid"]) == 0
 

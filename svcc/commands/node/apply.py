@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 from svcc.commands import arguments as given_by
 from svcc.commands import options
 from svcc.commands.exit_codes import FAILED, OK
-from svcc.commands.terminal import say
+from svcc.commands.terminal import coloured_service, has_colours, say
 
 if TYPE_CHECKING:
     from svcc.api import Outcome
+
+_MOST_SERVICES = 20
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -42,6 +44,18 @@ def add(parser: argparse.ArgumentParser) -> None:
         "(default: 15)",
     )
     options.add_fallback(parser)
+    parser.add_argument(
+        "--confirm-timeout",
+        type=options.seconds,
+        metavar="DURATION",
+        help="go back by itself to what was loaded before, unless svcc confirm is run within this "
+        "time (30s, 1m30s), or at a terminal the question is answered",
+    )
+    parser.add_argument(
+        "--confirm-command",
+        metavar="COMMAND",
+        help="confirm once this succeeds: a line for the shell, run until it does",
+    )
     options.add_kernel(parser)
     options.add_wait(parser)
     options.add_verbose(parser)
@@ -72,6 +86,8 @@ def run(arguments: argparse.Namespace) -> int:
             force=arguments.force,
             drain_timeout=arguments.drain_timeout,
             wait=arguments.wait,
+            confirm_timeout=arguments.confirm_timeout,
+            confirm_command=arguments.confirm_command,
             note=say,
         )
     except NotProvedError as error:
@@ -82,8 +98,25 @@ def run(arguments: argparse.Namespace) -> int:
         say(f"error: {error}")
         return FAILED
     say_beside(outcome)
+    say_services(outcome, "# " if arguments.dry_run else "")
     sys.stdout.write(outcome.scripts() if arguments.dry_run else outcome.summary())
-    return OK
+    if arguments.confirm_timeout is None or not outcome.changed or arguments.dry_run:
+        return OK
+    from svcc.commands.node.confirm import decided
+
+    sys.stdout.flush()
+    return decided()
+
+
+def say_services(outcome: Outcome, prefix: str = "") -> None:
+    """What it means for Services, on standard output, a line each."""
+    listed = outcome.services[:_MOST_SERVICES]
+    has = has_colours(sys.stdout)
+    for item in listed:
+        text = item.to_text()
+        sys.stdout.write(f"{prefix}{coloured_service(text) if has else text}\n")
+    if more := len(outcome.services) - len(listed):
+        sys.stdout.write(f"{prefix}and {more} more Services\n")
 
 
 def say_beside(outcome: Outcome) -> None:

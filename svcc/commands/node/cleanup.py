@@ -6,8 +6,8 @@ import argparse
 import sys
 
 from svcc.commands import options
-from svcc.commands.apply import say_beside
 from svcc.commands.exit_codes import FAILED, OK
+from svcc.commands.node.apply import say_beside, say_services
 from svcc.commands.terminal import say
 
 
@@ -35,5 +35,6 @@ def run(arguments: argparse.Namespace) -> int:
         say(f"error: {error}")
         return FAILED
     say_beside(outcome)
+    say_services(outcome)
     sys.stdout.write(outcome.summary() if outcome.changed else "nothing of svcc's is here\n")
     return OK

@@ -1,0 +1,1 @@
+"""The lowering to a proxy in user space: nginx's stream module."""

@@ -1,0 +1,1 @@
+"""Configurations of nginx: directives, their text, and how they are read."""

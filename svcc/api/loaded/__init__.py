@@ -1,0 +1,1 @@
+"""What is loaded on this node: confirmed, undone, noted, listed."""

@@ -1,0 +1,1 @@
+"""Commands that change or show what is loaded on this node."""

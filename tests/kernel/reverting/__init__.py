@@ -1,0 +1,1 @@
+"""An apply that goes back by itself unless it is confirmed, on a real kernel."""

@@ -1,0 +1,28 @@
+"""A node of its own for each test; no watchdog outlives it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from svcc.apply.nftables import read
+from svcc.apply.reverting import confirmation
+from tests.support.command import svcc
+from tests.support.kernel.namespace import Namespace, missing, namespace
+from tests.support.kernel.reverting import wait_for_watchdog
+
+
+@pytest.fixture
+def node() -> Iterator[Namespace]:
+    """The test runs inside this namespace."""
+    if reason := missing():
+        pytest.skip(reason)
+    with namespace() as made, made.entered():
+        made.run("sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv6.conf.all.forwarding=1")
+        yield made
+        if confirmation.read() is not None:
+            svcc("confirm")
+            wait_for_watchdog()
+            confirmation.remove()
+        read.forget()

@@ -1,0 +1,1 @@
+"""What is loaded, seen from outside, on a real kernel."""

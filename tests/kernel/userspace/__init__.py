@@ -1,0 +1,1 @@
+"""Userspace mode with a real nginx and real connections."""

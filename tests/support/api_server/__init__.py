@@ -1,0 +1,1 @@
+"""An API server for tests: list and watch over TLS, and it can misbehave."""

@@ -1,0 +1,1 @@
+"""Pictures of Services as text: Mermaid, DOT, HTML, JSON."""

@@ -1,0 +1,1 @@
+"""What is seen of Services, as values that any writer can draw."""
