@@ -81,10 +81,16 @@ def lower(forwarding: Forwarding, *, comments: bool = True) -> Ruleset:
     made = Ruleset()
     for family in Family:
         table = TableWriter(TERMS[family].word, comments=comments)
+        _declare_bases(table)
         add_frontends(table, forwarding.of(family), family, forwarding.settings)
         add_shared(table, forwarding, family)
         made.add(table.table)
     return made
+
+
+def _declare_bases(table: TableWriter) -> None:
+    for name, base in _BASE.items():
+        table.base(name, base)
 
 
 def add_frontends(
@@ -113,8 +119,7 @@ class _Shared:
         self._table = table
 
     def write(self) -> None:
-        for name, base in _BASE.items():
-            self._table.base(name, base)
+        _declare_bases(self._table)
         if self._table.has(SERVICES):
             self._services()
         self._postrouting()

@@ -125,6 +125,8 @@ REASONS: Mapping[tuple[type, str], str] = {
     (program.OtherObject, "name"): _CARRIED,
     (program.OtherObject, "text"): _CARRIED,
     (program.Types, "names"): _TYPE,
+    (program.BaseChain, "type"): "in chains of another type what translates is refused, and what "
+    "does not does the same to first packets",
     (program.BaseChain, "device"): "only chains of table family netdev have one",
 }
 """Why a field cannot matter."""
