@@ -41,16 +41,6 @@ def everything(node: Namespace) -> tuple[State, str, bool | None, str | None]:
     return state(node), tables, sysctl.read(sysctl.ROUTE_LOCALNET), sysctl.value(ARP)
 
 
-def has_nftables(node: Namespace) -> bool:
-    """Whether the kernel takes what nftables mode loads; Debian's of User Mode Linux does not."""
-    done = apply(OLD, "nftables", "--dry-run")
-    try:
-        node.run("nft", "-c", "-f", "-", text=done.out)
-    except RuntimeError:
-        return False
-    return True
-
-
 @pytest.mark.parametrize(
     ("before", "after"),
     [
@@ -58,13 +48,9 @@ def has_nftables(node: Namespace) -> bool:
         ("ipvs", "ipvs"),
         ("iptables-legacy", "ipvs"),
         ("ipvs", "iptables-legacy"),
-        ("nftables", "ipvs"),
-        ("ipvs", "nftables"),
     ],
 )
 def test_not_confirmed_goes_back(node: Namespace, before: str, after: str) -> None:
-    if "nftables" in (before, after) and not has_nftables(node):
-        pytest.skip("the kernel cannot do nftables mode")
     node.run("ipvsadm", "-A", "-t", "192.0.2.1:80", "-s", "rr")
     if before != "nothing":
         done = apply(OLD, before)
