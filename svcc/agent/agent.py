@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 
 from svcc.agent.log import Log
@@ -43,6 +44,7 @@ class Agent:
         self._patience = 2 * periods.maximum
         self._state = State()
         self._metrics = Metrics(mode)
+        self._metrics.stale.set_function(lambda: _age(source.stale_since))
         self._loop = Loop(
             Documents(source.parts),
             [source],
@@ -107,3 +109,7 @@ class Agent:
                 continue
             self._log.line("info", f"listening on {at}")
             return
+
+
+def _age(since: float | None) -> float:
+    return 0.0 if since is None else time.monotonic() - since

@@ -21,6 +21,7 @@ from svcc.api.own_rules import wanted_of
 from svcc.apply.iptables.tool import Iptables, Variant
 from svcc.apply.modes import is_as_loaded
 from svcc.apply.outcome import Outcome
+from svcc.apply.reverting.confirmation import demand_none
 from svcc.apply.system.conntrack_limits import ConntrackLimits, set_limits
 from svcc.apply.system.errors import ApplyError
 from svcc.compiler.settings.agent import Conntrack
@@ -184,6 +185,7 @@ class Keeper:
                 return None
             nothing = Outcome((), reading=partial.reading)
             return self._synced(nothing, known, is_full=False, tell=tell)
+        demand_none()
         found = partial.sync(changes, self._tools(partial.settings), self._keeping.wait, tell)
         if found is None:
             self._known = None

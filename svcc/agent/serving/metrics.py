@@ -94,6 +94,10 @@ class Metrics:
         )
         self.drift = counter("svcc_drift_repaired", "Times that somebody else changed svcc's rules")
         self.frontends = gauge("svcc_service_ports", "Ports of Services that are forwarded")
+        self.stale = gauge(
+            "svcc_source_stale_seconds",
+            "For how long what is followed may be out of date",
+        )
         for stage in ("input", "proof", "apply"):
             self.failures.labels(stage)
 

@@ -131,6 +131,7 @@ def test_what_is_loaded_outlives_the_api_server(
 ) -> None:
     with running(node, tmp_path, cluster.arguments()) as run:
         run.until_logged("loaded in")
+        run.until(lambda: run.metrics()["svcc_source_stale_seconds"] == 0)
         cluster.server.close()
         run.until(lambda: warned(run))
         assert has(node, "10.244.1.5 . 8080")
@@ -138,6 +139,7 @@ def test_what_is_loaded_outlives_the_api_server(
         run.until_logged("loaded in", 2)
         assert has(node, "10.96.0.1 . tcp . 80")
         assert run.get(HEALTHZ, "/healthz")[0] == 200
+        assert run.metrics()["svcc_source_stale_seconds"] > 0
 
 
 def warned(run: Running) -> bool:
