@@ -29,7 +29,7 @@ def test_nothing_is_loaded_while_an_apply_waits_to_be_confirmed(
         raise ApplyError("an apply waits to be confirmed")
 
     monkeypatch.setattr(module, "demand_none", waits)
-    keeper: Any = Keeper(lambda *_: pytest.fail(), Keeping(), lambda _: None)
+    keeper: Any = Keeper(lambda *_: pytest.fail("asked for settings"), Keeping(), lambda _: None)
     keeper._partial, keeper._known = Never(), object()
     with pytest.raises(SyncError, match="waits to be confirmed") as raised:
         keeper.sync(Changes({}, frozenset({Key("Service", "a", "b")}), 0.0))
