@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from svcc.agent.events import Events, EventType
 from svcc.agent.health import is_eligible
-from svcc.agent.keeper import Synced, SyncError
+from svcc.agent.keeper import SettingsOf, Synced, SyncError, Tell
 from svcc.agent.lasting import Lasting, News
 from svcc.agent.log import Log
 from svcc.agent.sources.documents import Changes, Key, in_order
@@ -21,13 +21,10 @@ from svcc.verify.report.grouping import Group, grouped
 from svcc.verify.report.messages import message
 
 if TYPE_CHECKING:
-    from svcc.api import NodeSettings, Objects
     from svcc.apply.iptables.tool import Variant
     from svcc.verify.confirm.findings import Finding
     from svcc.verify.report.report import Report
 
-Tell = Callable[[str], None]
-SettingsOf = Callable[["Objects", Tell], "NodeSettings"]
 LOOK_SECONDS = 2.0
 """After which the rules are looked at again."""
 LEAST_IDLE = 20
@@ -167,10 +164,9 @@ class Auditor:
 
     def _tell_group(self, report: Report, group: Group) -> None:
         finding = group.findings[0]
-        level = "error" if finding.verdict == "violated" else "warning"
         lines = message(report, group).splitlines()
         self._log.line(
-            "error" if level == "error" else "warning",
+            "error" if finding.verdict == "violated" else "warning",
             f"{finding.verdict}: {finding.code} {finding.property}: {'; '.join(lines)}",
             **_values(finding),
             also=group.others,

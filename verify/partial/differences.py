@@ -78,32 +78,8 @@ def differences(old: Ruleset, new: Ruleset, changed: ChangedElements) -> Subject
     return found
 
 
-def part(ruleset: Ruleset, about: Subject) -> Ruleset:
-    """The tables with those elements alone that a packet to or from these addresses and ports, or
-    any packet, may match. Such a packet meets the same rules in it as in the whole.
-    """
-    made = Ruleset(source=ruleset.source)
-    for table in ruleset.tables.values():
-        sets = {name: _part_of_set(item, about) for name, item in table.sets.items()}
-        made.add(replace(table, sets=sets))
-    return made
-
-
-def _part_of_set(item: Set, about: Subject) -> Set:
-    kept = {}
-    for key, element in item.elements.items():
-        subject = _named(item, key)
-        if (
-            subject is None
-            or not subject.addresses.isdisjoint(about.addresses)
-            or not subject.ports.isdisjoint(about.ports)
-        ):
-            kept[key] = element
-    return replace(item, elements=kept)
-
-
 class Elements:
-    """The elements of tables by what they name: :func:`part` without looking at all of them."""
+    """The elements of tables by what they name."""
 
     def __init__(self, ruleset: Ruleset) -> None:
         self._ruleset = ruleset
@@ -131,7 +107,9 @@ class Elements:
         self._ruleset = ruleset
 
     def part(self, about: Subject) -> Ruleset:
-        """As :func:`part` of the tables."""
+        """The tables with those elements alone that a packet to or from these addresses and ports,
+        or any packet, may match. Such a packet meets the same rules in it as in the whole.
+        """
         found = set(self._anything)
         for address in about.addresses:
             found |= self._by_address.get(address, set())

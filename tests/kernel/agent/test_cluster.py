@@ -9,28 +9,15 @@ from typing import Any
 import pytest
 import yaml
 
-from svcc.apply.nftables.read import forget
+from tests.kernel.agent.conftest import ADDRESS
 from tests.support.api_server.certificates import Certificates
 from tests.support.api_server.server import ApiServer
 from tests.support.api_server.store import Object
-from tests.support.kernel.namespace import Namespace, missing, namespace
+from tests.support.kernel.namespace import Namespace
 from tests.support.running import HEALTHZ, Running, running
 from tests.unit.agent.api_server.conftest import write_kubeconfig
 
 pytestmark = pytest.mark.kernel
-
-ADDRESS = "192.168.7.10"
-
-
-@pytest.fixture
-def node() -> Iterator[Namespace]:
-    if reason := missing():
-        pytest.skip(reason)
-    with namespace() as made:
-        made.ip(f"addr add {ADDRESS}/32 dev lo")
-        yield made
-        with made.entered():
-            forget()
 
 
 class Cluster:

@@ -5,19 +5,17 @@ from __future__ import annotations
 import json
 import shlex
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from svcc.apply.nftables.read import forget
+from tests.kernel.agent.conftest import ADDRESS
 from tests.support.command import svcc
-from tests.support.kernel.namespace import Namespace, missing, namespace
+from tests.support.kernel.namespace import Namespace
 from tests.support.running import HEALTHZ, Running, running
 
 pytestmark = pytest.mark.kernel
 
-ADDRESS = "192.168.7.10"
 NODE = ("--node", "node-a", "--node-ip", ADDRESS, "--cluster-cidr", "10.244.0.0/16")
 QUICK = ("--min-sync-period", "0s", "--sync-period", "2s")
 SERVICE = """\
@@ -43,17 +41,6 @@ endpoints: [{addresses: [10.244.1.BACKEND], nodeName: node-a}]
 def text_of(name: str, address: int, backend: int) -> str:
     text = SERVICE.replace("NAME", name).replace("ADDRESS", str(address))
     return text.replace("BACKEND", str(backend))
-
-
-@pytest.fixture
-def node() -> Iterator[Namespace]:
-    if reason := missing():
-        pytest.skip(reason)
-    with namespace() as made:
-        made.ip(f"addr add {ADDRESS}/32 dev lo")
-        yield made
-        with made.entered():
-            forget()
 
 
 @pytest.fixture

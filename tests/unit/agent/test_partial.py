@@ -230,7 +230,7 @@ def test_a_part_is_judged_as_the_whole(seed: int) -> None:
         part = verify(index.part(names), settings, of_nftables(text, "x", whole=EVERYTHING))
         seen[part.verdict] = seen.get(part.verdict, 0) + 1
         assert (part.verdict == "proved") <= (whole.verdict == "proved"), (about, part.findings)
-    assert seen["violated"] or LONG is False, seen
+    assert seen["violated"] > 2, seen
 
 
 def test_what_elements_name() -> None:
@@ -272,7 +272,7 @@ table ip svcc {
     found = about(text.replace("chain b {\n\t\tdrop", "chain b {\n\t\taccept"))
     assert found == Subject(ports=frozenset({30080}))
     assert about(text.replace("priority -100", "priority -99")) is None
-    assert about(text.replace("chain base {\n", "chain base {\n", 1)) == Subject()
+    assert about(text) == Subject()
     assert about(text.replace("\t\tmeta l4proto . th dport vmap @n\n", "")) is None
     assert about(text.replace("\t\tip daddr . meta", "\t\tjump a\n\t\tip daddr . meta")) is None
     assert about(text + "table ip6 svcc {\n}\n") is None
